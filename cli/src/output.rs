@@ -1,0 +1,63 @@
+//! The only file that prints.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use sym_host::error::{Blame, Code};
+use sym_host::response::Response;
+
+/// What the exit code says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// 0: done.
+    Done,
+    /// 1: the event, the plugin or the configuration has to change.
+    Yours,
+    /// 2: our bug, or a service that we use.
+    Ours,
+}
+
+impl Status {
+    /// The status of an answer: each error's sentence ends in its code.
+    pub(crate) fn of(response: &Response) -> Self {
+        let is_ours = |error: &String| {
+            let code = Code::ALL.iter().find(|code| error.ends_with(&format!("[{code}]")));
+            code.is_none_or(|code| matches!(code.blame(), Blame::Upstream | Blame::Host))
+        };
+        match (response.is_success(), response.errors.iter().any(is_ours)) {
+            (true, _) => Self::Done,
+            (false, false) => Self::Yours,
+            (false, true) => Self::Ours,
+        }
+    }
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Done => ExitCode::SUCCESS,
+            Status::Yours => ExitCode::from(1),
+            Status::Ours => ExitCode::from(2),
+        }
+    }
+}
+
+/// Data, to standard output. A reader that has gone away is no error.
+pub(crate) fn data(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes());
+    if !text.ends_with('\n') {
+        let _ = stdout.write_all(b"\n");
+    }
+}
+
+/// An error and its causes, to standard error.
+pub(crate) fn error(error: &anyhow::Error) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = writeln!(stderr, "error: {error:#}");
+}
+
+/// A remark for the person, to standard error.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

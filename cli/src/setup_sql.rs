@@ -1,0 +1,57 @@
+//! `symctl setup-sql`: the SQL that an administrator runs once.
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+use sym_host::plan::Strategy;
+use sym_host::postgres::setup::Setup;
+
+use crate::output::{self, Status};
+
+/// Print the SQL that an administrator runs once, before the first event.
+#[derive(Args)]
+#[command(after_help = "Example:\n  symctl setup-sql --pg 16 --database app --roles readonly,support | psql -h HOST -U MASTER app")]
+pub(crate) struct SetupSqlArgs {
+    /// The server's major version.
+    #[arg(long, value_name = "MAJOR", value_parser = clap::value_parser!(u32).range(13..=99))]
+    pg: u32,
+    /// The database that people want access to.
+    #[arg(long, value_name = "NAME")]
+    database: String,
+    /// The database of the ledger, where it is another one.
+    #[arg(long, value_name = "NAME")]
+    ledger: Option<String>,
+    /// The roles that people may get.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
+    roles: Vec<String>,
+    /// The function's user.
+    #[arg(long, value_name = "NAME", default_value = "sym_bot")]
+    user: String,
+    /// The strategies that will be used; `temporary-user` includes `role`.
+    #[arg(long, value_enum, default_value = "temporary-user")]
+    strategy: StrategyArg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum StrategyArg {
+    Role,
+    TemporaryUser,
+}
+
+pub(crate) fn run(args: &SetupSqlArgs) -> anyhow::Result<Status> {
+    if args.roles.iter().any(String::is_empty) {
+        bail!("a role in `--roles` has no name: separate the names by one comma each");
+    }
+    let setup = Setup {
+        major: args.pg,
+        database: args.database.clone(),
+        ledger: args.ledger.clone(),
+        bot: args.user.clone(),
+        roles: args.roles.clone(),
+        strategy: match args.strategy {
+            StrategyArg::Role => Strategy::Role,
+            StrategyArg::TemporaryUser => Strategy::TemporaryUser,
+        },
+    };
+    output::data(&setup.to_sql()?);
+    Ok(Status::Done)
+}

@@ -1,0 +1,32 @@
+//! The Lambda function: hands each event to the host, and its answer back. The
+//! only file that knows Lambda.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::value::RawValue;
+use sym_host::handler::{Host, Invocation};
+use sym_host::response::Response;
+use sym_host::telemetry;
+
+fn main() -> Result<(), lambda_runtime::Error> {
+    telemetry::init();
+    // One event at a time, on a fraction of a core: more threads only cost.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let host = Host::new(|name| std::env::var(name).ok());
+        // Raw JSON, so that the host answers what it can't read in its own shape.
+        lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| serve(&host, event))).await
+    })
+}
+
+async fn serve(host: &Host, event: LambdaEvent<Box<RawValue>>) -> Result<Response, lambda_runtime::Error> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let deadline = Duration::from_millis(event.context.deadline);
+    let invocation = Invocation {
+        request_id: &event.context.request_id,
+        // Some local emulators send a duration here, which lies in 1970.
+        time_left: deadline.checked_sub(now).filter(|left| !left.is_zero()),
+    };
+    Ok(host.handle(event.payload.get(), invocation).await)
+}

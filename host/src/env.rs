@@ -1,0 +1,128 @@
+//! Every environment variable that the function reads, in one table.
+//!
+//! `docs/configuration.md` is generated from it. What a value means is
+//! [`config`](crate::config)'s; nobody else reads the environment, but the AWS
+//! SDK and the runtime, which read Lambda's own `AWS_…`.
+
+/// One variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// Another name that is taken too: that of Sym's role template.
+    pub alias: Option<&'static str>,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What holds where it isn't set.
+    pub default: &'static str,
+}
+
+macro_rules! variables {
+    ($($constant:ident = $name:literal $(or $alias:literal)?, $meaning:literal, $default:literal;)*) => {
+        $(#[doc = $meaning]
+        pub const $constant: Variable = Variable {
+            name: $name,
+            alias: variables!(@alias $($alias)?),
+            meaning: $meaning,
+            default: $default,
+        };)*
+
+        /// All of them, in the order of the reference page.
+        pub const VARIABLES: &[Variable] = &[$($constant,)*];
+    };
+    (@alias) => { None };
+    (@alias $alias:literal) => { Some($alias) };
+}
+
+variables! {
+    PLUGINS = "PLUGINS",
+        "Where the plugins come from: `dir:///path` holds `plugins.toml` and the files that it names.",
+        "required";
+    STRATEGY = "STRATEGY",
+        "How access is given for targets that don't say it in `plugins.toml`: `role` or `temporary-user`.",
+        "`role`";
+    DB_HOST = "DB_HOST" or "PG_HOST",
+        "Host name of the database's writer.",
+        "required";
+    DB_PORT = "DB_PORT" or "PG_PORT",
+        "Its port.",
+        "`5432`";
+    DB_NAME = "DB_NAME" or "PG_NAME",
+        "The database in which targets' statements run, and which a temporary user's credentials name.",
+        "the user's name, as libpq";
+    DB_USER = "DB_USER" or "PG_USER",
+        "The user that the function logs in as. Not a superuser.",
+        "required";
+    DB_PASSWORD = "DB_PASSWORD" or "PG_PASSWORD",
+        "Its password.",
+        "read from the next";
+    DB_PASSWORD_KEY = "DB_PASSWORD_KEY" or "PG_PASSWORD_KEY",
+        "Name of the SSM parameter (`SecureString`) that holds its password.",
+        "`/symops.com/DB_PASSWORD`, or `/symops.com/PG_PASSWORD` where `PG_HOST` is used";
+    DB_PASSWORD_SECRET = "DB_PASSWORD_SECRET",
+        "ARN or name of the Secrets Manager secret that holds its password, with `#key` for one field of a JSON secret. Read where `DB_PASSWORD_KEY` isn't set.",
+        "none";
+    DB_TLS = "DB_TLS",
+        "`verify-full` (certificate and host name are checked), `require` (encrypted, not checked) or `disable`.",
+        "`verify-full`";
+    DB_CA = "DB_CA",
+        "A file of certificates in PEM to trust instead of those of Amazon RDS.",
+        "the roots of Amazon RDS";
+    LEDGER_DB = "LEDGER_DB",
+        "The database that holds schema `sym`. All functions of a cluster name the same one.",
+        "`DB_NAME`";
+    SECRETS = "SECRETS",
+        "Where temporary users' credentials go: `aws` (Secrets Manager), or `file:///dir` for local work.",
+        "`aws`";
+    SECRET_PREFIX = "SECRET_PREFIX",
+        "Beginning of a secret's name: `{prefix}/{function}/{username}/{run id}`.",
+        "`/symops.com`";
+    SECRET_KMS_KEY = "SECRET_KMS_KEY",
+        "The KMS key that encrypts the secrets.",
+        "`aws/secretsmanager`";
+    DURATION_UNIT = "DURATION_UNIT",
+        "What `fields.duration` counts: `minutes` or `seconds`.",
+        "`minutes`";
+    MAX_DURATION_SECONDS = "MAX_DURATION_SECONDS",
+        "Longest time that access is given for, also where the event names none.",
+        "`43200`";
+    EXPIRY_GRACE_SECONDS = "EXPIRY_GRACE_SECONDS",
+        "How long after that the database itself ends the access, if no deescalate event came.",
+        "`900`";
+    REPLAY_WINDOW_SECONDS = "REPLAY_WINDOW_SECONDS",
+        "For how long a run that has ended can't begin again. `0` turns it off.",
+        "`900`";
+    CONNECTION_LIMIT = "CONNECTION_LIMIT",
+        "How many connections a temporary user may have at once.",
+        "`10`";
+    SESSIONS = "SESSIONS",
+        "What happens to open sessions when access ends: `auto` (a temporary user's end, and those that could keep a lent role), `terminate` (all of that user's), `keep`.",
+        "`auto`";
+    GRANTABLE_ROLES = "GRANTABLE_ROLES",
+        "The roles that may be lent, comma separated. Privileged roles and ours never may.",
+        "those on which the function's user has the ADMIN option";
+    SQL_POLICY = "SQL_POLICY",
+        "What a target's statements may be: `roles` (lend roles), `grants` (that, privileges for the run's user, its settings), `any`.",
+        "`grants`";
+    ALLOWED_ORGS = "ALLOWED_ORGS",
+        "The organisations (first part of `run.srn`) that are served, comma separated.",
+        "any";
+    FUNCTION_NAME = "AWS_LAMBDA_FUNCTION_NAME",
+        "Set by Lambda. Part of secrets' names.",
+        "`sym-postgres`";
+}
+
+/// The reference page, in Markdown.
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# Configuration\n\n\
+         The function reads these environment variables.\n\
+         This page is generated from `host/src/env.rs` by `cargo xtask docs`.\n\n\
+         | variable | meaning | default |\n|---|---|---|\n",
+    );
+    for variable in VARIABLES {
+        let alias = variable.alias.map(|alias| format!(", or `{alias}`")).unwrap_or_default();
+        page.push_str(&format!("| `{}`{alias} | {} | {} |\n", variable.name, variable.meaning, variable.default));
+    }
+    page
+}

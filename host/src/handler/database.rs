@@ -1,0 +1,114 @@
+//! The one connection to the ledger that lives from event to event: checked
+//! before it is used, replaced without an error, and never put back in doubt.
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
+use tokio::sync::Mutex;
+
+use crate::aws::Aws;
+use crate::config::{self, PasswordSource};
+use crate::error::Result;
+use crate::postgres::{Connection, Failure, Names, failure, user};
+use crate::secret::Password;
+
+/// Between the tries after a conflict, or a connection that was gone. All that
+/// is called through here is the same twice as once.
+fn retries() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(20))
+        .with_max_delay(Duration::from_millis(400))
+        .with_max_times(4)
+        .with_jitter()
+}
+
+/// The database, as the handler uses it.
+pub(super) struct Database {
+    config: config::Database,
+    ledger: Mutex<Option<Connection>>,
+    password: Mutex<Option<Password>>,
+}
+
+impl Database {
+    pub(super) fn new(config: config::Database) -> Self {
+        Self { config, ledger: Mutex::new(None), password: Mutex::new(None) }
+    }
+
+    /// Whether targets' statements run in another database than the ledger's.
+    pub(super) fn is_split(&self) -> bool {
+        self.config.ledger != self.config.name
+    }
+
+    /// What secrets say of the database.
+    pub(super) fn config(&self) -> &config::Database {
+        &self.config
+    }
+
+    /// Connects ahead, beside other work. What fails here fails again, and is
+    /// reported, when the connection is used.
+    pub(super) async fn warm_up(&self, aws: &Aws) {
+        let mut ledger = self.ledger.lock().await;
+        if ledger.is_none() {
+            *ledger = self.connect(aws).await.ok();
+        }
+    }
+
+    /// Does something with the ledger, again where that may help.
+    pub(super) async fn with_ledger<T>(
+        &self,
+        aws: &Aws,
+        names: Names<'_>,
+        operation: impl AsyncFn(&mut Connection) -> failure::Result<T>,
+    ) -> Result<T> {
+        let names = Names { bot: &self.config.user, ..names };
+        let attempt = async || {
+            let mut ledger = self.ledger.lock().await;
+            let mut connection = match ledger.take() {
+                Some(connection) if !connection.is_closed().await => connection,
+                _ => self.connect(aws).await?,
+            };
+            let result = operation(&mut connection).await;
+            let is_whole = match &result {
+                Ok(_) => true,
+                Err(failure) if failure.is_gone() => false,
+                // What had begun is undone, before anybody else uses it.
+                Err(_) => user::rollback(&connection).await.is_ok(),
+            };
+            if is_whole {
+                *ledger = Some(connection);
+            }
+            result
+        };
+        let result = attempt.retry(retries()).sleep(tokio::time::sleep).when(Failure::is_transient).await;
+        result.map_err(|failure| failure.into_error(names))
+    }
+
+    /// A connection to another database of the cluster, for one use.
+    pub(super) async fn connect_to(&self, aws: &Aws, name: &str) -> failure::Result<Connection> {
+        let password = self.password(aws).await?;
+        Connection::to_database(&self.config, name, &password).await
+    }
+
+    async fn connect(&self, aws: &Aws) -> failure::Result<Connection> {
+        let password = self.password(aws).await?;
+        match Connection::to_ledger(&self.config, &password).await {
+            // It may have been rotated since we read it: read it again, once.
+            Err(failure) if failure.is_login() && !matches!(self.config.password, PasswordSource::Given(_)) => {
+                *self.password.lock().await = None;
+                let password = self.password(aws).await?;
+                Connection::to_ledger(&self.config, &password).await
+            }
+            result => result,
+        }
+    }
+
+    async fn password(&self, aws: &Aws) -> Result<Password> {
+        let mut password = self.password.lock().await;
+        if let Some(password) = &*password {
+            return Ok(password.clone());
+        }
+        let read = aws.password(&self.config.password).await?;
+        *password = Some(read.clone());
+        Ok(read)
+    }
+}

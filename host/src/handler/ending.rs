@@ -1,0 +1,117 @@
+//! Ending access. No plugin is asked: the ledger says what was done, so one that
+//! was changed, broken or deleted since cannot keep access alive.
+
+use serde_json::json;
+
+use super::{Body, Ready};
+use crate::error::{Code, Error, Result};
+use crate::postgres::role::Ended;
+use crate::postgres::{Connection, Names, remove, role};
+use crate::request::{Ending, Run};
+
+impl Ready {
+    /// Ends a run, whatever its strategy. `by` says who wants it, for the ledger.
+    pub(super) async fn end(&self, ending: &Ending, by: &str) -> Result<Body> {
+        let give_back = async |connection: &mut Connection| role::give_back(connection, ending, by).await;
+        let ended = self.database.with_ledger(&self.aws, Names::default(), give_back).await?;
+        if ended.outcome == "temporary-user" {
+            self.remove_user(&ending.run, by).await?;
+            return Ok(Body::new());
+        }
+        Ok(role_body(&ended))
+    }
+
+    /// Removes the run's user, stage by stage.
+    async fn remove_user(&self, run: &Run, by: &str) -> Result<()> {
+        let names = Names::default();
+        let disable = async |connection: &mut Connection| remove::disable(connection, run, by).await;
+        let disabled = self.database.with_ledger(&self.aws, names, disable).await?;
+        // The credential is dead. A store that fails now delays the rest, and
+        // the run stays `ending` until the secret is gone too.
+        let secret = match &disabled.grant.secret {
+            Some(name) => self.store.delete(&self.aws, name).await,
+            None => Ok(()),
+        };
+        let user = disabled.grant.user_name.as_deref().unwrap_or_default();
+        let names = Names { user, ..Names::default() };
+        if let (true, Some(oid)) = (disabled.has_user, disabled.grant.user_oid) {
+            self.end_sessions(names, oid).await?;
+            self.clear(names, run, oid).await?;
+        }
+        secret?;
+        let drop = async |connection: &mut Connection| remove::drop_user(connection, run).await;
+        self.database.with_ledger(&self.aws, names, drop).await?;
+        // One that had begun to log in before the first stage, and was not in
+        // sight yet.
+        match disabled.grant.user_oid {
+            Some(oid) => self.end_sessions(names, oid).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn end_sessions(&self, names: Names<'_>, user_oid: u32) -> Result<()> {
+        let end = async |connection: &mut Connection| remove::end_sessions(connection, user_oid).await;
+        if self.database.with_ledger(&self.aws, names, end).await? {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::AccessRemains,
+            format!(
+                "temporary user `{}` can't log in any more, but a session of theirs could not be ended: an \
+                 administrator has to end it, or grant `pg_signal_backend` to the function's user",
+                names.user
+            ),
+        ))
+    }
+
+    /// Takes what the user owns, and what was granted to it, in each database.
+    async fn clear(&self, names: Names<'_>, run: &Run, user_oid: u32) -> Result<()> {
+        let look = async |connection: &mut Connection| remove::databases(connection, run).await;
+        for database in self.database.with_ledger(&self.aws, names, look).await? {
+            let cleared = match self.database.connect_to(&self.aws, &database).await {
+                Ok(connection) => remove::clear(&connection, user_oid).await,
+                Err(failure) => Err(failure),
+            };
+            match cleared {
+                Ok(()) => {}
+                // The last stage names what is in the way, in one sentence.
+                Err(failure) if remove::is_blocked(&failure) => {
+                    let cause = failure.into_error(names).to_log();
+                    tracing::warn!(run = run.srn(), database, cause, "what the user owns could not be reassigned");
+                }
+                Err(failure) => return Err(failure.into_error(names)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What Sym is told of a role that was given back: the template's `username`,
+/// and more where there is more to say.
+fn role_body(ended: &Ended) -> Body {
+    let mut body = Body::new();
+    // A temporary user's answer is empty, as the template's.
+    if let (Some(user), Some(_)) = (&ended.grant.user_name, &ended.grant.role_name) {
+        body.insert("username".to_owned(), json!(user));
+    }
+    let user = ended.grant.user_name.as_deref().unwrap_or_default();
+    let role = ended.grant.role_name.as_deref().unwrap_or_default();
+    let note = match ended.outcome.as_str() {
+        "never-began" => Some("the run had not begun, and can't begin now".to_owned()),
+        "standing" => Some(format!("`{user}` had `{role}` before this run, and keeps it")),
+        "shared" => Some(format!("`{user}` keeps `{role}` until {} more run(s) end", ended.others.len())),
+        "user-gone" => Some(format!("database user `{user}` doesn't exist any more")),
+        "role-gone" => Some(format!("role `{role}` doesn't exist any more")),
+        "taken-back" if !ended.remaining.is_empty() => {
+            Some(format!("`{user}` still has `{role}` by memberships that are not this function's"))
+        }
+        _ => None,
+    };
+    if let Some(note) = note {
+        body.insert("note".to_owned(), json!(note));
+    }
+    if !ended.remaining.is_empty() {
+        body.insert("remaining".to_owned(), json!(ended.remaining));
+    }
+    body
+}

@@ -1,0 +1,167 @@
+//! Giving access: what the plugins ask for, what of it is allowed, and then the
+//! change.
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{Body, Ready, Trace};
+use crate::error::{Code, Error, Result};
+use crate::event::printable;
+use crate::name::RoleName;
+use crate::plan::{Plan, Strategy};
+use crate::plugin::Release;
+use crate::policy::{AuthorizedPlan, AuthorizedStep};
+use crate::postgres::{Connection, Failure, Grant, Names, NewGrant, failure, role, user};
+use crate::request::Request;
+use crate::secret::{Credentials, Password, Secret, secret_name};
+use crate::secrets::Created;
+
+impl Ready {
+    pub(super) async fn escalate(&self, request: &Request, deadline: Instant, trace: &mut Trace) -> Result<Body> {
+        // The connection takes longer than the plugins, and needs nothing of them.
+        let planning = async {
+            let release = self.release().await?;
+            trace.release = Some(release.id().to_owned());
+            let plan = self.plan(&release, request, deadline).await?;
+            Ok((release, plan))
+        };
+        let (planned, ()) = tokio::join!(planning, self.database.warm_up(&self.aws));
+        let (release, plan) = planned?;
+        let plan = plan.authorize(&self.config.policy)?;
+        let grant = NewGrant {
+            request,
+            release: release.id(),
+            lease_seconds: self.lease_seconds(request),
+            replay_window_seconds: self.config.replay_window_seconds,
+        };
+        match plan.strategy() {
+            Strategy::Role => self.lend(&grant, &plan).await,
+            Strategy::TemporaryUser => self.make_user(&grant, &plan).await,
+        }
+    }
+
+    /// What the plugins ask for.
+    async fn plan(&self, release: &Release, request: &Request, deadline: Instant) -> Result<Plan> {
+        let target = release.target(&request.target.name).ok_or_else(|| {
+            Error::new(
+                Code::UnknownTarget,
+                format!(
+                    "target `{}` is not in `plugins.toml`: add it, or ask for another",
+                    printable(&request.target.name, 80)
+                ),
+            )
+        })?;
+        let strategy = target.strategy().unwrap_or(self.config.strategy);
+        let username = release.resolve_user(request, strategy, deadline).await?.value;
+        let steps = release.setup(request, strategy, &username, deadline).await?.value;
+        Ok(Plan { strategy, username, steps })
+    }
+
+    /// From now until the database ends it by itself.
+    fn lease_seconds(&self, request: &Request) -> u64 {
+        let longest = self.config.max_duration_seconds;
+        let lease = request.duration_seconds.unwrap_or(longest).min(longest);
+        u64::from(lease) + u64::from(self.config.expiry_grace_seconds)
+    }
+
+    async fn lend(&self, grant: &NewGrant<'_>, plan: &AuthorizedPlan) -> Result<Body> {
+        let [AuthorizedStep::GrantRole(role)] = plan.steps() else {
+            return Err(Error::internal("a plan for a role has one step"));
+        };
+        let names = Names { user: plan.username().as_str(), role: role.as_str(), ..Names::default() };
+        let lend = async |connection: &mut Connection| role::lend(connection, grant, plan.username(), role).await;
+        let granted = self.database.with_ledger(&self.aws, names, lend).await?;
+        let mut body = Body::new();
+        body.insert("username".to_owned(), json!(granted.user_name));
+        Ok(body)
+    }
+
+    async fn make_user(&self, grant: &NewGrant<'_>, plan: &AuthorizedPlan) -> Result<Body> {
+        let request = grant.request;
+        let secrets = &self.config.secrets;
+        let secret = secret_name(&secrets.prefix, &secrets.function, &request.requester.username, request.run.id());
+        let names = Names { user: plan.username().as_str(), ..Names::default() };
+        let make = async |connection: &mut Connection| {
+            let prepared = user::prepare(connection, grant, plan.username(), &secret).await?;
+            if prepared.state == "granted" {
+                return Ok(prepared);
+            }
+            match self.make_prepared_user(connection, grant, plan, &prepared).await {
+                // The same event, served at the same moment, was first.
+                Err(failure) if failure.is_refusal("already-granted") => {
+                    user::rollback(connection).await?;
+                    user::prepare(connection, grant, plan.username(), &secret).await
+                }
+                Err(failure) => Err(failure),
+                Ok(()) => Ok(prepared),
+            }
+        };
+        let granted = self.database.with_ledger(&self.aws, names, make).await?;
+        let mut body = Body::new();
+        body.insert("secret_name".to_owned(), json!(granted.secret));
+        body.insert("username".to_owned(), json!(granted.user_name));
+        body.insert("expires_at".to_owned(), json!(granted.expires_at));
+        Ok(body)
+    }
+
+    /// The user, its setup, its secret, and the COMMIT. The names are those of
+    /// the run's first try, whatever the plugins say today.
+    async fn make_prepared_user(
+        &self,
+        connection: &mut Connection,
+        grant: &NewGrant<'_>,
+        plan: &AuthorizedPlan,
+        prepared: &Grant,
+    ) -> failure::Result<()> {
+        let run = &grant.request.run;
+        let (Some(username), Some(secret_name)) = (&prepared.user_name, &prepared.secret) else {
+            return Err(Error::internal("a prepared run has a user and a secret").into());
+        };
+        if username != plan.username().as_str() {
+            // Its setup was made for another name.
+            return Err(renamed(username, plan.username()));
+        }
+        let password = Password::generate()?;
+        let verifier = password.to_verifier()?;
+        let new = user::NewUser {
+            run,
+            verifier: &verifier,
+            connection_limit: self.config.connection_limit,
+            steps: plan.steps(),
+        };
+        let has_statements = plan.steps().iter().any(|step| matches!(step, AuthorizedStep::Sql(_)));
+        if has_statements && self.database.is_split() {
+            let mut database = self.database.connect_to(&self.aws, &self.config.database.name).await?;
+            user::create_across(connection, &mut database, &new).await?;
+        } else {
+            user::create(connection, &new).await?;
+        }
+        let database = self.database.config();
+        let credentials = Credentials {
+            engine: "postgres".to_owned(),
+            host: database.host.clone(),
+            port: database.port,
+            dbname: database.name.clone(),
+            username: username.clone(),
+            password: password.expose().to_owned(),
+        };
+        let secret = Secret::new(secret_name.clone(), &grant.request.requester.username, run.id(), &credentials);
+        match self.store.create(&self.aws, &secret, username).await? {
+            Created::New => {}
+            // From a try that died after it: one run, one password.
+            Created::Existing(password) => user::take_password(connection, run, &password.to_verifier()?).await?,
+        }
+        user::commit(connection).await
+    }
+}
+
+fn renamed(before: &str, now: &RoleName) -> Failure {
+    Error::new(
+        Code::RunConflict,
+        format!(
+            "this run began as `{before}`, and the resolver says `{now}` now: end it, and send a new request",
+            before = printable(before, 80)
+        ),
+    )
+    .into()
+}

@@ -1,0 +1,263 @@
+//! A component, from its bytes to what a call needs: compiled once, checked
+//! once, and kept.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+use wasmtime::component::{Component, InstancePre};
+
+use super::engine::Engine;
+use super::limits::Limits;
+use super::store::State;
+use super::world::{self, Export};
+use crate::error::{Code, Error, Result};
+use crate::event::printable;
+
+/// Why a component can't be used: a clause that begins with a verb, whose subject
+/// is the plugin.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    clause: String,
+    detail: Option<String>,
+}
+
+impl Refusal {
+    pub(super) fn new(clause: impl Into<String>) -> Self {
+        Self {
+            clause: clause.into(),
+            detail: None,
+        }
+    }
+
+    fn with_detail(mut self, detail: impl fmt::Display) -> Self {
+        self.detail = Some(detail.to_string());
+        self
+    }
+}
+
+/// A component's bytes, and what was compiled of them. Shared by all entries that
+/// name the same file.
+pub(super) struct Artifact {
+    path: String,
+    sha256: String,
+    /// Empty once they have been compiled: they may be 18 MB, of 128.
+    bytes: Mutex<Vec<u8>>,
+    compiled: OnceLock<Result<Component, Refusal>>,
+}
+
+impl Artifact {
+    /// `path` is for messages alone: nothing is read again.
+    pub(super) fn new(path: &str, bytes: Vec<u8>) -> Self {
+        let sha256 = super::hex(&Sha256::digest(&bytes));
+        Self {
+            path: path.to_owned(),
+            sha256,
+            bytes: Mutex::new(bytes),
+            compiled: OnceLock::new(),
+        }
+    }
+
+    fn compiled(&self, engine: &Engine) -> Result<&Component, Refusal> {
+        let compiled = self.compiled.get_or_init(|| {
+            let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+            let compiled = compile(engine, &bytes);
+            *bytes = Vec::new();
+            compiled
+        });
+        compiled.as_ref().map_err(Clone::clone)
+    }
+}
+
+/// What the first eight bytes say: a preamble, and whether it is of a module or of
+/// a component.
+///
+/// Source: component model, `Binary.md`, "Component Definitions".
+fn check_kind(bytes: &[u8]) -> Result<(), Refusal> {
+    match bytes {
+        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(Refusal::new(
+            "is a core module, expected a component: `symctl plugin build` or `wasm-tools component new` makes one of it",
+        )),
+        [0, b'a', b's', b'm', ..] => Err(Refusal::new(
+            "is of another version of WebAssembly, expected a component",
+        )),
+        // Native code comes in signed releases alone, never in a component's place.
+        [0x7f, b'E', b'L', b'F', ..] => Err(Refusal::new(
+            "is native code, expected a WebAssembly component",
+        )),
+        _ => Err(Refusal::new(
+            "is no WebAssembly, expected a component in binary form",
+        )),
+    }
+}
+
+#[cfg(feature = "compiler")]
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
+    check_kind(bytes)?;
+    Component::from_binary(engine.wasmtime(), bytes).map_err(|error| {
+        Refusal::new(format!(
+            "is no valid component: {}",
+            printable(&error.root_cause().to_string(), 200)
+        ))
+        .with_detail(format!("{error:#}"))
+    })
+}
+
+#[cfg(not(feature = "compiler"))]
+fn compile(_: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
+    check_kind(bytes)?;
+    Err(Refusal::new(
+        "has to be compiled, and this host was built without a compiler: use the standard build of the function, \
+         or a release that `symctl publish` made native code for",
+    ))
+}
+
+/// One entry of `plugins.toml` that has a component.
+pub(super) struct Plugin<E: Export> {
+    engine: Engine,
+    artifact: Arc<Artifact>,
+    section: String,
+    limits: Limits,
+    config: Arc<BTreeMap<String, String>>,
+    wasi: bool,
+    prepared: OnceLock<Result<Prepared<E>, Refusal>>,
+}
+
+/// What is left to do at a call: make an instance.
+pub(super) struct Prepared<E: Export> {
+    pub(super) pre: InstancePre<State>,
+    pub(super) indices: E::Indices,
+}
+
+impl<E: Export + 'static> Plugin<E> {
+    pub(super) fn new(
+        engine: Engine,
+        artifact: Arc<Artifact>,
+        section: String,
+        limits: Limits,
+        config: Arc<BTreeMap<String, String>>,
+        wasi: bool,
+    ) -> Self {
+        Self {
+            engine,
+            artifact,
+            section,
+            limits,
+            config,
+            wasi,
+            prepared: OnceLock::new(),
+        }
+    }
+
+    /// What messages call it: its table in `plugins.toml`.
+    pub(super) fn name(&self) -> &str {
+        &self.section
+    }
+
+    /// The beginning of its digest: tells two builds apart, whatever they call
+    /// themselves.
+    pub(super) fn version(&self) -> &str {
+        &self.artifact.sha256[..12]
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    pub(super) fn config(&self) -> Arc<BTreeMap<String, String>> {
+        self.config.clone()
+    }
+
+    pub(super) fn has_wasi(&self) -> bool {
+        self.wasi
+    }
+
+    /// Compiles and checks it, the first time.
+    ///
+    /// On a thread of its own: compiling 18 MB takes seconds, and meanwhile the
+    /// one thread of the host has to see that the event's time is up. The work
+    /// then goes on, and the next event finds it done. What is ready is returned
+    /// without any of that.
+    pub(super) async fn prepared(self: &Arc<Self>, deadline: Instant) -> Result<&Prepared<E>> {
+        if self.prepared.get().is_none() {
+            let plugin = self.clone();
+            let work = tokio::task::spawn_blocking(move || {
+                plugin.prepare_now();
+            });
+            match tokio::time::timeout_at(deadline, work).await {
+                Ok(Ok(())) => {}
+                Ok(Err(panic)) => {
+                    return Err(Error::new(
+                        Code::InvalidPlugin,
+                        format!("{} can't be compiled", self.subject()),
+                    )
+                    .with_source(panic));
+                }
+                Err(_) => {
+                    return Err(Error::new(
+                        Code::OutOfTime,
+                        format!(
+                            "{} was still being compiled when the event's time was up: try again in a minute, \
+                             or publish it with native code",
+                            self.subject()
+                        ),
+                    ));
+                }
+            }
+        }
+        self.prepare_now()
+            .as_ref()
+            .map_err(|refusal| self.refused(refusal))
+    }
+
+    fn prepare_now(&self) -> &Result<Prepared<E>, Refusal> {
+        self.prepared.get_or_init(|| {
+            let component = self.artifact.compiled(&self.engine)?;
+            world::check_imports(&self.engine, component, self.wasi)?;
+            world::check_export::<E>(&self.engine, component)?;
+            let pre = self
+                .engine
+                .linker(self.wasi)
+                .instantiate_pre(component)
+                .map_err(|error| {
+                    Refusal::new(format!(
+                        "imports what this host has in another form: {}",
+                        printable(&error.root_cause().to_string(), 200)
+                    ))
+                    .with_detail(format!("{error:#}"))
+                })?;
+            let indices = E::indices(&pre).map_err(|error| {
+                Refusal::new("lacks an export").with_detail(format!("{error:#}"))
+            })?;
+            Ok(Prepared { pre, indices })
+        })
+    }
+
+    /// For the beginning of a sentence.
+    pub(super) fn subject(&self) -> String {
+        format!("plugin `{}` (version {})", self.name(), self.version())
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Error {
+        let error = Error::new(
+            Code::InvalidPlugin,
+            format!(
+                "{}, `{}`, {}",
+                self.subject(),
+                self.artifact.path,
+                refusal.clause
+            ),
+        );
+        match &refusal.detail {
+            Some(detail) => error.with_source(detail.clone()),
+            None => error,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The engine: one configuration for the host, the CLI and the tests.
+//!
+//! **Invariant:** every setting that is part of the ABI of compiled code is set
+//! here by name. wasmtime's defaults hang on cargo features and on one
+//! environment variable, and code that `symctl` compiled must load in a host that
+//! was built with other features.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{Config, ModuleVersionStrategy, WasmBacktraceDetails, WasmFeatures};
+
+use super::bindings::sym::postgres;
+use super::store::State;
+use super::wasi;
+use crate::error::{Error, Result};
+
+/// Names the ABI of compiled code: wasmtime's full version, and our revision of
+/// this file's settings.
+///
+/// wasmtime's own check takes its major version alone, so a host patched for a
+/// miscompilation would go on running the code with the hole in it.
+pub const ENGINE_ID: &str = "48.0.8/1";
+
+/// What compiled code is for: the baseline of the architecture, never the CPU
+/// that it happens to be compiled on.
+pub const TARGET: Option<&str> = if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+    Some("x86_64-unknown-linux-gnu")
+} else if cfg!(all(target_os = "linux", target_arch = "aarch64")) {
+    Some("aarch64-unknown-linux-gnu")
+} else {
+    // A laptop: it compiles for itself, and publishes for the two above.
+    None
+};
+
+/// Stack of a guest, in bytes. Enough for every language tried; a deeper
+/// recursion is a trap. It is a property of the engine, so no plugin has its own.
+pub const WASM_STACK_BYTES: usize = 512 << 10;
+
+/// Stack of a call: the guest's, and what the host's functions need on top.
+const CALL_STACK_BYTES: usize = 1 << 20;
+
+/// Compiles plugins, and knows what they may import.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    engine: wasmtime::Engine,
+    pure: Linker<State>,
+    wasi: Linker<State>,
+}
+
+impl Engine {
+    /// The engine. One for the life of the process.
+    ///
+    /// # Errors
+    /// `internal`: this machine can't run what the configuration asks for.
+    pub fn new() -> Result<Self> {
+        Self::build().map_err(|error| {
+            Error::internal(format!("the WebAssembly engine doesn't start: {error:#}"))
+        })
+    }
+
+    fn build() -> wasmtime::Result<Self> {
+        let engine = wasmtime::Engine::new(&config()?)?;
+        let mut pure = Linker::new(&engine);
+        postgres::log::add_to_linker::<State, HasSelf<State>>(&mut pure, |state| state)?;
+        postgres::config::add_to_linker::<State, HasSelf<State>>(&mut pure, |state| state)?;
+        let mut wasi = pure.clone();
+        wasi::add_to_linker(&mut wasi)?;
+        Ok(Self(Arc::new(Inner { engine, pure, wasi })))
+    }
+
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0.engine
+    }
+
+    /// What a plugin may import.
+    pub(super) fn linker(&self, wasi: bool) -> &Linker<State> {
+        if wasi { &self.0.wasi } else { &self.0.pure }
+    }
+}
+
+/// The one configuration. Changing anything of it makes all compiled code
+/// unloadable: [`ENGINE_ID`]'s revision goes up with it.
+fn config() -> wasmtime::Result<Config> {
+    let mut config = Config::new();
+    config.module_version(ModuleVersionStrategy::Custom(ENGINE_ID.to_owned()))?;
+    if let Some(target) = TARGET {
+        config.target(target)?;
+    }
+    #[cfg(feature = "compiler")]
+    {
+        config.strategy(wasmtime::Strategy::Cranelift);
+        config.cranelift_opt_level(wasmtime::OptLevel::Speed);
+        // Two machines must not differ in the bits of a NaN.
+        config.cranelift_nan_canonicalization(true);
+    }
+    // Fuel is the same number on every machine, and needs no ticking thread,
+    // which a frozen sandbox would stop.
+    config.consume_fuel(true);
+    config.epoch_interruption(false);
+    config.concurrency_support(false);
+    // What no plugin needs is off: less to get wrong, and artifacts that load in
+    // every build. A feature is switched on here when a language needs it.
+    config.wasm_features(
+        WasmFeatures::THREADS
+            | WasmFeatures::SHARED_EVERYTHING_THREADS
+            | WasmFeatures::EXCEPTIONS
+            | WasmFeatures::LEGACY_EXCEPTIONS
+            | WasmFeatures::GC
+            | WasmFeatures::GC_TYPES
+            | WasmFeatures::FUNCTION_REFERENCES
+            | WasmFeatures::STACK_SWITCHING
+            | WasmFeatures::MEMORY64
+            | WasmFeatures::MULTI_MEMORY
+            | WasmFeatures::RELAXED_SIMD
+            | WasmFeatures::TAIL_CALL
+            | WasmFeatures::CUSTOM_PAGE_SIZES
+            | WasmFeatures::WIDE_ARITHMETIC
+            | WasmFeatures::MEMORY_CONTROL
+            | WasmFeatures::CM_ASYNC
+            | WasmFeatures::CM_ERROR_CONTEXT
+            | WasmFeatures::CM_GC,
+        false,
+    );
+    config.wasm_features(
+        WasmFeatures::MUTABLE_GLOBAL
+            | WasmFeatures::SATURATING_FLOAT_TO_INT
+            | WasmFeatures::SIGN_EXTENSION
+            | WasmFeatures::REFERENCE_TYPES
+            | WasmFeatures::MULTI_VALUE
+            | WasmFeatures::BULK_MEMORY
+            | WasmFeatures::SIMD
+            | WasmFeatures::FLOATS
+            | WasmFeatures::EXTENDED_CONST
+            | WasmFeatures::COMPONENT_MODEL,
+        true,
+    );
+    config.shared_memory(false);
+    config.relaxed_simd_deterministic(true);
+    config.max_wasm_stack(WASM_STACK_BYTES);
+    config.async_stack_size(CALL_STACK_BYTES);
+    config.signals_based_traps(true);
+    config.native_unwind_info(false);
+    config.generate_address_map(true);
+    config.debug_info(false);
+    // The default reads WASMTIME_BACKTRACE_DETAILS.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    config.wasm_backtrace_max_frames(NonZeroUsize::new(32));
+    // Address space is free; with 4 GiB of it reserved and a guard behind, no
+    // access to memory needs a check of its own.
+    config.memory_reservation(4 << 30);
+    config.memory_reservation_for_growth(2 << 30);
+    config.memory_guard_size(32 << 20);
+    config.guard_before_linear_memory(true);
+    config.memory_may_move(true);
+    config.memory_init_cow(true);
+    config.table_lazy_init(true);
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // An update of wasmtime has to make all compiled code anew.
+    #[test]
+    fn the_id_names_the_version_that_is_built() {
+        let lock = include_str!("../../../Cargo.lock");
+        let version = lock
+            .split("name = \"wasmtime\"\nversion = \"")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next());
+        assert_eq!(ENGINE_ID.split('/').next(), version);
+    }
+
+    #[test]
+    fn it_starts() {
+        Engine::new().expect("the configuration is valid here");
+    }
+}

@@ -1,0 +1,240 @@
+//! A plugin's log: the import `log`, and WASI's stdout and stderr.
+//!
+//! Lines go to `tracing`, target `plugin`, with the plugin, its version and the
+//! run. Control characters are replaced, so that a plugin can't forge a line of
+//! somebody else's, or play with the terminal of who reads.
+//!
+//! Over the limit, the import ends the plugin (its author decided to log), while
+//! the streams drop and count (a runtime's own chatter decided).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::bindings::sym::postgres::log::Level;
+use super::limits::{Limit, Limits};
+
+/// One of WASI's output streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// The log of one call, shared by the import and the streams.
+#[derive(Clone)]
+pub(super) struct Log(Arc<Mutex<Inner>>);
+
+struct Inner {
+    plugin: String,
+    version: String,
+    run: String,
+    limits: Limits,
+    bytes: u64,
+    lines: u64,
+    dropped_bytes: u64,
+    /// What has come without the end of its line.
+    unfinished: BTreeMap<Stream, Vec<u8>>,
+}
+
+/// How much a call logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Volume {
+    pub(super) bytes: u64,
+    pub(super) lines: u64,
+    pub(super) dropped_bytes: u64,
+}
+
+impl Log {
+    pub(super) fn new(plugin: &str, version: &str, run: &str, limits: Limits) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            plugin: plugin.to_owned(),
+            version: version.to_owned(),
+            run: run.to_owned(),
+            limits,
+            bytes: 0,
+            lines: 0,
+            dropped_bytes: 0,
+            unfinished: BTreeMap::new(),
+        })))
+    }
+
+    /// The import `log.write`.
+    pub(super) fn write(&self, level: Level, message: &str) -> Result<(), Limit> {
+        let mut inner = self.lock();
+        if inner.lines >= inner.limits.log_lines {
+            return Err(Limit::LogLines);
+        }
+        if inner.bytes + message.len() as u64 > inner.limits.log_bytes {
+            return Err(Limit::LogBytes);
+        }
+        inner.lines += 1;
+        inner.bytes += message.len() as u64;
+        inner.emit(level, message);
+        Ok(())
+    }
+
+    /// What a stream gets. Never fails: what is too much is dropped.
+    pub(super) fn output(&self, stream: Stream, bytes: &[u8]) {
+        let mut inner = self.lock();
+        let room = inner.limits.log_bytes.saturating_sub(inner.bytes);
+        let taken = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        inner.bytes += taken as u64;
+        inner.dropped_bytes += (bytes.len() - taken) as u64;
+        let mut unfinished = inner.unfinished.remove(&stream).unwrap_or_default();
+        unfinished.extend_from_slice(&bytes[..taken]);
+        while let Some(end) = unfinished.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = unfinished.drain(..=end).collect();
+            inner.finish_line(stream, &line[..end]);
+        }
+        inner.unfinished.insert(stream, unfinished);
+    }
+
+    /// Ends what hasn't ended, and says how much there was.
+    pub(super) fn finish(&self) -> Volume {
+        let mut inner = self.lock();
+        for (stream, line) in std::mem::take(&mut inner.unfinished) {
+            if !line.is_empty() {
+                inner.finish_line(stream, &line);
+            }
+        }
+        Volume {
+            bytes: inner.bytes,
+            lines: inner.lines,
+            dropped_bytes: inner.dropped_bytes,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in here is left half done by a panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn finish_line(&mut self, stream: Stream, line: &[u8]) {
+        if self.lines >= self.limits.log_lines {
+            self.dropped_bytes += line.len() as u64;
+            return;
+        }
+        self.lines += 1;
+        let level = match stream {
+            Stream::Stdout => Level::Info,
+            Stream::Stderr => Level::Warn,
+        };
+        self.emit(level, &String::from_utf8_lossy(line));
+    }
+
+    fn emit(&self, level: Level, message: &str) {
+        let message: String = message
+            .trim_end_matches(['\r', '\n'])
+            .chars()
+            .map(|character| {
+                if character.is_control() {
+                    '\u{FFFD}'
+                } else {
+                    character
+                }
+            })
+            .collect();
+        let Self {
+            plugin,
+            version,
+            run,
+            ..
+        } = self;
+        match level {
+            Level::Debug => tracing::debug!(target: "plugin", plugin, version, run, "{message}"),
+            Level::Info => tracing::info!(target: "plugin", plugin, version, run, "{message}"),
+            Level::Warn => tracing::warn!(target: "plugin", plugin, version, run, "{message}"),
+            Level::Error => tracing::error!(target: "plugin", plugin, version, run, "{message}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log() -> Log {
+        Log::new(
+            "resolver",
+            "1",
+            "run",
+            Limits {
+                log_bytes: 10,
+                log_lines: 2,
+                ..Limits::default()
+            },
+        )
+    }
+
+    #[test]
+    fn streams_drop_what_is_too_much_and_count_it() {
+        let log = log();
+        log.output(Stream::Stdout, b"abc\nde");
+        log.output(Stream::Stderr, b"f");
+        log.output(Stream::Stdout, b"123456");
+        assert_eq!(
+            log.finish(),
+            Volume {
+                bytes: 10,
+                lines: 2,
+                dropped_bytes: 3 + 1
+            }
+        );
+    }
+
+    #[test]
+    fn the_import_and_the_streams_share_one_limit() {
+        let log = log();
+        log.output(Stream::Stdout, b"12345\n");
+        assert_eq!(log.write(Level::Info, "12345"), Err(Limit::LogBytes));
+        assert_eq!(log.write(Level::Info, "1234"), Ok(()));
+        assert_eq!(log.write(Level::Info, ""), Err(Limit::LogLines));
+    }
+
+    #[test]
+    fn lines_cannot_be_forged() {
+        #[derive(Clone, Default)]
+        struct Written(Arc<Mutex<Vec<u8>>>);
+        impl std::io::Write for Written {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().expect("is whole").extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let log = Log::new("resolver", "1", "run", Limits::default());
+            log.write(Level::Warn, "a\nERROR forged \u{1b}[31m")
+                .expect("is within the limits");
+            log.output(Stream::Stdout, b"\xff\r\nlast");
+            log.finish();
+        });
+        let written =
+            String::from_utf8(written.0.lock().expect("is whole").clone()).expect("is text");
+        let lines: Vec<&str> = written.lines().collect();
+        assert_eq!(lines.len(), 3, "{written}");
+        assert!(
+            lines[0].contains("WARN plugin: a\u{FFFD}ERROR forged \u{FFFD}[31m"),
+            "{written}"
+        );
+        assert!(
+            lines[1].contains("INFO plugin: \u{FFFD} ") && lines[2].contains("last"),
+            "{written}"
+        );
+        assert!(
+            written.matches("plugin=\"resolver\"").count()
+                + written.matches("plugin=resolver").count()
+                == 3
+        );
+    }
+}

@@ -1,0 +1,269 @@
+//! A release: an immutable set of plugins, and how to ask them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::call::{self, Answer, Cost};
+use super::component::{Artifact, Plugin};
+use super::engine::Engine;
+use super::manifest::{Entry, Manifest, Setup};
+use super::world::{Export, Resolver, TargetSetup};
+use crate::error::{Code, Error, Result};
+use crate::event::printable;
+use crate::plan::{Statement, Step, Strategy};
+use crate::request::Request;
+use crate::sql::{self, Template};
+
+/// An immutable set of plugins. Cheap to share behind an `Arc`; an event that
+/// began with one ends with it.
+pub struct Release {
+    id: String,
+    resolver: Arc<Plugin<Resolver>>,
+    targets: BTreeMap<String, TargetEntry>,
+}
+
+/// What `plugins.toml` says of a target.
+pub struct TargetEntry {
+    strategy: Option<Strategy>,
+    setup: TargetKind,
+}
+
+enum TargetKind {
+    Component(Arc<Plugin<TargetSetup>>),
+    /// The file and its statements.
+    Sql(String, Vec<Step>),
+    Role(String),
+}
+
+impl TargetEntry {
+    /// How access to it is given. `None`: as the variable `STRATEGY` says.
+    pub fn strategy(&self) -> Option<Strategy> {
+        self.strategy
+    }
+}
+
+/// What it is, for people: ``plugin `targets.x` (version …)``, ``file `x.sql` ``.
+impl fmt::Display for TargetEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.setup {
+            TargetKind::Component(plugin) => f.write_str(&plugin.subject()),
+            TargetKind::Sql(path, _) => write!(f, "file `{path}`"),
+            TargetKind::Role(role) => write!(f, "role `{}`", printable(role, 80)),
+        }
+    }
+}
+
+impl Release {
+    /// Puts a release together from its files, which have been read and, where
+    /// the source has signatures, verified.
+    pub(super) fn assemble(
+        engine: &Engine,
+        id: String,
+        manifest: &Manifest,
+        files: BTreeMap<String, Vec<u8>>,
+    ) -> Result<Self> {
+        let mut files = Files {
+            files,
+            artifacts: BTreeMap::new(),
+        };
+        let resolver = files.plugin(engine, &manifest.resolver)?;
+        let mut targets = BTreeMap::new();
+        for (name, target) in &manifest.targets {
+            let setup = match &target.setup {
+                Setup::Component(entry) => TargetKind::Component(files.plugin(engine, entry)?),
+                Setup::Sql(path) => TargetKind::Sql(path.clone(), files.statements(path)?),
+                Setup::Role(role) => TargetKind::Role(role.clone()),
+            };
+            targets.insert(
+                name.clone(),
+                TargetEntry {
+                    strategy: target.strategy,
+                    setup,
+                },
+            );
+        }
+        Ok(Self {
+            id,
+            resolver,
+            targets,
+        })
+    }
+
+    /// Names it in logs and in the ledger. For a directory, `dir-` and the
+    /// beginning of a digest of all its files.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The target of that name.
+    pub fn target(&self, name: &str) -> Option<&TargetEntry> {
+        self.targets.get(name)
+    }
+
+    /// All targets, in the order of their names.
+    pub fn targets(&self) -> impl Iterator<Item = (&str, &TargetEntry)> {
+        self.targets
+            .iter()
+            .map(|(name, target)| (name.as_str(), target))
+    }
+
+    /// Asks the resolver for the database user of the requester. What it says has
+    /// not been looked at: [`RoleName`](crate::name::RoleName) does that.
+    ///
+    /// # Errors
+    /// `denied`, `plugin-failed`, `plugin-trapped`, one for each limit,
+    /// `invalid-plugin`, `out-of-time`.
+    pub async fn resolve_user(
+        &self,
+        request: &Request,
+        strategy: Strategy,
+        deadline: Instant,
+    ) -> Result<Answer<String>> {
+        call::resolve_user(&self.resolver, request, strategy, deadline).await
+    }
+
+    /// Asks what the request's target means. What it says has not been looked at:
+    /// [`policy`](crate::policy) does that.
+    ///
+    /// # Errors
+    /// `unknown-target`, and those of [`resolve_user`](Self::resolve_user).
+    pub async fn setup(
+        &self,
+        request: &Request,
+        strategy: Strategy,
+        username: &str,
+        deadline: Instant,
+    ) -> Result<Answer<Vec<Step>>> {
+        let name = &request.target.name;
+        let target = self.target(name).ok_or_else(|| {
+            let known: Vec<&str> = self.targets.keys().map(String::as_str).take(20).collect();
+            Error::new(
+                Code::UnknownTarget,
+                format!(
+                    "target `{}` is not known here: plugins.toml has no entry for it",
+                    printable(name, 80)
+                ),
+            )
+            .with_source(format!(
+                "release {} has targets {}",
+                self.id,
+                known.join(", ")
+            ))
+        })?;
+        let steps = match &target.setup {
+            TargetKind::Component(plugin) => {
+                return call::setup(plugin, request, strategy, username, deadline).await;
+            }
+            TargetKind::Sql(path, _) if strategy == Strategy::Role => {
+                return Err(Error::new(
+                    Code::InvalidPlugin,
+                    format!(
+                        "target `{}` is the file `{path}`, which the strategy `role` can't run: \
+                         its entry in plugins.toml needs `strategy = \"temporary-user\"`, or `role` instead of `sql`",
+                        printable(name, 80)
+                    ),
+                ));
+            }
+            TargetKind::Sql(_, steps) => steps.clone(),
+            TargetKind::Role(role) => vec![Step::GrantRole(role.clone())],
+        };
+        Ok(Answer {
+            value: steps,
+            cost: Cost::default(),
+        })
+    }
+
+    /// Compiles and checks every plugin, as the first events would.
+    ///
+    /// # Errors
+    /// One for each plugin that is refused.
+    pub async fn check_all(&self) -> Result<(), Vec<Error>> {
+        // Nobody waits for an answer here; a day is no limit.
+        let deadline = Instant::now() + std::time::Duration::from_secs(24 * 3600);
+        let mut errors = Vec::new();
+        errors.extend(self.resolver.prepared(deadline).await.err());
+        for target in self.targets.values() {
+            if let TargetKind::Component(plugin) = &target.setup {
+                errors.extend(plugin.prepared(deadline).await.err());
+            }
+        }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
+    }
+}
+
+/// The files of a release on their way into it. One file that several entries
+/// name is compiled once.
+struct Files {
+    files: BTreeMap<String, Vec<u8>>,
+    artifacts: BTreeMap<String, Arc<Artifact>>,
+}
+
+impl Files {
+    fn plugin<E: Export + 'static>(
+        &mut self,
+        engine: &Engine,
+        entry: &Entry,
+    ) -> Result<Arc<Plugin<E>>> {
+        let path = &entry.component;
+        let artifact = match self.artifacts.get(path) {
+            Some(artifact) => artifact.clone(),
+            None => {
+                let bytes = self
+                    .files
+                    .remove(path)
+                    .ok_or_else(|| Error::internal(format!("`{path}` was not read")))?;
+                let artifact = Arc::new(Artifact::new(path, bytes));
+                self.artifacts.insert(path.clone(), artifact.clone());
+                artifact
+            }
+        };
+        let config = Arc::new(entry.config.clone());
+        Ok(Arc::new(Plugin::new(
+            engine.clone(),
+            artifact,
+            entry.section.clone(),
+            entry.limits,
+            config,
+            entry.wasi,
+        )))
+    }
+
+    fn statements(&self, path: &str) -> Result<Vec<Step>> {
+        let refused = |what: &str| {
+            Error::new(
+                Code::InvalidPlugin,
+                format!("the release is refused: `{path}`{what}"),
+            )
+        };
+        let bytes = self
+            .files
+            .get(path)
+            .ok_or_else(|| Error::internal(format!("`{path}` was not read")))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| refused(" isn't UTF-8 text"))?;
+        let statements = sql::split_statements(text)
+            .map_err(|error| refused(&format!(": {error}")).with_source(error))?;
+        // A file has no values but the user, so all that can be wrong with its
+        // placeholders is known now. The name is one like any other.
+        for (index, statement) in statements.iter().enumerate() {
+            let checked =
+                Template::parse(statement).and_then(|template| template.render("username", &[]));
+            checked.map_err(|error| {
+                refused(&format!(", statement {}: {error}", index + 1)).with_source(error)
+            })?;
+        }
+        let step = |sql| {
+            Step::Sql(Statement {
+                sql,
+                args: Vec::new(),
+            })
+        };
+        Ok(statements.into_iter().map(step).collect())
+    }
+}

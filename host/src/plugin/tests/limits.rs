@@ -1,0 +1,256 @@
+//! Each limit, at its value and one past it.
+
+use super::guest::{Guest, answer};
+use super::*;
+
+const ENDLESS: &str = "(loop $again (br $again)) unreachable";
+
+#[tokio::test]
+async fn an_endless_loop_runs_out_of_fuel() {
+    let result = resolve(&Guest::resolver(ENDLESS).build(), "").await;
+    let named = [
+        "plugin `resolver` (version ",
+        "used up its fuel",
+        "`fuel` is 100000000",
+        "[resolver.limits]",
+    ];
+    assert_refused(result, Code::PluginFuel, &named);
+}
+
+#[tokio::test]
+async fn an_endless_start_runs_out_of_fuel_too() {
+    let guest = Guest::user("ada").field(&format!("(func $endless {ENDLESS}) (start $endless)"));
+    assert_refused(resolve(&guest.build(), "").await, Code::PluginFuel, &[]);
+}
+
+#[tokio::test]
+async fn fuel_is_exact() {
+    let guest = Guest::user("ada").build();
+    let fuel = resolve(&guest, "").await.expect("answers").cost.fuel;
+    assert!(fuel > 0);
+    assert_eq!(
+        resolve(&guest, &format!("fuel = {fuel}"))
+            .await
+            .expect("answers")
+            .cost
+            .fuel,
+        fuel
+    );
+    assert_refused(
+        resolve(&guest, &format!("fuel = {}", fuel - 1)).await,
+        Code::PluginFuel,
+        &[],
+    );
+}
+
+#[tokio::test]
+async fn much_fuel_does_not_outlast_the_wall_time() {
+    let limits = "fuel = 1_000_000_000_000\nwall_milliseconds = 50";
+    let begun = Instant::now();
+    let result = resolve(&Guest::resolver(ENDLESS).build(), limits).await;
+    assert_refused(
+        result,
+        Code::PluginTime,
+        &["took too long", "`wall_milliseconds` is 50"],
+    );
+    assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+#[tokio::test]
+async fn the_event_may_end_before_the_wall_time() {
+    let guest = Guest::resolver(ENDLESS).build();
+    let manifest =
+        "[resolver]\ncomponent = \"x.wasm\"\n[resolver.limits]\nfuel = 1_000_000_000_000\n";
+    let release = load(manifest, &[("x.wasm", &guest)])
+        .await
+        .expect("the release loads");
+    release.check_all().await.expect("is valid");
+    let deadline = Instant::now() + Duration::from_millis(50);
+    let result = release
+        .resolve_user(&request(), Strategy::Role, deadline)
+        .await;
+    assert_refused(result, Code::OutOfTime, &["still running"]);
+}
+
+/// Grows by so many pages and answers.
+fn grows(pages: u32) -> Vec<u8> {
+    Guest::resolver(&format!(
+        "(drop (memory.grow (i32.const {pages}))) i32.const 16"
+    ))
+    .data(16, &answer(0, &[(256, 3)]))
+    .data(256, b"ada")
+    .build()
+}
+
+#[tokio::test]
+async fn memory_counts_from_the_first_page_to_the_last() {
+    // Two pages to begin with.
+    let limit = format!("memory_bytes = {}", 5 << 16);
+    let answer = resolve(&grows(3), &limit).await.expect("fits exactly");
+    assert_eq!(answer.cost.memory_bytes, 5 << 16);
+    assert_refused(
+        resolve(&grows(4), &limit).await,
+        Code::PluginMemory,
+        &["too much memory", "`memory_bytes` is 327680"],
+    );
+    // More than there can be isn't even tried.
+    assert_refused(resolve(&grows(65_000), "").await, Code::PluginMemory, &[]);
+}
+
+#[tokio::test]
+async fn a_memory_that_begins_too_large_is_the_same() {
+    let guest = Guest::user("ada").pages(3).build();
+    assert_refused(
+        resolve(&guest, "memory_bytes = 196607").await,
+        Code::PluginMemory,
+        &["`memory_bytes` is 196607"],
+    );
+    resolve(&guest, "memory_bytes = 196608")
+        .await
+        .expect("fits exactly");
+}
+
+#[tokio::test]
+async fn several_memories_do_not_get_several_shares() {
+    let more = "(core module $more (memory 3)) (core instance (instantiate $more)) (core instance (instantiate $more))";
+    let guest = Guest::user("ada").import(more).build();
+    let answer = resolve(&guest, &format!("memory_bytes = {}", 8 << 16))
+        .await
+        .expect("fits exactly");
+    assert_eq!(answer.cost.memory_bytes, 8 << 16);
+    assert_refused(
+        resolve(&guest, &format!("memory_bytes = {}", (8 << 16) - 1)).await,
+        Code::PluginMemory,
+        &[],
+    );
+}
+
+#[tokio::test]
+async fn tables_count_too() {
+    let guest = |elements: u32| {
+        let grow =
+            format!("(drop (table.grow $t (ref.null func) (i32.const {elements}))) i32.const 16");
+        Guest::resolver(&grow)
+            .field("(table $t 10 funcref)")
+            .data(16, &answer(0, &[(256, 3)]))
+            .data(256, b"ada")
+            .build()
+    };
+    resolve(&guest(90), "table_elements = 100")
+        .await
+        .expect("fits exactly");
+    let named = ["too large a table", "`table_elements` is 100"];
+    assert_refused(
+        resolve(&guest(91), "table_elements = 100").await,
+        Code::PluginMemory,
+        &named,
+    );
+}
+
+// This is where an update of wasmtime that words its errors otherwise shows: the
+// code would be `plugin-trapped`.
+#[tokio::test]
+async fn instances_tables_and_memories_are_counted() {
+    let more =
+        "(core module $more (memory 0) (table 0 funcref)) (core instance (instantiate $more))";
+    let guest = Guest::user("ada")
+        .import(more)
+        .field("(table 0 funcref)")
+        .build();
+    resolve(&guest, "instances = 3\ntables = 2\nmemories = 2")
+        .await
+        .expect("fits exactly");
+    for (limits, named) in [
+        (
+            "instances = 2",
+            "too many core instances, its limit `instances` is 2",
+        ),
+        ("tables = 1", "too many tables, its limit `tables` is 1"),
+        (
+            "memories = 1",
+            "too many memories, its limit `memories` is 1",
+        ),
+    ] {
+        assert_refused(resolve(&guest, limits).await, Code::PluginMemory, &[named]);
+    }
+}
+
+// The same holds here.
+#[tokio::test]
+async fn what_it_returns_has_a_limit() {
+    // A million zero bytes are valid text. Below them is the request.
+    let guest = |length: usize| {
+        Guest::raw_answer(&answer(0, &[(131_072, length)]))
+            .pages(40)
+            .build()
+    };
+    let answer = resolve(&guest(1 << 20), "").await.expect("fits exactly");
+    assert_eq!(answer.value.len(), 1 << 20);
+    let named = [
+        "returned or passed too much data",
+        "`output_bytes` is 1048576",
+    ];
+    assert_refused(
+        resolve(&guest((1 << 20) + 1), "").await,
+        Code::PluginOutput,
+        &named,
+    );
+}
+
+/// Logs a line of so many bytes, so many times.
+fn logs(lines: u32, bytes: u32) -> Vec<u8> {
+    let body = format!(
+        "(local $left i32) (local.set $left (i32.const {lines}))
+         (loop $again
+            (call $log (i32.const 1) (i32.const 1024) (i32.const {bytes}))
+            (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+         i32.const 16"
+    );
+    Guest::resolver(&body)
+        .data(16, &answer(0, &[(256, 3)]))
+        .data(256, b"ada")
+        .pages(40)
+        .build()
+}
+
+#[tokio::test]
+async fn the_log_has_limits() {
+    let answer = resolve(&logs(100, 10), "").await.expect("fits exactly");
+    assert_eq!((answer.cost.log_lines, answer.cost.log_bytes), (100, 1000));
+    let named = ["logged too many lines", "`log_lines` is 100"];
+    assert_refused(resolve(&logs(101, 10), "").await, Code::PluginLog, &named);
+
+    resolve(&logs(1, 16_384), "").await.expect("fits exactly");
+    let named = ["logged too much", "`log_bytes` is 16384"];
+    assert_refused(resolve(&logs(1, 16_385), "").await, Code::PluginLog, &named);
+
+    // So long a line isn't even copied.
+    assert_refused(
+        resolve(&logs(1, (1 << 20) + 1), "").await,
+        Code::PluginOutput,
+        &[],
+    );
+}
+
+#[tokio::test]
+async fn a_plugin_that_broke_is_whole_at_the_next_event() {
+    let guest = Guest::resolver("unreachable").build();
+    let manifest = "[resolver]\ncomponent = \"x.wasm\"\n[targets.t]\n";
+    let release = load(manifest, &[("x.wasm", &guest)])
+        .await
+        .expect("the release loads");
+    for _ in 0..3 {
+        let result = release
+            .resolve_user(&request(), Strategy::Role, soon())
+            .await;
+        assert_refused(result, Code::PluginTrapped, &["panicked"]);
+    }
+}
+
+#[tokio::test]
+async fn the_same_request_takes_the_same_fuel() {
+    let guest = logs(10, 100);
+    let first = resolve(&guest, "").await.expect("answers");
+    let second = resolve(&guest, "").await.expect("answers");
+    assert_eq!(first.cost.fuel, second.cost.fuel);
+}

@@ -1,0 +1,18 @@
+//! PostgreSQL: connections, the ledger, and the changes.
+//!
+//! What decides is SQL: the functions of schema `sym` (`schema/functions.sql`),
+//! which a DBA in psql calls too. Rust carries arguments and answers, and
+//! does what needs a COMMIT in between or runs plugins' statements.
+
+pub mod connection;
+pub mod failure;
+pub mod ledger;
+pub mod remove;
+pub mod role;
+pub mod schema;
+pub mod setup;
+pub mod user;
+
+pub use connection::Connection;
+pub use failure::{Failure, Names};
+pub use ledger::{Grant, NewGrant};

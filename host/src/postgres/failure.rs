@@ -1,0 +1,326 @@
+//! What can go wrong in the database, by SQLSTATE and never by text.
+
+use std::fmt;
+
+use serde_json::Value;
+use tokio_postgres::error::SqlState;
+
+use crate::error::{Code, Error};
+use crate::event::printable;
+
+/// Why a call to the database failed.
+#[derive(Debug)]
+pub struct Failure {
+    kind: Kind,
+    source: Option<tokio_postgres::Error>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// The connection is no good any more: nothing of the call is left, or all
+    /// of it, and we can't know.
+    Gone,
+    /// Another change was in progress.
+    Conflict,
+    /// The server doesn't let us log in.
+    Login,
+    /// One of our own SQL functions refuses. `why` is its DETAIL.
+    Refusal { code: String, why: Value },
+    /// A statement raised a warning of class 01: it was not carried out, or not
+    /// wholly.
+    Warning { text: String },
+    /// The server refused a statement; it, or we, stopped it.
+    Refused { state: String, step: Option<usize> },
+    /// Schema `sym` is missing or can't be used.
+    Setup { sentence: String },
+    /// It has an error of its own already.
+    Lifted(Error),
+}
+
+/// Names that the sentences need.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Names<'a> {
+    /// The database user.
+    pub user: &'a str,
+    /// The role.
+    pub role: &'a str,
+    /// Whom we log in as.
+    pub bot: &'a str,
+}
+
+/// Result with a [`Failure`].
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl Failure {
+    fn new(kind: Kind) -> Self {
+        Self { kind, source: None }
+    }
+
+    /// A step took longer than it may.
+    pub(crate) fn timed_out() -> Self {
+        Self::new(Kind::Gone)
+    }
+
+    pub(crate) fn setup(sentence: impl Into<String>) -> Self {
+        Self::new(Kind::Setup { sentence: sentence.into() })
+    }
+
+    pub(crate) fn warning(text: impl Into<String>) -> Self {
+        Self::new(Kind::Warning { text: text.into() })
+    }
+
+    /// The same, of the step with this index of the target's setup.
+    pub(crate) fn at_step(mut self, index: usize) -> Self {
+        if let Kind::Refused { step, .. } = &mut self.kind {
+            *step = Some(index + 1);
+        }
+        self
+    }
+
+    /// Whether the connection has to be replaced.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.kind, Kind::Gone)
+    }
+
+    /// Whether the password may be an old one.
+    pub fn is_login(&self) -> bool {
+        matches!(self.kind, Kind::Login)
+    }
+
+    /// Whether the same call may succeed in a moment.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.kind, Kind::Gone | Kind::Conflict)
+    }
+
+    /// Whether one of our functions refused with this code.
+    pub fn is_refusal(&self, wanted: &str) -> bool {
+        matches!(&self.kind, Kind::Refusal { code, .. } if code == wanted)
+    }
+
+    /// Whether the server refused a statement for a reason of its own.
+    pub fn is_statement_refused(&self) -> bool {
+        matches!(self.kind, Kind::Refused { .. })
+    }
+
+    /// Whether this SQLSTATE is the reason.
+    pub fn is_state(&self, wanted: &SqlState) -> bool {
+        self.source.as_ref().and_then(tokio_postgres::Error::code) == Some(wanted)
+    }
+
+    /// The error with its public sentence.
+    pub fn into_error(self, names: Names<'_>) -> Error {
+        let Self { kind, source } = self;
+        let error = match kind {
+            Kind::Lifted(error) => return error,
+            Kind::Gone => Error::new(
+                Code::DatabaseUnavailable,
+                "the database is unavailable: try again, and if it stays so, see the function's log",
+            ),
+            Kind::Conflict => Error::new(
+                Code::DatabaseConflict,
+                "another change was in progress in the database: try again in a moment",
+            ),
+            Kind::Login => Error::new(
+                Code::DatabaseLogin,
+                format!(
+                    "the database doesn't let `{}` log in: check the function's password and the server's rules",
+                    names.bot
+                ),
+            ),
+            Kind::Refusal { code, why } => refusal(&code, &why, names),
+            Kind::Warning { text } => Error::new(
+                Code::DatabaseRefused,
+                format!(
+                    "a statement of the target's setup granted less than it says: give `{}` the grant option on what \
+                     it grants",
+                    names.bot
+                ),
+            )
+            .with_source(text),
+            Kind::Refused { state, step: None } => Error::new(
+                Code::DatabaseRefused,
+                format!("the database refused a statement of the function's (SQLSTATE {state}): see the function's log"),
+            ),
+            Kind::Refused { state, step: Some(step) } => Error::new(
+                Code::DatabaseRefused,
+                format!("the database refused step {step} of the target's setup (SQLSTATE {state}): see the function's log"),
+            ),
+            Kind::Setup { sentence } => Error::new(Code::DatabaseSetup, sentence),
+        };
+        match source {
+            Some(source) => error.with_source(Detail(source)),
+            None => error,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::new(Kind::Lifted(error))
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let kind = match error.code() {
+            // Without a code it never came from the server: the connection
+            // closed, the socket failed, TLS or authentication didn't work out.
+            None => Kind::Gone,
+            Some(state) if state.code() == "SYMRF" => {
+                let why = error.as_db_error().and_then(|error| error.detail()).unwrap_or_default();
+                let why: Value = serde_json::from_str(why).unwrap_or_default();
+                let code = why["code"].as_str().unwrap_or_default().to_owned();
+                Kind::Refusal { code, why }
+            }
+            Some(state) => match state.code() {
+                "28P01" | "28000" => Kind::Login,
+                "40001" | "40P01" | "55P03" => Kind::Conflict,
+                // A catalog row that two transactions changed at once. The one
+                // case that has no SQLSTATE of its own.
+                "XX000" if is_concurrent_update(&error) => Kind::Conflict,
+                // A standby, or a primary that has become one.
+                "25006" => Kind::Gone,
+                code if code.starts_with("08") || code.starts_with("57P") || code == "53300" => Kind::Gone,
+                code => Kind::Refused { state: code.to_owned(), step: None },
+            },
+        };
+        Self { kind, source: Some(error) }
+    }
+}
+
+fn is_concurrent_update(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| error.routine() == Some("simple_heap_update") || error.routine() == Some("simple_heap_delete"))
+}
+
+/// The server's own words, for the log alone. `Display` of the library's error
+/// is just "db error".
+#[derive(Debug)]
+struct Detail(tokio_postgres::Error);
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_db_error() {
+            // Not the statement, and not where in it: setup statements may hold
+            // what their authors take for private.
+            Some(error) => {
+                write!(f, "{} {}: {}", error.severity(), error.code().code(), error.message())?;
+                error.detail().map_or(Ok(()), |detail| write!(f, " ({detail})"))
+            }
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl std::error::Error for Detail {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self.0.as_db_error() {
+            Some(_) => None,
+            None => std::error::Error::source(&self.0),
+        }
+    }
+}
+
+/// The sentence for a refusal of our own SQL functions.
+fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
+    let text = |key: &str| printable(why[key].as_str().unwrap_or_default(), 80);
+    let user = if why["user"].is_string() { text("user") } else { names.user.to_owned() };
+    let role = if why["role"].is_string() { text("role") } else { names.role.to_owned() };
+    let bot = names.bot;
+    let (code, sentence) = match (code, why["why"].as_str().unwrap_or_default()) {
+        ("user-missing", _) => (
+            Code::UserMissing,
+            format!("database user `{user}` does not exist: create it, or have the resolver name another"),
+        ),
+        ("user-refused", "no-login") => {
+            (Code::UserRefused, format!("database user `{user}` may not log in, so nothing can be lent to it"))
+        }
+        ("user-refused", "privileged") => {
+            (Code::UserRefused, format!("database user `{user}` is privileged, so nothing is lent to it"))
+        }
+        ("user-refused", "exists") => (
+            Code::UserRefused,
+            format!("a database user `{user}` exists already and was not made for this run: the resolver has to name another for each run"),
+        ),
+        ("user-refused", _) => {
+            (Code::UserRefused, format!("database user `{user}` belongs to this function, so nothing is lent to it"))
+        }
+        ("role-missing", _) => {
+            (Code::RoleMissing, format!("role `{role}` does not exist in the database: create it, or correct the target"))
+        }
+        ("role-refused", "no-admin") => (
+            Code::RoleRefused,
+            format!("`{bot}` may not lend role `{role}`: an administrator has to run `GRANT {role} TO {bot} WITH ADMIN OPTION`"),
+        ),
+        ("role-refused", "no-effect") => (
+            Code::RoleRefused,
+            format!("lending role `{role}` to `{user}` has no effect: an older membership of theirs hides it"),
+        ),
+        ("role-refused", kind) => {
+            let what = match kind {
+                "privileged" => "is privileged",
+                "system" => "belongs to the system",
+                "owner" => "owns objects",
+                _ => "belongs to this function",
+            };
+            let through = text("through");
+            let sentence = if through == role {
+                format!("role `{role}` is never lent: it {what}")
+            } else {
+                format!("role `{role}` is never lent: it is a member of `{through}`, which {what}")
+            };
+            (Code::RoleRefused, sentence)
+        }
+        ("run-ended", "replay") => (
+            Code::RunEnded,
+            format!(
+                "this run has ended, and can't begin again for another {} seconds: send a new request; to try a saved \
+                 event again, give it another run id (`symctl invoke --new-run`)",
+                why["seconds"]
+            ),
+        ),
+        ("run-ended", "elsewhere") => (
+            Code::RunEnded,
+            format!("what this run lent to `{user}` was taken back in the database by somebody else: send a new request"),
+        ),
+        ("run-ended", "expired") => (Code::RunEnded, "this run's time is over: send a new request".to_owned()),
+        ("run-ended", _) => (Code::RunEnded, "this run is being ended: send a new request".to_owned()),
+        ("run-conflict", _) => {
+            (Code::RunConflict, "this run began with another strategy: end it, and send a new request".to_owned())
+        }
+        ("access-remains", "other-user") => (
+            Code::AccessRemains,
+            format!(
+                "database user `{user}` is not the one of this run any more (made anew, or restored from a backup), so \
+                 nothing was taken from it: an administrator has to look, and to revoke by hand"
+            ),
+        ),
+        ("access-remains", "other-role") => (
+            Code::AccessRemains,
+            format!(
+                "role `{role}` is not the one of this run any more (made anew, or restored from a backup), so nothing \
+                 was taken from `{user}`: an administrator has to look, and to revoke by hand"
+            ),
+        ),
+        ("access-remains", "not-revoked") => (
+            Code::AccessRemains,
+            format!("role `{role}` could not be taken back from `{user}`: an administrator has to run `REVOKE {role} FROM {user}`"),
+        ),
+        ("access-remains", "blocked") => (
+            Code::AccessRemains,
+            format!(
+                "temporary user `{user}` can't log in any more and has no access, but could not be dropped: something \
+                 in the database still depends on it; the function's log names it"
+            ),
+        ),
+        ("access-remains", _) => (
+            Code::AccessRemains,
+            format!("database user `{user}` doesn't look like the one that was made for this run, so it was left alone: an administrator has to look"),
+        ),
+        _ => return Error::internal(format!("unknown refusal {why}")),
+    };
+    let error = Error::new(code, sentence);
+    match why["blockers"].as_str() {
+        Some(blockers) => error.with_source(blockers.to_owned()),
+        None => error,
+    }
+}

@@ -1,0 +1,108 @@
+//! Removing a temporary user, in stages: each is committed, and each may run
+//! again. The access ends with the first; the rest is tidying up.
+//!
+//! 1. [`disable`]: no login, no memberships.
+//! 2. The caller deletes the secret.
+//! 3. [`end_sessions`].
+//! 4. [`databases`], and in each of them [`clear`]: what it owned goes to the
+//!    powerless role `sym_graveyard`, what was granted to it is revoked.
+//! 5. [`drop_user`], and [`end_sessions`] once more, by OID.
+
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use super::connection::Connection;
+use super::failure::{Failure, Result};
+use super::ledger::Grant;
+use crate::request::Run;
+
+/// How often, and how long apart, we look whether ended sessions are gone. A
+/// session ends at its next interrupt check, which is a matter of milliseconds.
+const SESSION_CHECKS: u32 = 40;
+const SESSION_CHECK_INTERVAL: Duration = Duration::from_millis(25);
+
+/// Stage 1. The OID in the row is that of the user as long as there is one.
+///
+/// # Errors
+/// A refusal of `sym.disable_user`, or what the connection ran into.
+pub async fn disable(connection: &Connection, run: &Run, by: &str) -> Result<Disabled> {
+    let arguments = [(&run.srn() as _, Type::TEXT), (&by as _, Type::TEXT)];
+    let answer = connection.call("SELECT sym.disable_user($1, $2)::text", &arguments).await?;
+    Ok(Disabled { has_user: answer["has_user"] == true, grant: Grant::from_json(&answer)? })
+}
+
+/// A user that can't do anything any more.
+#[derive(Clone, Debug)]
+pub struct Disabled {
+    /// The run's row.
+    pub grant: Grant,
+    /// Whether there is a user at all.
+    pub has_user: bool,
+}
+
+/// Stage 3, and again after stage 5: ends the user's sessions, and waits until
+/// they are gone. Returns whether they are.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn end_sessions(connection: &Connection, user_oid: u32) -> Result<bool> {
+    for _ in 0..SESSION_CHECKS {
+        let rows = connection.client().query_typed("SELECT sym.end_sessions($1)", &[(&user_oid, Type::OID)]).await?;
+        let left: i32 = match rows.first() {
+            Some(row) => row.try_get(0)?,
+            None => 0,
+        };
+        if left == 0 {
+            return Ok(true);
+        }
+        tokio::time::sleep(SESSION_CHECK_INTERVAL).await;
+    }
+    Ok(false)
+}
+
+/// Stage 4: the databases in which something hangs on the user.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn databases(connection: &Connection, run: &Run) -> Result<Vec<String>> {
+    let rows = connection
+        .client()
+        .query_typed("SELECT sym.databases_of_user($1)", &[(&run.srn(), Type::TEXT)])
+        .await?;
+    match rows.first() {
+        Some(row) => Ok(row.try_get(0)?),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Stage 4, in one of these databases.
+///
+/// # Errors
+/// What the connection ran into, among it what we may not reassign.
+pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
+    let rows = connection
+        .client()
+        .query_typed("SELECT quote_ident(rolname) FROM pg_roles WHERE oid = $1", &[(&user_oid, Type::OID)])
+        .await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let user: &str = row.try_get(0)?;
+    // One simple query is one transaction.
+    let statements = format!("REASSIGN OWNED BY {user} TO sym_graveyard; DROP OWNED BY {user}");
+    Ok(connection.client().batch_execute(&statements).await?)
+}
+
+/// Stage 5: the run has ended.
+///
+/// # Errors
+/// `access-remains` with what blocks it, or what the connection ran into.
+pub async fn drop_user(connection: &Connection, run: &Run) -> Result<Grant> {
+    let answer = connection.call("SELECT sym.drop_user($1)::text", &[(&run.srn(), Type::TEXT)]).await?;
+    Grant::from_json(&answer)
+}
+
+/// Whether a failure of [`clear`] only means that the last stage will say what
+/// is in the way.
+pub fn is_blocked(failure: &Failure) -> bool {
+    failure.is_statement_refused()
+}

@@ -1,0 +1,69 @@
+//! Schema `sym`: installed and brought up to date by the host, which owns it.
+//!
+//! The version is in the schema's comment, so that it comes with the greeting
+//! of a connection and costs no round trip of its own.
+
+use tokio_postgres::error::SqlState;
+
+use super::connection::Connection;
+use super::failure::{Failure, Result};
+
+/// Raised with every change of `schema/`: of the tables, and of the functions.
+pub const VERSION: i32 = 1;
+
+/// Changes of the tables, in order: the version that each leads to. Each runs
+/// once, on a ledger in use.
+const TABLES: &[(i32, &str)] = &[(1, include_str!("schema/tables_1.sql"))];
+
+/// All functions. They are replaced as a whole.
+const FUNCTIONS: &str = include_str!("schema/functions.sql");
+
+/// Brings the schema to [`VERSION`], in one transaction. Two hosts that do it
+/// at once do it one after the other, and the second finds nothing to do.
+///
+/// # Errors
+/// `database-setup` where the schema is missing and we may not make it, or it
+/// isn't ours.
+pub(crate) async fn migrate(connection: &Connection, database: &str) -> Result<()> {
+    let client = connection.client();
+    let result = async {
+        client.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('sym schema', 0))").await?;
+        let rows = client
+            .query_typed(
+                "SELECT substring(obj_description(oid, 'pg_namespace') FROM 'sym-postgres ([0-9]{1,6})')::int4 \
+                 FROM pg_namespace WHERE nspname = 'sym'",
+                &[],
+            )
+            .await?;
+        let installed: Option<i32> = match rows.first() {
+            Some(row) => row.try_get(0)?,
+            None => {
+                client.batch_execute("CREATE SCHEMA sym").await?;
+                None
+            }
+        };
+        let installed = installed.unwrap_or(0);
+        if installed < VERSION {
+            for (version, tables) in TABLES {
+                if *version > installed {
+                    client.batch_execute(tables).await?;
+                }
+            }
+            client.batch_execute(FUNCTIONS).await?;
+            client.batch_execute(&format!("COMMENT ON SCHEMA sym IS 'sym-postgres {VERSION}'")).await?;
+        }
+        client.batch_execute("COMMIT").await?;
+        Ok::<(), Failure>(())
+    }
+    .await;
+    result.map_err(|failure| {
+        if failure.is_state(&SqlState::INSUFFICIENT_PRIVILEGE) {
+            Failure::setup(format!(
+                "schema `sym` in database `{database}` is missing or not the function's own: run what \
+                 `symctl setup-sql` prints"
+            ))
+        } else {
+            failure
+        }
+    })
+}

@@ -1,0 +1,558 @@
+-- What the host, the sweep, pg_cron and a DBA in psql all call, so that one
+-- place decides. Replaced as a whole by each migration.
+--
+-- Every function is SECURITY DEFINER with the bot as its owner: whoever calls
+-- it, the bot is the grantor. search_path is pinned, and PUBLIC may execute
+-- none (the last statement).
+--
+-- A refusal is an exception with SQLSTATE SYMRF: whatever the transaction did
+-- before is undone, and what was pipelined behind it doesn't run. Its DETAIL is
+-- JSON: `code`, and what the sentence needs.
+--
+-- Locks: `sym.lock_user` or `sym.lock_run` before a row is locked, and never
+-- two of them but in `expire`, which takes them in the order of its rows.
+
+CREATE OR REPLACE FUNCTION sym.refuse(code text, detail jsonb DEFAULT '{}') RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'sym refuses: %', code
+        USING ERRCODE = 'SYMRF', DETAIL = (detail || jsonb_build_object('code', code))::text;
+END $$;
+
+-- Lending to, and taking back from, one user happen one after the other: two
+-- runs that end together would each see the other still open otherwise.
+CREATE OR REPLACE FUNCTION sym.lock_user(user_oid oid) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_advisory_xact_lock(hashtextextended('sym user ' || user_oid::text, 0));
+$$;
+
+CREATE OR REPLACE FUNCTION sym.lock_run(run text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_advisory_xact_lock(hashtextextended('sym run ' || run, 0));
+$$;
+
+-- The role that the statement's version calls by this name, or NULL.
+CREATE OR REPLACE FUNCTION sym.role_named(name text) RETURNS oid
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    -- The cast to name would shorten a longer one to somebody else's.
+    SELECT oid FROM pg_roles WHERE octet_length(name) <= 63 AND rolname = name::name;
+$$;
+
+-- GRANT of a membership, by server version. Since 16 a membership can be
+-- without SET: then the user can't keep the role by SET ROLE, and a REVOKE
+-- bites at the next statement of an open session.
+CREATE OR REPLACE FUNCTION sym.grant_membership(role_oid oid, user_oid oid, inherits boolean DEFAULT true) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- Every option is named: a repeated GRANT would keep those it finds.
+    EXECUTE format('GRANT %s TO %s', role_oid::regrole, user_oid::regrole)
+        || CASE WHEN current_setting('server_version_num')::int >= 160000
+                THEN format(' WITH INHERIT %s, SET FALSE', CASE WHEN inherits THEN 'TRUE' ELSE 'FALSE' END)
+                ELSE '' END;
+END $$;
+
+-- Whether the memberships of a role that this function granted, or could have
+-- granted, are there: up to 15 one row a pair, whoever granted it; since 16 one
+-- row a grantor, of which those of the bot and of its groups count.
+CREATE OR REPLACE FUNCTION sym.own_membership(role_oid oid, user_oid oid) RETURNS oid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT m.grantor FROM pg_auth_members m
+    WHERE m.roleid = role_oid AND m.member = user_oid
+      AND (current_setting('server_version_num')::int < 160000 OR pg_has_role(current_user, m.grantor, 'USAGE'))
+    LIMIT 1;
+$$;
+
+-- Refuses a role that may not be lent, whatever the operator's list says: the
+-- bot has no ADMIN option on it, or it is, or reaches through membership, one
+-- that is privileged, ours, the system's, or owns something.
+CREATE OR REPLACE FUNCTION sym.check_role(role_oid oid) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    reached record;
+BEGIN
+    -- Upwards from the role, by the index on members: the number of roles on
+    -- the server doesn't matter.
+    FOR reached IN
+        WITH RECURSIVE up (oid) AS (
+            SELECT check_role.role_oid
+            UNION
+            SELECT m.roleid FROM up JOIN pg_auth_members m ON m.member = up.oid
+        )
+        SELECT r.*, r.rolname = current_user AS is_bot,
+               EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles marker ON marker.oid = m.roleid
+                       WHERE m.member = r.oid AND marker.rolname = 'sym_managed') AS is_managed,
+               EXISTS (SELECT FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass
+                       AND d.refobjid = r.oid AND d.deptype = 'o') AS is_owner
+        FROM up JOIN pg_roles r ON r.oid = up.oid
+    LOOP
+        IF reached.rolsuper OR reached.rolcreaterole OR reached.rolcreatedb OR reached.rolreplication OR reached.rolbypassrls THEN
+            PERFORM sym.refuse('role-refused', jsonb_build_object('why', 'privileged', 'through', reached.rolname));
+        ELSIF reached.rolname ~* '^(pg_|rds)' THEN
+            PERFORM sym.refuse('role-refused', jsonb_build_object('why', 'system', 'through', reached.rolname));
+        ELSIF reached.is_bot OR reached.is_managed OR reached.rolname ~* '^sym_' THEN
+            PERFORM sym.refuse('role-refused', jsonb_build_object('why', 'ours', 'through', reached.rolname));
+        ELSIF reached.is_owner THEN
+            PERFORM sym.refuse('role-refused', jsonb_build_object('why', 'owner', 'through', reached.rolname));
+        END IF;
+    END LOOP;
+    IF NOT pg_has_role(current_user, role_oid, 'MEMBER WITH ADMIN OPTION') THEN
+        PERFORM sym.refuse('role-refused', jsonb_build_object('why', 'no-admin'));
+    END IF;
+END $$;
+
+-- Refuses a user to whom nothing may be lent.
+CREATE OR REPLACE FUNCTION sym.check_user(user_oid oid) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found_user record;
+BEGIN
+    SELECT r.*, r.rolname = current_user AS is_bot,
+           EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles marker ON marker.oid = m.roleid
+                   WHERE m.member = r.oid AND marker.rolname = 'sym_managed') AS is_managed
+        INTO found_user FROM pg_roles r WHERE r.oid = user_oid;
+    IF NOT found_user.rolcanlogin THEN
+        PERFORM sym.refuse('user-refused', '{"why": "no-login"}');
+    ELSIF found_user.rolsuper OR found_user.rolcreaterole OR found_user.rolreplication OR found_user.rolbypassrls THEN
+        PERFORM sym.refuse('user-refused', '{"why": "privileged"}');
+    ELSIF found_user.is_bot OR found_user.is_managed THEN
+        PERFORM sym.refuse('user-refused', '{"why": "ours"}');
+    END IF;
+END $$;
+
+-- Refuses to begin a run that has ended. The row is locked by the caller.
+CREATE OR REPLACE FUNCTION sym.check_not_ended(entry sym.grants, replay_window_seconds int) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF entry.state = 'ending' THEN
+        PERFORM sym.refuse('run-ended', '{"why": "ending"}');
+    ELSIF entry.state = 'ended' AND entry.ended_at > now() - make_interval(secs => replay_window_seconds) THEN
+        PERFORM sym.refuse('run-ended', jsonb_build_object('why', 'replay', 'seconds',
+            ceil(extract(epoch FROM entry.ended_at + make_interval(secs => replay_window_seconds) - now()))));
+    ELSIF entry.state IN ('pending', 'granted') AND entry.expires_at <= now() THEN
+        PERFORM sym.refuse('run-ended', '{"why": "expired"}');
+    END IF;
+END $$;
+
+-- Lends a role. `request`: run, user, role, requester, approver, target,
+-- release, lease_seconds, replay_window_seconds. One call, one transaction.
+CREATE OR REPLACE FUNCTION sym.lend(request jsonb) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    this_run   text := request ->> 'run';
+    entry      sym.grants;
+    this_user   oid;
+    this_role   oid;
+    other      sym.grants;
+    grantor    oid;
+    standing   boolean := false;
+BEGIN
+    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
+    IF entry.state IN ('pending', 'granted') AND entry.strategy <> 'role' THEN
+        PERFORM sym.refuse('run-conflict', jsonb_build_object('strategy', entry.strategy));
+    ELSIF entry.state = 'granted' THEN
+        this_user := entry.user_oid;
+    ELSE
+        this_user := sym.role_named(request ->> 'user');
+    END IF;
+    IF this_user IS NULL THEN
+        PERFORM sym.refuse('user-missing');
+    END IF;
+    PERFORM sym.lock_user(this_user);
+    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
+    IF FOUND THEN
+        PERFORM sym.check_not_ended(entry, (request ->> 'replay_window_seconds')::int);
+        IF entry.state = 'granted' THEN
+            -- The same event again, or a lost answer: the same answer, whatever
+            -- the plugins would say today. Never a second grant, and never a
+            -- later expiry.
+            IF NOT entry.standing AND sym.own_membership(entry.role_oid, entry.user_oid) IS NULL THEN
+                PERFORM sym.refuse('run-ended', '{"why": "elsewhere"}');
+            END IF;
+            RETURN to_jsonb(entry) || '{"repeated": true}';
+        END IF;
+    END IF;
+
+    this_role := sym.role_named(request ->> 'role');
+    IF this_role IS NULL THEN
+        PERFORM sym.refuse('role-missing');
+    END IF;
+    PERFORM sym.check_user(this_user);
+    PERFORM sym.check_role(this_role);
+
+    SELECT * INTO other FROM sym.grants g
+        WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND g.run <> this_run
+        ORDER BY g.standing LIMIT 1;
+    IF other.run IS NOT NULL AND sym.own_membership(this_role, this_user) IS NOT NULL THEN
+        -- Lent already by another run: the last of them to end takes it back.
+        grantor := other.grantor_oid;
+        standing := other.standing;
+    ELSE
+        grantor := sym.own_membership(this_role, this_user);
+        standing := grantor IS NOT NULL;
+        IF NOT standing THEN
+            PERFORM sym.grant_membership(this_role, this_user);
+            grantor := sym.own_membership(this_role, this_user);
+        END IF;
+    END IF;
+    -- The absence of an error proves nothing: look.
+    IF NOT pg_has_role(this_user, this_role,
+        CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'USAGE' ELSE 'MEMBER' END) THEN
+        PERFORM sym.refuse('role-refused', '{"why": "no-effect"}');
+    END IF;
+
+    INSERT INTO sym.grants AS g (run, strategy, state, requester, approver, target, release, user_oid, user_name,
+                                 role_oid, role_name, grantor_oid, standing, granted_at, expires_at)
+        VALUES (this_run, 'role', 'granted', request ->> 'requester', request ->> 'approver', request ->> 'target',
+                request ->> 'release', this_user, request ->> 'user', this_role, request ->> 'role', grantor, standing,
+                now(), now() + make_interval(secs => (request ->> 'lease_seconds')::int))
+        ON CONFLICT (run) DO UPDATE SET
+            strategy = excluded.strategy, state = excluded.state, requester = excluded.requester,
+            approver = excluded.approver, target = excluded.target, release = excluded.release,
+            user_oid = excluded.user_oid, user_name = excluded.user_name, role_oid = excluded.role_oid,
+            role_name = excluded.role_name, grantor_oid = excluded.grantor_oid, standing = excluded.standing,
+            secret = NULL, created_at = now(), granted_at = excluded.granted_at, expires_at = excluded.expires_at,
+            ended_at = NULL, ended_by = NULL
+        -- The row that was checked above, not one that was put there since.
+        WHERE g.state = 'ended' AND g.ended_at IS NOT DISTINCT FROM entry.ended_at
+        RETURNING * INTO entry;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'sym: the run was begun or ended at the same moment' USING ERRCODE = 'serialization_failure';
+    END IF;
+    RETURN to_jsonb(entry);
+END $$;
+
+-- What still leads from a user to a role: memberships of its own, and those
+-- through other roles.
+CREATE OR REPLACE FUNCTION sym.remaining_paths(role_oid oid, user_oid oid) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(jsonb_agg(jsonb_build_object('through', m.roleid::regrole::text, 'grantor', m.grantor::regrole::text)
+                              ORDER BY m.roleid::regrole::text, m.grantor), '[]')
+    FROM pg_auth_members m
+    WHERE m.member = user_oid AND (m.roleid = role_oid OR pg_has_role(m.roleid, role_oid, 'MEMBER'));
+$$;
+
+-- Ends a run of the strategy `role`, or one that never began. `ending`: by,
+-- requester, target. A run of a temporary user is only named: removing it needs
+-- commits in between (`disable_user`, …, `drop_user`).
+CREATE OR REPLACE FUNCTION sym.give_back(this_run text, ending jsonb) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entry     sym.grants;
+    has_user  boolean;
+    has_role  boolean;
+    others    jsonb := '[]';
+    paths     jsonb := '[]';
+BEGIN
+    LOOP
+        SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
+        IF NOT FOUND THEN
+            -- It may be under way, and then this waits for it; or it never
+            -- began, and then it must not begin after its end.
+            INSERT INTO sym.grants (run, state, requester, target, ended_at, ended_by)
+                VALUES (this_run, 'ended', ending ->> 'requester', ending ->> 'target', now(), ending ->> 'by')
+                ON CONFLICT DO NOTHING
+                RETURNING * INTO entry;
+            CONTINUE WHEN NOT FOUND;
+            RETURN to_jsonb(entry) || '{"outcome": "never-began"}';
+        END IF;
+        IF entry.state = 'ended' THEN
+            RETURN to_jsonb(entry) || '{"outcome": "already-ended"}';
+        END IF;
+        IF entry.strategy = 'temporary-user' THEN
+            RETURN to_jsonb(entry) || '{"outcome": "temporary-user"}';
+        END IF;
+        PERFORM sym.lock_user(entry.user_oid);
+        SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
+        CONTINUE WHEN entry.state = 'ended';
+        EXIT;
+    END LOOP;
+
+    has_user := EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid);
+    has_role := EXISTS (SELECT FROM pg_roles WHERE oid = entry.role_oid);
+    -- The name is there, the OID isn't: another person of that name, or a
+    -- restored database with the membership in it. We can't tell, so we say so.
+    IF NOT has_user AND sym.role_named(entry.user_name) IS NOT NULL THEN
+        PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-user', 'user', entry.user_name, 'role', entry.role_name));
+    ELSIF has_user AND NOT has_role AND sym.role_named(entry.role_name) IS NOT NULL THEN
+        PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-role', 'user', entry.user_name, 'role', entry.role_name));
+    END IF;
+
+    IF has_user AND has_role THEN
+        SELECT coalesce(jsonb_agg(g.run ORDER BY g.expires_at), '[]') INTO others FROM sym.grants g
+            WHERE g.user_oid = entry.user_oid AND g.role_oid = entry.role_oid AND g.state = 'granted' AND g.run <> this_run;
+        IF NOT entry.standing AND others = '[]' AND sym.own_membership(entry.role_oid, entry.user_oid) IS NOT NULL THEN
+            EXECUTE format('REVOKE %s FROM %s', entry.role_oid::regrole, entry.user_oid::regrole);
+            -- A REVOKE of what another granted only warns: look.
+            IF EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = entry.role_oid AND m.member = entry.user_oid
+                       AND (current_setting('server_version_num')::int < 160000 OR m.grantor = entry.grantor_oid)) THEN
+                PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-revoked', 'user', entry.user_oid::regrole::text,
+                    'role', entry.role_oid::regrole::text));
+            END IF;
+        END IF;
+        paths := sym.remaining_paths(entry.role_oid, entry.user_oid);
+    END IF;
+
+    UPDATE sym.grants g SET state = 'ended', ended_at = now(), ended_by = ending ->> 'by'
+        WHERE g.run = this_run RETURNING * INTO entry;
+    RETURN to_jsonb(entry) || jsonb_build_object(
+        'outcome', CASE WHEN NOT has_user THEN 'user-gone' WHEN NOT has_role THEN 'role-gone'
+                        WHEN entry.standing THEN 'standing' WHEN others <> '[]' THEN 'shared' ELSE 'taken-back' END,
+        'others', others, 'remaining', paths);
+END $$;
+
+-- Begins a run of a temporary user: a committed row that says what may exist
+-- from now on, before any of it does. `request`: run, user, secret, requester,
+-- approver, target, release, lease_seconds, replay_window_seconds.
+CREATE OR REPLACE FUNCTION sym.prepare_user(request jsonb) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    this_run text := request ->> 'run';
+    entry    sym.grants;
+BEGIN
+    PERFORM sym.lock_run(this_run);
+    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
+    IF FOUND THEN
+        PERFORM sym.check_not_ended(entry, (request ->> 'replay_window_seconds')::int);
+        IF entry.state IN ('pending', 'granted') THEN
+            IF entry.strategy <> 'temporary-user' THEN
+                PERFORM sym.refuse('run-conflict', jsonb_build_object('strategy', entry.strategy));
+            END IF;
+            RETURN to_jsonb(entry) || '{"repeated": true}';
+        END IF;
+    END IF;
+    INSERT INTO sym.grants AS g (run, strategy, state, requester, approver, target, release, user_name, secret, expires_at)
+        VALUES (this_run, 'temporary-user', 'pending', request ->> 'requester', request ->> 'approver', request ->> 'target',
+                request ->> 'release', request ->> 'user', request ->> 'secret',
+                now() + make_interval(secs => (request ->> 'lease_seconds')::int))
+        ON CONFLICT (run) DO UPDATE SET
+            strategy = excluded.strategy, state = excluded.state, requester = excluded.requester,
+            approver = excluded.approver, target = excluded.target, release = excluded.release, user_oid = NULL,
+            user_name = excluded.user_name, role_oid = NULL, role_name = NULL, grantor_oid = NULL, standing = false,
+            secret = excluded.secret, created_at = now(), granted_at = NULL, expires_at = excluded.expires_at,
+            ended_at = NULL, ended_by = NULL
+        WHERE g.state = 'ended'
+        RETURNING * INTO entry;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'sym: the run was begun or ended at the same moment' USING ERRCODE = 'serialization_failure';
+    END IF;
+    RETURN to_jsonb(entry);
+END $$;
+
+-- Whether a role is the temporary user of this run: the marker role and the
+-- comment say so, which nobody sets but us and who may do worse.
+CREATE OR REPLACE FUNCTION sym.is_user_of(user_oid oid, this_run text) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles marker ON marker.oid = m.roleid
+                   WHERE m.member = user_oid AND marker.rolname = 'sym_managed')
+       AND (shobj_description(user_oid, 'pg_authid')::jsonb) ->> 'run' = this_run;
+EXCEPTION WHEN invalid_text_representation THEN
+    RETURN false; -- A comment that is no JSON is not ours.
+END $$;
+
+-- Makes the user of a prepared run, or takes up one that an earlier try left.
+-- The setup's statements and `confirm_user` follow in the same transaction.
+-- Without `can_login` the user is made but can't be used until `confirm_user`:
+-- for a setup in another database, which no transaction spans.
+CREATE OR REPLACE FUNCTION sym.create_user(this_run text, verifier text, connections int, can_login boolean) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entry    sym.grants;
+    this_user oid;
+    options  text;
+BEGIN
+    PERFORM sym.lock_run(this_run);
+    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM sym.refuse('run-conflict');
+    END IF;
+    PERFORM sym.check_not_ended(entry, 0);
+    IF entry.state = 'ended' THEN
+        PERFORM sym.refuse('run-ended', '{"why": "overtaken"}');
+    ELSIF entry.state = 'granted' THEN
+        PERFORM sym.refuse('already-granted');
+    END IF;
+    options := format('%s CONNECTION LIMIT %s PASSWORD %L VALID UNTIL %L',
+                      CASE WHEN can_login THEN 'LOGIN' ELSE 'NOLOGIN' END, connections, verifier, entry.expires_at);
+    this_user := sym.role_named(entry.user_name);
+    IF this_user IS NULL THEN
+        EXECUTE format('CREATE ROLE %I NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT ', entry.user_name) || options;
+        this_user := sym.role_named(entry.user_name);
+        PERFORM sym.grant_membership(sym.role_named('sym_managed'), this_user, false);
+        -- Since 16 only who made a role, or was given ADMIN on it, can drop it:
+        -- another bot must be able to, and this one must not be dropped while
+        -- its users live.
+        IF current_setting('server_version_num')::int >= 160000 AND sym.role_named('sym_admins') IS NOT NULL THEN
+            EXECUTE format('GRANT %I TO sym_admins WITH ADMIN TRUE, INHERIT FALSE, SET FALSE', entry.user_name);
+        END IF;
+        EXECUTE format('COMMENT ON ROLE %I IS %L', entry.user_name,
+                       jsonb_build_object('sym', 1, 'run', this_run, 'requester', entry.requester, 'expires', entry.expires_at));
+    ELSIF sym.is_user_of(this_user, this_run) THEN
+        EXECUTE format('ALTER ROLE %I ', entry.user_name) || options;
+    ELSE
+        PERFORM sym.refuse('user-refused', '{"why": "exists"}');
+    END IF;
+    UPDATE sym.grants g SET user_oid = this_user WHERE g.run = this_run RETURNING * INTO entry;
+    RETURN to_jsonb(entry);
+END $$;
+
+-- Makes the run's user a member of a role.
+CREATE OR REPLACE FUNCTION sym.admit_user(this_run text, role text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    this_user oid := (SELECT g.user_oid FROM sym.grants g WHERE g.run = this_run);
+    this_role oid := sym.role_named(role);
+BEGIN
+    IF this_role IS NULL THEN
+        PERFORM sym.refuse('role-missing', jsonb_build_object('role', role));
+    END IF;
+    BEGIN
+        PERFORM sym.check_role(this_role);
+    EXCEPTION WHEN SQLSTATE 'SYMRF' THEN
+        DECLARE
+            why text;
+        BEGIN
+            GET STACKED DIAGNOSTICS why = PG_EXCEPTION_DETAIL;
+            PERFORM sym.refuse('role-refused', why::jsonb || jsonb_build_object('role', role));
+        END;
+    END;
+    PERFORM sym.grant_membership(this_role, this_user);
+    IF NOT pg_has_role(this_user, this_role, 'MEMBER') THEN
+        PERFORM sym.refuse('role-refused', jsonb_build_object('role', role, 'why', 'no-effect'));
+    END IF;
+END $$;
+
+-- The last step before COMMIT: the run is granted. `same_transaction`: as
+-- `create_user`, with LOGIN; otherwise the user gets LOGIN now.
+CREATE OR REPLACE FUNCTION sym.confirm_user(this_run text, same_transaction boolean) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entry sym.grants;
+BEGIN
+    PERFORM sym.lock_run(this_run);
+    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run AND g.state = 'pending' FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM sym.refuse('run-ended', '{"why": "overtaken"}');
+    END IF;
+    IF same_transaction THEN
+        -- `create_user` has written the row. Were it not by this transaction, a
+        -- setup statement would have ended the one that we began.
+        PERFORM FROM sym.grants g WHERE g.run = this_run AND g.xmin = pg_current_xact_id()::xid;
+        IF NOT FOUND THEN
+            PERFORM sym.refuse('transaction-ended');
+        END IF;
+    ELSE
+        EXECUTE format('ALTER ROLE %s LOGIN', entry.user_oid::regrole);
+    END IF;
+    UPDATE sym.grants g SET state = 'granted', granted_at = now() WHERE g.run = this_run RETURNING * INTO entry;
+    RETURN to_jsonb(entry);
+END $$;
+
+-- The user's password, where the secret was there already: that of the secret.
+CREATE OR REPLACE FUNCTION sym.set_verifier(this_run text, verifier text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    this_user oid := (SELECT g.user_oid FROM sym.grants g WHERE g.run = this_run);
+BEGIN
+    EXECUTE format('ALTER ROLE %s PASSWORD %L', this_user::regrole, verifier);
+END $$;
+
+-- Removal, stage 1: the user can't log in any more and is a member of nothing.
+-- The access ends with the COMMIT of this.
+CREATE OR REPLACE FUNCTION sym.disable_user(this_run text, ended_by text) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entry      sym.grants;
+    membership record;
+BEGIN
+    PERFORM sym.lock_run(this_run);
+    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
+    IF entry.strategy IS DISTINCT FROM 'temporary-user' THEN
+        PERFORM sym.refuse('run-conflict', jsonb_build_object('strategy', entry.strategy));
+    ELSIF entry.state = 'ended' THEN
+        RETURN to_jsonb(entry) || '{"has_user": false}';
+    END IF;
+    IF EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid) THEN
+        IF NOT sym.is_user_of(entry.user_oid, this_run) THEN
+            PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-ours', 'user', entry.user_oid::regrole::text));
+        END IF;
+        EXECUTE format('ALTER ROLE %s NOLOGIN PASSWORD NULL VALID UNTIL ''1970-01-01 00:00:00Z''', entry.user_oid::regrole);
+        FOR membership IN
+            SELECT DISTINCT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+            WHERE m.member = entry.user_oid AND r.rolname <> 'sym_managed'
+        LOOP
+            EXECUTE format('REVOKE %s FROM %s', membership.roleid::regrole, entry.user_oid::regrole);
+        END LOOP;
+    ELSIF entry.user_oid IS NOT NULL AND sym.role_named(entry.user_name) IS NOT NULL THEN
+        PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-user', 'user', entry.user_name));
+    END IF;
+    UPDATE sym.grants g SET state = 'ending', ended_by = disable_user.ended_by WHERE g.run = this_run RETURNING * INTO entry;
+    RETURN to_jsonb(entry) || jsonb_build_object('has_user', EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid));
+END $$;
+
+-- Ends sessions of a user, by OID: after a DROP that is all that names them.
+-- Returns how many are left; the caller asks again until none is.
+CREATE OR REPLACE FUNCTION sym.end_sessions(user_oid oid) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_terminate_backend(a.pid) FROM pg_stat_activity a
+        WHERE a.usesysid = end_sessions.user_oid AND a.pid <> pg_backend_pid();
+    PERFORM pg_stat_clear_snapshot();
+    RETURN (SELECT count(*) FROM pg_stat_activity a WHERE a.usesysid = end_sessions.user_oid AND a.pid <> pg_backend_pid());
+END $$;
+
+-- Removal, before stage 4: in which databases something hangs on the user.
+-- Where something does, the bot takes the user's privileges, without which it
+-- may neither reassign nor drop what the user owns.
+CREATE OR REPLACE FUNCTION sym.databases_of_user(this_run text) RETURNS text[]
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    this_user  oid := (SELECT g.user_oid FROM sym.grants g WHERE g.run = this_run AND g.state = 'ending');
+    databases text[];
+BEGIN
+    IF this_user IS NULL OR NOT sym.is_user_of(this_user, this_run) THEN
+        RETURN '{}';
+    END IF;
+    -- Databases have OIDs; 0 stands for what all of them share.
+    SELECT coalesce(array_agg(DISTINCT coalesce(d.datname::text, current_database()::text)), '{}') INTO databases
+        FROM pg_shdepend s LEFT JOIN pg_database d ON d.oid = s.dbid
+        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = this_user
+          -- A membership is gone with the role.
+          AND s.classid <> 'pg_auth_members'::regclass;
+    IF databases <> '{}' THEN
+        EXECUTE format('GRANT %s TO %I', this_user::regrole, current_user)
+            || CASE WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT TRUE, SET FALSE' ELSE '' END;
+    END IF;
+    RETURN databases;
+END $$;
+
+-- Removal, last stage: no role any more, and the run has ended.
+CREATE OR REPLACE FUNCTION sym.drop_user(this_run text) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entry    sym.grants;
+    blockers text;
+BEGIN
+    PERFORM sym.lock_run(this_run);
+    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
+    IF entry.state = 'ended' THEN
+        RETURN to_jsonb(entry);
+    ELSIF entry.state IS DISTINCT FROM 'ending' OR entry.strategy IS DISTINCT FROM 'temporary-user' THEN
+        PERFORM sym.refuse('run-conflict', jsonb_build_object('strategy', entry.strategy));
+    END IF;
+    IF EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid) THEN
+        IF NOT sym.is_user_of(entry.user_oid, this_run) THEN
+            PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-ours', 'user', entry.user_oid::regrole::text));
+        END IF;
+        BEGIN
+            EXECUTE format('DROP ROLE %s', entry.user_oid::regrole);
+        EXCEPTION WHEN dependent_objects_still_exist THEN
+            GET STACKED DIAGNOSTICS blockers = PG_EXCEPTION_DETAIL;
+            PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'blocked', 'user', entry.user_name, 'blockers', blockers));
+        END;
+    END IF;
+    UPDATE sym.grants g SET state = 'ended', ended_at = now() WHERE g.run = this_run RETURNING * INTO entry;
+    RETURN to_jsonb(entry);
+END $$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sym FROM PUBLIC;

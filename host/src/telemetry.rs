@@ -1,0 +1,19 @@
+//! The function's log: JSON, one line an event and one a plugin's line. Never
+//! the event itself, never SQL, never a secret.
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+
+/// Sends what the host and the plugins log to standard output, as Lambda
+/// expects it. Libraries are heard from `warn` on.
+pub fn init() {
+    let ours = LevelFilter::INFO;
+    let filter = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("sym_host", ours)
+        .with_target("plugin", LevelFilter::DEBUG);
+    let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
+    // Only a second call can fail, and then the first one's stays.
+    let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+}

@@ -1,0 +1,113 @@
+//! Python packages, each set in an environment of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use super::{Wanted, run, tools_directory};
+
+/// A Python with certain packages.
+#[derive(Debug, Clone)]
+pub struct Python {
+    /// The interpreter.
+    pub program: PathBuf,
+    /// The directory that the packages are in.
+    pub packages: PathBuf,
+}
+
+impl Python {
+    /// A command for this interpreter that finds the packages.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env("PYTHONPATH", &self.packages);
+        command
+    }
+}
+
+/// moto, which speaks the protocols of Secrets Manager, SSM and S3.
+///
+/// # Errors
+///
+/// It is not there and can't be fetched.
+pub fn moto() -> anyhow::Result<Python> {
+    // The server extra brings in Flask, and with it half a minute of fetching.
+    install(
+        &Wanted {
+            name: "moto-5.2.5",
+            what: "moto 5.2.5 (half a minute)",
+            why: "the tests talk to real AWS protocols",
+            by_hand: "`python3 -m pip install 'moto[server]==5.2.5'`",
+        },
+        "moto[server]==5.2.5",
+    )
+}
+
+pub(super) fn install(wanted: &Wanted<'_>, requirement: &str) -> anyhow::Result<Python> {
+    let directory = wanted.get_in(&tools_directory(), |directory| {
+        let in_environment = install_in_environment(directory, requirement);
+        if let Err(first) = in_environment {
+            // Debian's python3 without python3-venv can't make environments.
+            install_beside(directory, requirement)
+                .map_err(|second| first.context(format!("{second:#}, and before that")))?;
+        }
+        Ok(())
+    })?;
+    find(&directory)
+}
+
+fn install_in_environment(directory: &Path, requirement: &str) -> anyhow::Result<()> {
+    let environment = directory.join("environment");
+    run(Command::new("python3")
+        .args(["-m", "venv"])
+        .arg(&environment))?;
+    run(Command::new(environment.join("bin/python3"))
+        .args(PIP_INSTALL)
+        .arg(requirement))?;
+    Ok(())
+}
+
+fn install_beside(directory: &Path, requirement: &str) -> anyhow::Result<()> {
+    let packages = directory.join("packages");
+    run(Command::new("python3")
+        .args(PIP_INSTALL)
+        .arg("--target")
+        .arg(&packages)
+        .arg(requirement))?;
+    Ok(())
+}
+
+const PIP_INSTALL: [&str; 6] = [
+    "-m",
+    "pip",
+    "install",
+    "--quiet",
+    "--no-input",
+    "--disable-pip-version-check",
+];
+
+/// Finds the packages in what [`install`] made, by either way.
+fn find(directory: &Path) -> anyhow::Result<Python> {
+    let beside = directory.join("packages");
+    if beside.is_dir() {
+        return Ok(Python {
+            program: PathBuf::from("python3"),
+            packages: beside,
+        });
+    }
+    // The environment was made under another name: its own programs don't run,
+    // as their first lines name the old one, but its interpreter does.
+    let environment = directory.join("environment");
+    let libraries = environment.join("lib");
+    let entries = libraries
+        .read_dir()
+        .with_context(|| format!("`{}` is damaged: remove it", directory.display()))?;
+    for entry in entries {
+        let packages = entry?.path().join("site-packages");
+        if packages.is_dir() {
+            let program = environment.join("bin/python3");
+            return Ok(Python { program, packages });
+        }
+    }
+    bail!("`{}` is damaged: remove it", directory.display())
+}

@@ -1,0 +1,52 @@
+//! The project's own commands: `cargo xtask demo`, `cargo xtask test` and what
+//! they are made of.
+//!
+//! **Invariant:** nothing here depends on the host: `xtask` gets the libclang
+//! that the host is built with.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod cargo;
+mod demo;
+mod environment;
+mod plugins;
+mod plugins_command;
+mod terminal;
+mod test;
+mod tidy;
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::DemoArgs),
+    Test(test::TestArgs),
+    Plugins(plugins_command::PluginsArgs),
+    Tidy(tidy::TidyArgs),
+    Env(environment::EnvArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Plugins(arguments) => plugins_command::run(&arguments),
+        Command::Tidy(arguments) => tidy::run(&arguments),
+        Command::Env(arguments) => environment::run(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            terminal::error(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
