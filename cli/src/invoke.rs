@@ -12,7 +12,9 @@ use crate::output::{self, Status};
 /// Serve one event as the function would, with the function's variables from
 /// this shell's environment.
 #[derive(Args)]
-#[command(after_help = "Example:\n  PLUGINS=dir://$PWD/target/plugins DB_HOST=127.0.0.1 DB_TLS=disable DB_USER=sym_bot DB_PASSWORD=… \\\n    symctl invoke --new-run events/v6/escalate-role.json")]
+#[command(
+    after_help = "Example:\n  PLUGINS=dir://$PWD/target/plugins DB_HOST=127.0.0.1 DB_TLS=disable DB_USER=sym_bot DB_PASSWORD=… \\\n    symctl invoke --new-run events/v6/escalate-role.json"
+)]
 pub(crate) struct InvokeArgs {
     /// The event, as JSON; `-` reads standard input.
     event: PathBuf,
@@ -29,7 +31,8 @@ pub(crate) fn run(args: &InvokeArgs) -> anyhow::Result<Status> {
     let mut event = if args.event.as_os_str() == "-" {
         std::io::read_to_string(std::io::stdin()).context("can't read standard input")?
     } else {
-        std::fs::read_to_string(&args.event).with_context(|| format!("can't read `{}`", args.event.display()))?
+        std::fs::read_to_string(&args.event)
+            .with_context(|| format!("can't read `{}`", args.event.display()))?
     };
     let run_id = match (&args.run, args.new_run) {
         (Some(id), _) => Some(id.clone()),
@@ -40,11 +43,23 @@ pub(crate) fn run(args: &InvokeArgs) -> anyhow::Result<Status> {
         event = with_run_id(&event, &id)?;
         output::note(&format!("run id: {id}"));
     }
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing_subscriber::filter::LevelFilter::WARN).init();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .init();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let response = runtime.block_on(async {
         let host = Host::new(|name| std::env::var(name).ok());
-        host.handle(&event, Invocation { request_id: "symctl", time_left: None }).await
+        host.handle(
+            &event,
+            Invocation {
+                request_id: "symctl",
+                time_left: None,
+            },
+        )
+        .await
     });
     output::data(&serde_json::to_string_pretty(&response)?);
     Ok(Status::of(&response))
@@ -53,8 +68,13 @@ pub(crate) fn run(args: &InvokeArgs) -> anyhow::Result<Status> {
 /// The event with another last part of `run.srn`.
 fn with_run_id(event: &str, id: &str) -> anyhow::Result<String> {
     let mut event: Value = serde_json::from_str(event).context("the event is not valid JSON")?;
-    let srn = event.pointer("/run/srn").and_then(Value::as_str).context("the event has no `run.srn` to change")?;
-    let Some((rest, _)) = srn.rsplit_once(':') else { bail!("the event's `run.srn` is no SRN: `{srn}`") };
+    let srn = event
+        .pointer("/run/srn")
+        .and_then(Value::as_str)
+        .context("the event has no `run.srn` to change")?;
+    let Some((rest, _)) = srn.rsplit_once(':') else {
+        bail!("the event's `run.srn` is no SRN: `{srn}`")
+    };
     event["run"]["srn"] = format!("{rest}:{id}").into();
     Ok(event.to_string())
 }
@@ -62,11 +82,19 @@ fn with_run_id(event: &str, id: &str) -> anyhow::Result<String> {
 /// A random UUID (version 4).
 fn new_id() -> anyhow::Result<String> {
     let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the system has no random bytes: {error}"))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow::anyhow!("the system has no random bytes: {error}"))?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
+    Ok(format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    ))
 }
 
 #[cfg(test)]
@@ -75,7 +103,8 @@ mod tests {
 
     #[test]
     fn a_new_run_id_replaces_the_last_part_alone() {
-        let event = with_run_id(r#"{"run":{"srn":"o:run:f:1.0.0:old"},"x":1}"#, "new").expect("is an event");
+        let event = with_run_id(r#"{"run":{"srn":"o:run:f:1.0.0:old"},"x":1}"#, "new")
+            .expect("is an event");
         assert_eq!(event, r#"{"run":{"srn":"o:run:f:1.0.0:new"},"x":1}"#);
     }
 

@@ -4,9 +4,14 @@
 //! 0 done, 1 yours (the event, the plugin, the configuration), 2 ours, or a
 //! service that we use.
 
+mod doctor;
+mod grants;
+mod host;
 mod invoke;
 mod output;
+mod revoke;
 mod setup_sql;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -26,12 +31,20 @@ struct Cli {
 enum Command {
     Invoke(invoke::InvokeArgs),
     SetupSql(setup_sql::SetupSqlArgs),
+    Doctor(doctor::DoctorArgs),
+    Grants(grants::GrantsArgs),
+    Revoke(revoke::RevokeArgs),
+    Sweep(sweep::SweepArgs),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Invoke(args) => invoke::run(&args),
         Command::SetupSql(args) => setup_sql::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Grants(args) => grants::run(&args),
+        Command::Revoke(args) => revoke::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
     };
     match result {
         Ok(status) => status.into(),

@@ -21,7 +21,9 @@ impl Status {
     /// The status of an answer: each error's sentence ends in its code.
     pub(crate) fn of(response: &Response) -> Self {
         let is_ours = |error: &String| {
-            let code = Code::ALL.iter().find(|code| error.ends_with(&format!("[{code}]")));
+            let code = Code::ALL
+                .iter()
+                .find(|code| error.ends_with(&format!("[{code}]")));
             code.is_none_or(|code| matches!(code.blame(), Blame::Upstream | Blame::Host))
         };
         match (response.is_success(), response.errors.iter().any(is_ours)) {
@@ -60,4 +62,30 @@ pub(crate) fn error(error: &anyhow::Error) {
 /// A remark for the person, to standard error.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Data as JSON, to standard output.
+pub(crate) fn json(value: &impl serde::Serialize) {
+    data(&serde_json::to_string_pretty(value).expect("our own types serialise"));
+}
+
+/// Rows with aligned columns, the first of them the heading.
+pub(crate) fn table<const N: usize>(rows: &[[String; N]]) {
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!("{cell:width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    data(&text);
 }

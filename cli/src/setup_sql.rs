@@ -9,7 +9,9 @@ use crate::output::{self, Status};
 
 /// Print the SQL that an administrator runs once, before the first event.
 #[derive(Args)]
-#[command(after_help = "Example:\n  symctl setup-sql --pg 16 --database app --roles readonly,support | psql -h HOST -U MASTER app")]
+#[command(
+    after_help = "Example:\n  symctl setup-sql --pg 16 --database app --roles readonly,support | psql -h HOST -U MASTER app"
+)]
 pub(crate) struct SetupSqlArgs {
     /// The server's major version.
     #[arg(long, value_name = "MAJOR", value_parser = clap::value_parser!(u32).range(13..=99))]

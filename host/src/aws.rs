@@ -27,9 +27,13 @@ pub struct Aws {
 impl Aws {
     async fn config(&self) -> &SdkConfig {
         let load = async || {
-            let timeouts =
-                TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).operation_timeout(OPERATION_TIMEOUT);
-            aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts.build()).load().await
+            let timeouts = TimeoutConfig::builder()
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .operation_timeout(OPERATION_TIMEOUT);
+            aws_config::defaults(BehaviorVersion::latest())
+                .timeout_config(timeouts.build())
+                .load()
+                .await
         };
         self.config.get_or_init(load).await
     }
@@ -58,9 +62,19 @@ impl Aws {
                     )
                 };
                 let client = aws_sdk_ssm::Client::new(self.config().await);
-                let answer = client.get_parameter().name(name).with_decryption(true).send().await;
-                let answer = answer.map_err(|error| unavailable().with_source(DisplayErrorContext(error).to_string()))?;
-                let value = answer.parameter.and_then(|parameter| parameter.value).ok_or_else(unavailable)?;
+                let answer = client
+                    .get_parameter()
+                    .name(name)
+                    .with_decryption(true)
+                    .send()
+                    .await;
+                let answer = answer.map_err(|error| {
+                    unavailable().with_source(DisplayErrorContext(error).to_string())
+                })?;
+                let value = answer
+                    .parameter
+                    .and_then(|parameter| parameter.value)
+                    .ok_or_else(unavailable)?;
                 Ok(Password::from(value))
             }
             PasswordSource::Secret { id, field } => {
@@ -73,16 +87,28 @@ impl Aws {
                         ),
                     )
                 };
-                let answer = self.secrets_manager().await.get_secret_value().secret_id(id).send().await;
-                let answer = answer.map_err(|error| unavailable().with_source(DisplayErrorContext(error).to_string()))?;
+                let answer = self
+                    .secrets_manager()
+                    .await
+                    .get_secret_value()
+                    .secret_id(id)
+                    .send()
+                    .await;
+                let answer = answer.map_err(|error| {
+                    unavailable().with_source(DisplayErrorContext(error).to_string())
+                })?;
                 let text = answer.secret_string.ok_or_else(unavailable)?;
-                let Some(field) = field else { return Ok(Password::from(text)) };
+                let Some(field) = field else {
+                    return Ok(Password::from(text));
+                };
                 let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
                 match json[field.as_str()].as_str() {
                     Some(password) => Ok(Password::from(password.to_owned())),
                     None => Err(Error::new(
                         Code::SecretUnavailable,
-                        format!("the secret `{id}` of the function's database password has no field `{field}`"),
+                        format!(
+                            "the secret `{id}` of the function's database password has no field `{field}`"
+                        ),
                     )),
                 }
             }

@@ -144,7 +144,10 @@ impl Config {
     /// # Errors
     /// `invalid-config`, one for each variable that is missing or wrong.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<Error>> {
-        let mut reader = Reader { lookup: &lookup, errors: Vec::new() };
+        let mut reader = Reader {
+            lookup: &lookup,
+            errors: Vec::new(),
+        };
         let plugins = reader.required(env::PLUGINS);
         let user = reader.required(env::DB_USER);
         let name = reader.text(env::DB_NAME).unwrap_or_else(|| user.clone());
@@ -157,45 +160,74 @@ impl Config {
             password: reader.password(),
             tls: reader.choice(
                 env::DB_TLS,
-                &[("verify-full", Tls::VerifyFull), ("require", Tls::Require), ("disable", Tls::Disable)],
+                &[
+                    ("verify-full", Tls::VerifyFull),
+                    ("require", Tls::Require),
+                    ("disable", Tls::Disable),
+                ],
             ),
             ca_file: reader.text(env::DB_CA).map(PathBuf::from),
         };
         let secrets = Secrets {
             store: reader.secret_store(),
             prefix: reader.secret_prefix(),
-            function: reader.text(env::FUNCTION_NAME).unwrap_or_else(|| "sym-postgres".to_owned()),
+            function: reader
+                .text(env::FUNCTION_NAME)
+                .unwrap_or_else(|| "sym-postgres".to_owned()),
             kms_key: reader.text(env::SECRET_KMS_KEY),
         };
         let config = Self {
             plugins,
-            strategy: reader
-                .choice(env::STRATEGY, &[("role", Strategy::Role), ("temporary-user", Strategy::TemporaryUser)]),
+            strategy: reader.choice(
+                env::STRATEGY,
+                &[
+                    ("role", Strategy::Role),
+                    ("temporary-user", Strategy::TemporaryUser),
+                ],
+            ),
             database,
             secrets,
             duration_unit: reader.choice(
                 env::DURATION_UNIT,
-                &[("minutes", DurationUnit::Minutes), ("seconds", DurationUnit::Seconds)],
+                &[
+                    ("minutes", DurationUnit::Minutes),
+                    ("seconds", DurationUnit::Seconds),
+                ],
             ),
-            max_duration_seconds: reader.number(env::MAX_DURATION_SECONDS, 1..=MAX_SECONDS, 43_200) as u32,
-            expiry_grace_seconds: reader.number(env::EXPIRY_GRACE_SECONDS, 0..=MAX_SECONDS, 900) as u32,
-            replay_window_seconds: reader.number(env::REPLAY_WINDOW_SECONDS, 0..=MAX_SECONDS, 900) as u32,
+            max_duration_seconds: reader.number(env::MAX_DURATION_SECONDS, 1..=MAX_SECONDS, 43_200)
+                as u32,
+            expiry_grace_seconds: reader.number(env::EXPIRY_GRACE_SECONDS, 0..=MAX_SECONDS, 900)
+                as u32,
+            replay_window_seconds: reader.number(env::REPLAY_WINDOW_SECONDS, 0..=MAX_SECONDS, 900)
+                as u32,
             connection_limit: reader.number(env::CONNECTION_LIMIT, 1..=1000, 10) as u16,
             sessions: reader.choice(
                 env::SESSIONS,
-                &[("auto", Sessions::Auto), ("terminate", Sessions::Terminate), ("keep", Sessions::Keep)],
+                &[
+                    ("auto", Sessions::Auto),
+                    ("terminate", Sessions::Terminate),
+                    ("keep", Sessions::Keep),
+                ],
             ),
             policy: Policy {
                 grantable_roles: reader.list(env::GRANTABLE_ROLES),
                 sql: reader.choice(
                     env::SQL_POLICY,
-                    &[("grants", SqlPolicy::Grants), ("roles", SqlPolicy::Roles), ("any", SqlPolicy::Any)],
+                    &[
+                        ("grants", SqlPolicy::Grants),
+                        ("roles", SqlPolicy::Roles),
+                        ("any", SqlPolicy::Any),
+                    ],
                 ),
                 bot: user,
             },
             allowed_orgs: reader.list(env::ALLOWED_ORGS),
         };
-        if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) }
+        if reader.errors.is_empty() {
+            Ok(config)
+        } else {
+            Err(reader.errors)
+        }
     }
 }
 
@@ -219,7 +251,10 @@ impl Reader<'_> {
     }
 
     fn wrong(&mut self, name: &str, why: &str) {
-        self.errors.push(Error::new(Code::InvalidConfig, format!("the function's variable `{name}` {why}")));
+        self.errors.push(Error::new(
+            Code::InvalidConfig,
+            format!("the function's variable `{name}` {why}"),
+        ));
     }
 
     fn required(&mut self, variable: Variable) -> String {
@@ -229,15 +264,25 @@ impl Reader<'_> {
         })
     }
 
-    fn number(&mut self, variable: Variable, range: std::ops::RangeInclusive<u64>, default: u64) -> u64 {
-        let Some((name, value)) = self.named(variable) else { return default };
+    fn number(
+        &mut self,
+        variable: Variable,
+        range: std::ops::RangeInclusive<u64>,
+        default: u64,
+    ) -> u64 {
+        let Some((name, value)) = self.named(variable) else {
+            return default;
+        };
         match value.parse() {
             Ok(number) if range.contains(&number) => number,
             _ => {
                 let (low, high) = (range.start(), range.end());
                 self.wrong(
                     name,
-                    &format!("is `{}`, expected a whole number from {low} to {high}", printable(&value, 40)),
+                    &format!(
+                        "is `{}`, expected a whole number from {low} to {high}",
+                        printable(&value, 40)
+                    ),
                 );
                 default
             }
@@ -247,18 +292,36 @@ impl Reader<'_> {
     /// One of several words; the first is the default.
     fn choice<T: Copy>(&mut self, variable: Variable, choices: &[(&str, T)]) -> T {
         let default = choices[0].1;
-        let Some((name, value)) = self.named(variable) else { return default };
+        let Some((name, value)) = self.named(variable) else {
+            return default;
+        };
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == value) {
             return *choice;
         }
-        let words: Vec<String> = choices.iter().map(|(word, _)| format!("`{word}`")).collect();
-        self.wrong(name, &format!("is `{}`, expected one of {}", printable(&value, 40), words.join(", ")));
+        let words: Vec<String> = choices
+            .iter()
+            .map(|(word, _)| format!("`{word}`"))
+            .collect();
+        self.wrong(
+            name,
+            &format!(
+                "is `{}`, expected one of {}",
+                printable(&value, 40),
+                words.join(", ")
+            ),
+        );
         default
     }
 
     fn list(&self, variable: Variable) -> Option<BTreeSet<String>> {
         let text = self.text(variable)?;
-        Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
+        Some(
+            text.split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        )
     }
 
     fn password(&mut self) -> PasswordSource {
@@ -270,8 +333,14 @@ impl Reader<'_> {
         }
         if let Some(secret) = self.text(env::DB_PASSWORD_SECRET) {
             return match secret.split_once('#') {
-                Some((id, field)) => PasswordSource::Secret { id: id.to_owned(), field: Some(field.to_owned()) },
-                None => PasswordSource::Secret { id: secret, field: None },
+                Some((id, field)) => PasswordSource::Secret {
+                    id: id.to_owned(),
+                    field: Some(field.to_owned()),
+                },
+                None => PasswordSource::Secret {
+                    id: secret,
+                    field: None,
+                },
             };
         }
         // The template whose variables are used is the one whose default holds.
@@ -289,7 +358,13 @@ impl Reader<'_> {
             Some((name, value)) => match value.strip_prefix("file://") {
                 Some(path) if path.starts_with('/') => SecretStore::Directory(PathBuf::from(path)),
                 _ => {
-                    self.wrong(name, &format!("is `{}`, expected `aws` or `file:///dir`", printable(&value, 80)));
+                    self.wrong(
+                        name,
+                        &format!(
+                            "is `{}`, expected `aws` or `file:///dir`",
+                            printable(&value, 80)
+                        ),
+                    );
                     SecretStore::Aws
                 }
             },
@@ -297,13 +372,23 @@ impl Reader<'_> {
     }
 
     fn secret_prefix(&mut self) -> String {
-        let Some((name, value)) = self.named(env::SECRET_PREFIX) else { return "/symops.com".to_owned() };
+        let Some((name, value)) = self.named(env::SECRET_PREFIX) else {
+            return "/symops.com".to_owned();
+        };
         let is_part = |part: &str| {
             !part.is_empty()
                 && part.bytes().any(|byte| byte != b'.')
-                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=.@-".contains(&byte))
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"_+=.@-".contains(&byte))
         };
-        if value.len() > 100 || !value.strip_prefix('/').unwrap_or(&value).split('/').all(is_part) {
+        if value.len() > 100
+            || !value
+                .strip_prefix('/')
+                .unwrap_or(&value)
+                .split('/')
+                .all(is_part)
+        {
             self.wrong(
                 name,
                 "is no beginning of a secret's name, expected letters, digits and `/_+=.@-`, at most 100 bytes, \
@@ -318,7 +403,11 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    const MINIMAL: &[(&str, &str)] = &[("PLUGINS", "dir:///p"), ("DB_HOST", "h"), ("DB_USER", "sym_bot")];
+    const MINIMAL: &[(&str, &str)] = &[
+        ("PLUGINS", "dir:///p"),
+        ("DB_HOST", "h"),
+        ("DB_USER", "sym_bot"),
+    ];
 
     fn config(variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
         let lookup = |name: &str| {
@@ -336,13 +425,18 @@ mod tests {
     fn the_minimum_has_the_documented_defaults() {
         let config = with(&[]).expect("is valid");
         assert_eq!(config.strategy, Strategy::Role);
-        assert_eq!((config.database.port, config.database.name.as_str()), (5432, "sym_bot"));
+        assert_eq!(
+            (config.database.port, config.database.name.as_str()),
+            (5432, "sym_bot")
+        );
         assert_eq!(config.database.ledger, "sym_bot");
         assert_eq!(config.database.tls, Tls::VerifyFull);
         assert_eq!(config.max_duration_seconds, 43_200);
         assert_eq!(config.secrets.prefix, "/symops.com");
         assert_eq!(config.secrets.function, "sym-postgres");
-        assert!(matches!(config.database.password, PasswordSource::Parameter(name) if name == "/symops.com/DB_PASSWORD"));
+        assert!(
+            matches!(config.database.password, PasswordSource::Parameter(name) if name == "/symops.com/DB_PASSWORD")
+        );
     }
 
     #[test]
@@ -355,13 +449,23 @@ mod tests {
             ("PG_PORT", "5433"),
         ])
         .expect("is valid");
-        assert_eq!((config.database.port, config.database.name.as_str()), (5433, "n"));
-        assert!(matches!(config.database.password, PasswordSource::Parameter(name) if name == "/symops.com/PG_PASSWORD"));
+        assert_eq!(
+            (config.database.port, config.database.name.as_str()),
+            (5433, "n")
+        );
+        assert!(
+            matches!(config.database.password, PasswordSource::Parameter(name) if name == "/symops.com/PG_PASSWORD")
+        );
     }
 
     #[test]
     fn everything_that_is_wrong_is_said_at_once() {
-        let errors = config(&[("DB_PORT", "0"), ("STRATEGY", "both"), ("SECRETS", "s3://x")]).expect_err("is refused");
+        let errors = config(&[
+            ("DB_PORT", "0"),
+            ("STRATEGY", "both"),
+            ("SECRETS", "s3://x"),
+        ])
+        .expect_err("is refused");
         assert_eq!(
             errors,
             [
@@ -387,9 +491,18 @@ mod tests {
             assert_eq!(source, expected);
         }
         check(&[("DB_PASSWORD", "x"), ("DB_PASSWORD_KEY", "/k")], "given");
-        check(&[("DB_PASSWORD_SECRET", "s"), ("DB_PASSWORD_KEY", "/k")], "parameter /k");
-        check(&[("DB_PASSWORD_SECRET", "arn:a#password")], r#"secret arn:a Some("password")"#);
-        check(&[("DB_PASSWORD_SECRET", "s"), ("DB_PASSWORD", "")], "secret s None");
+        check(
+            &[("DB_PASSWORD_SECRET", "s"), ("DB_PASSWORD_KEY", "/k")],
+            "parameter /k",
+        );
+        check(
+            &[("DB_PASSWORD_SECRET", "arn:a#password")],
+            r#"secret arn:a Some("password")"#,
+        );
+        check(
+            &[("DB_PASSWORD_SECRET", "s"), ("DB_PASSWORD", "")],
+            "secret s None",
+        );
     }
 
     #[test]
@@ -409,7 +522,10 @@ mod tests {
 
     #[test]
     fn each_variable_has_a_name_of_its_own() {
-        let names: BTreeSet<_> = env::VARIABLES.iter().map(|variable| variable.name).collect();
+        let names: BTreeSet<_> = env::VARIABLES
+            .iter()
+            .map(|variable| variable.name)
+            .collect();
         assert_eq!(names.len(), env::VARIABLES.len());
     }
 }

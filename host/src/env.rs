@@ -121,8 +121,14 @@ pub fn reference() -> String {
          | variable | meaning | default |\n|---|---|---|\n",
     );
     for variable in VARIABLES {
-        let alias = variable.alias.map(|alias| format!(", or `{alias}`")).unwrap_or_default();
-        page.push_str(&format!("| `{}`{alias} | {} | {} |\n", variable.name, variable.meaning, variable.default));
+        let alias = variable
+            .alias
+            .map(|alias| format!(", or `{alias}`"))
+            .unwrap_or_default();
+        page.push_str(&format!(
+            "| `{}`{alias} | {} | {} |\n",
+            variable.name, variable.meaning, variable.default
+        ));
     }
     page
 }

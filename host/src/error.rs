@@ -149,7 +149,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error whose message is safe to show to the requester.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), source: None }
+        Self {
+            code,
+            message: message.into(),
+            source: None,
+        }
     }
 
     /// The same with its cause, for the log.
@@ -160,8 +164,11 @@ impl Error {
 
     /// Our own bug. `detail` goes to the log alone.
     pub fn internal(detail: impl Into<String>) -> Self {
-        Self::new(Code::Internal, "internal error: please report it with the request id in the function's log")
-            .with_source(detail.into())
+        Self::new(
+            Code::Internal,
+            "internal error: please report it with the request id in the function's log",
+        )
+        .with_source(detail.into())
     }
 
     /// What kind of error it is.
@@ -201,7 +208,9 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
+        self.source
+            .as_ref()
+            .map(|source| &**source as &(dyn StdError + 'static))
     }
 }
 
@@ -215,14 +224,24 @@ mod tests {
         let texts: HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(texts.len(), Code::ALL.len());
         for code in Code::ALL {
-            assert!(!code.documentation().trim().is_empty(), "{code} is not documented");
+            assert!(
+                !code.documentation().trim().is_empty(),
+                "{code} is not documented"
+            );
         }
     }
 
     #[test]
     fn the_public_sentence_leaves_the_cause_out() {
-        let error = Error::new(Code::DatabaseUnavailable, "the database can't be reached").with_source("10.0.0.7 refused");
-        assert_eq!(error.to_public(), "the database can't be reached [database-unavailable]");
-        assert_eq!(error.to_log(), "the database can't be reached: 10.0.0.7 refused");
+        let error = Error::new(Code::DatabaseUnavailable, "the database can't be reached")
+            .with_source("10.0.0.7 refused");
+        assert_eq!(
+            error.to_public(),
+            "the database can't be reached [database-unavailable]"
+        );
+        assert_eq!(
+            error.to_log(),
+            "the database can't be reached: 10.0.0.7 refused"
+        );
     }
 }

@@ -140,7 +140,10 @@ impl Event {
         if json.len() > MAX_BYTES {
             return Err(Error::new(
                 Code::InvalidEvent,
-                format!("the event is {} bytes long, at most {MAX_BYTES} are allowed", json.len()),
+                format!(
+                    "the event is {} bytes long, at most {MAX_BYTES} are allowed",
+                    json.len()
+                ),
             ));
         }
         let mut deserializer = serde_json::Deserializer::from_str(json);
@@ -152,7 +155,10 @@ impl Event {
                     "the event is no JSON object, expected one of Sym's events".to_owned()
                 }
                 serde_json::error::Category::Data => {
-                    format!("the event's field `{path}` is of the wrong type: {}", without_position(&reason))
+                    format!(
+                        "the event's field `{path}` is of the wrong type: {}",
+                        without_position(&reason)
+                    )
                 }
                 _ => "the event is not valid JSON".to_owned(),
             };
@@ -166,7 +172,9 @@ impl Event {
     /// `invalid-event` without a type, `unsupported-event` for a type that we
     /// don't serve.
     pub fn kind(&self) -> Result<Kind> {
-        if let (Some("aws.events" | "aws.scheduler"), Some(_)) = (self.source.as_deref(), &self.detail_type) {
+        if let (Some("aws.events" | "aws.scheduler"), Some(_)) =
+            (self.source.as_deref(), &self.detail_type)
+        {
             return Ok(Kind::Sweep);
         }
         match self.event.kind.as_deref() {
@@ -200,7 +208,13 @@ fn without_position(error: &serde_json::Error) -> String {
 pub fn printable(text: &str, limit: usize) -> String {
     let mut printable: String = text
         .chars()
-        .map(|character| if character.is_control() { '\u{FFFD}' } else { character })
+        .map(|character| {
+            if character.is_control() {
+                '\u{FFFD}'
+            } else {
+                character
+            }
+        })
         .map(|character| if character == '`' { '\'' } else { character })
         .take(limit)
         .collect();
@@ -216,13 +230,18 @@ mod tests {
 
     #[track_caller]
     fn kind(json: &str) -> Result<Kind, String> {
-        Event::parse(json).and_then(|event| event.kind()).map_err(|error| error.to_public())
+        Event::parse(json)
+            .and_then(|event| event.kind())
+            .map_err(|error| error.to_public())
     }
 
     #[test]
     fn tells_the_kinds_apart() {
         assert_eq!(kind(r#"{"event":{"type":"escalate"}}"#), Ok(Kind::Escalate));
-        assert_eq!(kind(r#"{"event":{"type":"deescalate"}}"#), Ok(Kind::Deescalate));
+        assert_eq!(
+            kind(r#"{"event":{"type":"deescalate"}}"#),
+            Ok(Kind::Deescalate)
+        );
         assert_eq!(kind(r#"{"event":{"type":"request"}}"#), Ok(Kind::DryRun));
         let schedule = r#"{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#;
         assert_eq!(kind(schedule), Ok(Kind::Sweep));
@@ -236,7 +255,10 @@ mod tests {
         }
         check("", "the event is not valid JSON [invalid-event]");
         check("{", "the event is not valid JSON [invalid-event]");
-        check("3", "the event is no JSON object, expected one of Sym's events [invalid-event]");
+        check(
+            "3",
+            "the event is no JSON object, expected one of Sym's events [invalid-event]",
+        );
         check(
             "{}",
             "the event's field `event.type` is missing, expected `escalate`, `deescalate` or `request` [invalid-event]",
@@ -257,7 +279,12 @@ mod tests {
 
     #[test]
     fn refuses_an_event_one_byte_too_long() {
-        let padding = |length: usize| format!("{{\"event\":{{\"type\":\"escalate\"}}}}{}", " ".repeat(length));
+        let padding = |length: usize| {
+            format!(
+                "{{\"event\":{{\"type\":\"escalate\"}}}}{}",
+                " ".repeat(length)
+            )
+        };
         let base = padding(0).len();
         assert!(kind(&padding(MAX_BYTES - base)).is_ok());
         assert!(kind(&padding(MAX_BYTES - base + 1)).is_err());

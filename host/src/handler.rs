@@ -4,8 +4,11 @@
 //! configuration, for a panic, and for time that runs out.
 
 mod database;
+mod doctor;
+mod dry_run;
 mod ending;
 mod escalate;
+mod sweep;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -16,11 +19,15 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use self::database::Database;
+pub use self::doctor::Finding;
+pub use self::sweep::Swept;
 use crate::aws::Aws;
 use crate::config::Config;
 use crate::error::{Code, Error, Result};
 use crate::event::{Event, Kind, printable};
 use crate::plugin::{Engine, Release, Source};
+use crate::postgres::Who;
+use crate::postgres::sweep::{OpenGrant, Overdue};
 use crate::request::{Ending, Request, Run};
 use crate::response::Response;
 use crate::secrets::Store;
@@ -71,7 +78,12 @@ impl Host {
     /// Reads the configuration. Where it is wrong, every problem is logged once
     /// and each event is answered with them.
     pub fn new(environment: impl Fn(&str) -> Option<String>) -> Self {
-        let state = Config::from_env(environment).and_then(|config| Ready::new(config).map_err(|error| vec![error]));
+        Self::start(environment, Who::Function)
+    }
+
+    fn start(environment: impl Fn(&str) -> Option<String>, who: Who) -> Self {
+        let state = Config::from_env(environment)
+            .and_then(|config| Ready::new(config, who).map_err(|error| vec![error]));
         if let Err(errors) = &state {
             for error in errors {
                 tracing::error!(code = %error.code(), "{}", error.to_log());
@@ -83,19 +95,24 @@ impl Host {
     /// Serves one event.
     pub async fn handle(&self, payload: &str, invocation: Invocation<'_>) -> Response {
         let start = Instant::now();
-        let time = invocation.time_left.map_or(LONGEST, |left| left.min(LONGEST)).saturating_sub(RESERVE);
+        let time = invocation
+            .time_left
+            .map_or(LONGEST, |left| left.min(LONGEST))
+            .saturating_sub(RESERVE);
         let deadline = start + time;
         let mut trace = Trace::default();
         // The connection is not put back by a panic: what is reused afterwards
         // is whole.
-        let serving = AssertUnwindSafe(self.serve(payload, deadline, &mut trace)).catch_unwind();
+        let serving =
+            AssertUnwindSafe(Box::pin(self.serve(payload, deadline, &mut trace))).catch_unwind();
         let result = match tokio::time::timeout_at(deadline, serving).await {
             Ok(Ok(result)) => result,
-            Ok(Err(panic)) => Err(vec![Error::internal(panic_text(panic.as_ref()))]),
-            Err(_) => Err(vec![Error::new(
+            Ok(Err(panic)) => Err(Error::internal(panic_text(panic.as_ref())).into()),
+            Err(_) => Err(Error::new(
                 Code::OutOfTime,
                 "the function's time was over before it was done: try again, and raise its timeout if it stays so",
-            )]),
+            )
+            .into()),
         };
         let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
         let kind = trace.kind.map_or("unknown", Kind::as_str);
@@ -103,45 +120,152 @@ impl Host {
         let (request_id, release) = (invocation.request_id, trace.release.as_deref());
         match result {
             Ok(body) => {
-                tracing::info!(request_id, event = kind, run, release, code = "ok", milliseconds, "event");
+                tracing::info!(
+                    request_id,
+                    event = kind,
+                    run,
+                    release,
+                    code = "ok",
+                    milliseconds,
+                    "event"
+                );
                 Response::success(body)
             }
-            Err(errors) => {
+            Err(Errors(errors)) => {
                 for error in &errors {
                     let code = error.code().as_str();
                     let cause = error.to_log();
-                    tracing::error!(request_id, event = kind, run, release, code, milliseconds, cause, "event");
+                    tracing::error!(
+                        request_id,
+                        event = kind,
+                        run,
+                        release,
+                        code,
+                        milliseconds,
+                        cause,
+                        "event"
+                    );
                 }
                 Response::failures(&errors)
             }
         }
     }
 
-    async fn serve(&self, payload: &str, deadline: Instant, trace: &mut Trace) -> std::result::Result<Body, Vec<Error>> {
-        match &self.state {
-            Ok(ready) => ready.serve(payload, deadline, trace).await.map_err(|error| vec![error]),
-            Err(errors) => Err(errors.iter().map(|error| Error::new(error.code(), error.message())).collect()),
-        }
+    async fn serve(
+        &self,
+        payload: &str,
+        deadline: Instant,
+        trace: &mut Trace,
+    ) -> Result<Body, Errors> {
+        self.ready()?.serve(payload, deadline, trace).await
+    }
+
+    fn ready(&self) -> Result<&Ready, Errors> {
+        let copy = |error: &Error| Error::new(error.code(), error.message());
+        self.state
+            .as_ref()
+            .map_err(|errors| Errors(errors.iter().map(copy).collect()))
+    }
+}
+
+/// What a person does with `symctl`. Each method needs the configuration to be
+/// right: its errors come first.
+impl Host {
+    /// A host for a person, who may be a DBA. Without `PLUGINS`: nothing that a
+    /// person does here asks one.
+    pub fn for_person(environment: impl Fn(&str) -> Option<String>) -> Self {
+        let with_plugins = |name: &str| match environment(name) {
+            None if name == crate::env::PLUGINS.name => Some("dir:///".to_owned()),
+            value => value,
+        };
+        Self::start(with_plugins, Who::Person)
+    }
+
+    /// Who has what until when.
+    ///
+    /// # Errors
+    /// The configuration's, or the database's.
+    pub async fn open_grants(&self) -> Result<Vec<OpenGrant>, Errors> {
+        Ok(self.ready()?.open_grants().await?)
+    }
+
+    /// What a sweep would end now.
+    ///
+    /// # Errors
+    /// The configuration's, or the database's.
+    pub async fn overdue(&self) -> Result<Vec<Overdue>, Errors> {
+        Ok(self.ready()?.overdue().await?)
+    }
+
+    /// Ends what is overdue.
+    ///
+    /// # Errors
+    /// The configuration's, or the database's; those of single runs are in the
+    /// result.
+    pub async fn sweep(&self) -> Result<Vec<Swept>, Errors> {
+        Ok(self.ready()?.sweep().await?)
+    }
+
+    /// Ends runs by hand, as their deescalate events would.
+    ///
+    /// # Errors
+    /// As [`sweep`](Self::sweep).
+    pub async fn revoke(&self, selection: &Selection) -> Result<Vec<Swept>, Errors> {
+        Ok(self.ready()?.revoke(selection).await?)
+    }
+
+    /// Whether all is there that events will need, with what mends it.
+    pub async fn diagnose(&self) -> Result<Vec<Finding>, Errors> {
+        Ok(self.ready()?.diagnose().await)
+    }
+}
+
+/// Which runs to end by hand.
+#[derive(Clone, Debug)]
+pub enum Selection {
+    /// The run with this SRN, whether it is open or not.
+    Run(String),
+    /// Those of this requester or database user.
+    User(String),
+    /// All that are open.
+    All,
+}
+
+/// What an event, or a person, is answered: at least one error.
+#[derive(Debug)]
+pub struct Errors(pub Vec<Error>);
+
+impl From<Error> for Errors {
+    fn from(error: Error) -> Self {
+        Self(vec![error])
     }
 }
 
 impl Ready {
-    fn new(config: Config) -> Result<Self> {
+    fn new(config: Config, who: Who) -> Result<Self> {
         let source = Source::parse(&config.plugins).map_err(|why| {
-            Error::new(Code::InvalidConfig, format!("the function's variable `PLUGINS` {}", printable(&why, 200)))
+            Error::new(
+                Code::InvalidConfig,
+                format!("the function's variable `PLUGINS` {}", printable(&why, 200)),
+            )
         })?;
         Ok(Self {
             source,
             engine: Engine::new()?,
             release: Mutex::new(None),
-            database: Database::new(config.database.clone()),
+            database: Database::new(config.database.clone(), who),
             store: Store::new(&config.secrets),
             aws: Aws::default(),
             config,
         })
     }
 
-    async fn serve(&self, payload: &str, deadline: Instant, trace: &mut Trace) -> Result<Body> {
+    async fn serve(
+        &self,
+        payload: &str,
+        deadline: Instant,
+        trace: &mut Trace,
+    ) -> Result<Body, Errors> {
         let event = Event::parse(payload)?;
         let kind = event.kind()?;
         trace.kind = Some(kind);
@@ -152,18 +276,21 @@ impl Ready {
                 let request = Request::from_event(&event, payload, self.config.duration_unit)?;
                 trace.run = Some(request.run.clone());
                 self.check_org(&request.run)?;
-                Box::pin(self.escalate(&request, deadline, trace)).await
+                Ok(Box::pin(self.escalate(&request, deadline, trace)).await?)
             }
             Kind::Deescalate => {
                 let ending = Ending::from_event(&event)?;
                 trace.run = Some(ending.run.clone());
                 self.check_org(&ending.run)?;
-                Box::pin(self.end(&ending, "deescalate")).await
+                Ok(Box::pin(self.end(&ending, "deescalate")).await?)
             }
-            Kind::DryRun | Kind::Sweep => Err(Error::new(
-                Code::UnsupportedEvent,
-                format!("event type `{}` is not served yet, expected `escalate` or `deescalate`", kind.as_str()),
-            )),
+            Kind::DryRun => {
+                let request = Request::from_event(&event, payload, self.config.duration_unit)?;
+                trace.run = Some(request.run.clone());
+                self.check_org(&request.run)?;
+                Ok(Box::pin(self.dry_run(&request, deadline, trace)).await?)
+            }
+            Kind::Sweep => Box::pin(self.sweep_for_event()).await,
         }
     }
 
@@ -171,7 +298,10 @@ impl Ready {
         match &self.config.allowed_orgs {
             Some(allowed) if !allowed.contains(run.org()) => Err(Error::new(
                 Code::ForeignEvent,
-                format!("the run belongs to organisation `{}`, which this function doesn't serve", run.org()),
+                format!(
+                    "the run belongs to organisation `{}`, which this function doesn't serve",
+                    run.org()
+                ),
             )),
             _ => Ok(()),
         }
@@ -191,6 +321,9 @@ impl Ready {
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("panic: {}", text.unwrap_or("without a text"))
 }

@@ -135,12 +135,22 @@ impl fmt::Display for RoleNameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("is empty"),
-            Self::TooLong { bytes } => write!(f, "is {bytes} bytes long, at most {MAX_BYTES} are allowed"),
+            Self::TooLong { bytes } => {
+                write!(f, "is {bytes} bytes long, at most {MAX_BYTES} are allowed")
+            }
             Self::ControlCharacter(character) => {
-                write!(f, "holds the control character U+{:04X}", u32::from(*character))
+                write!(
+                    f,
+                    "holds the control character U+{:04X}",
+                    u32::from(*character)
+                )
             }
             Self::InvisibleCharacter(character) => {
-                write!(f, "holds the invisible character U+{:04X}", u32::from(*character))
+                write!(
+                    f,
+                    "holds the invisible character U+{:04X}",
+                    u32::from(*character)
+                )
             }
             Self::OuterSpace => f.write_str("begins or ends with white space"),
             Self::Reserved(owner) => write!(f, "is reserved for {owner}"),
@@ -161,7 +171,18 @@ mod tests {
 
     #[test]
     fn takes_ordinary_and_odd_names_as_they_are() {
-        for name in ["sym_user", "Read-Only", "zoë", "a b", "O'Brien", "x\"y", "select", "1", "sym_user2", "pgx"] {
+        for name in [
+            "sym_user",
+            "Read-Only",
+            "zoë",
+            "a b",
+            "O'Brien",
+            "x\"y",
+            "select",
+            "1",
+            "sym_user2",
+            "pgx",
+        ] {
             check(name, Ok(()));
         }
     }
@@ -175,8 +196,25 @@ mod tests {
 
     #[test]
     fn refuses_reserved_names_in_any_case() {
-        for name in ["pg_ops", "PG_read_all_data", "rds_superuser", "rdsadmin", "RDS_iam", "public", "NONE", "postgres", "sym_bot", "sym_managed", "Sym_Graveyard", "sym_admins", "current_user"] {
-            assert!(matches!(RoleName::new(name), Err(RoleNameError::Reserved(_))), "{name}");
+        for name in [
+            "pg_ops",
+            "PG_read_all_data",
+            "rds_superuser",
+            "rdsadmin",
+            "RDS_iam",
+            "public",
+            "NONE",
+            "postgres",
+            "sym_bot",
+            "sym_managed",
+            "Sym_Graveyard",
+            "sym_admins",
+            "current_user",
+        ] {
+            assert!(
+                matches!(RoleName::new(name), Err(RoleNameError::Reserved(_))),
+                "{name}"
+            );
         }
     }
 
@@ -186,8 +224,14 @@ mod tests {
         check("a\0b", Err(RoleNameError::ControlCharacter('\0')));
         check("a\nb", Err(RoleNameError::ControlCharacter('\n')));
         check("a\u{85}b", Err(RoleNameError::ControlCharacter('\u{85}')));
-        check("ad\u{200B}min", Err(RoleNameError::InvisibleCharacter('\u{200B}')));
-        check("a\u{202E}b", Err(RoleNameError::InvisibleCharacter('\u{202E}')));
+        check(
+            "ad\u{200B}min",
+            Err(RoleNameError::InvisibleCharacter('\u{200B}')),
+        );
+        check(
+            "a\u{202E}b",
+            Err(RoleNameError::InvisibleCharacter('\u{202E}')),
+        );
         check(" a", Err(RoleNameError::OuterSpace));
         check("a\u{a0}", Err(RoleNameError::OuterSpace));
     }

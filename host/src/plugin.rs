@@ -18,6 +18,7 @@ mod bindings;
 mod call;
 mod component;
 mod engine;
+mod failure;
 mod imports;
 mod limits;
 mod log;
@@ -28,6 +29,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod wasi;
+mod wire;
 mod world;
 
 pub use self::call::{Answer, Cost};

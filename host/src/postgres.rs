@@ -5,14 +5,16 @@
 //! does what needs a COMMIT in between or runs plugins' statements.
 
 pub mod connection;
+pub mod doctor;
 pub mod failure;
 pub mod ledger;
 pub mod remove;
 pub mod role;
 pub mod schema;
 pub mod setup;
+pub mod sweep;
 pub mod user;
 
-pub use connection::Connection;
+pub use connection::{Connection, Who, rollback};
 pub use failure::{Failure, Names};
 pub use ledger::{Grant, NewGrant};

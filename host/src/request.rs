@@ -53,13 +53,23 @@ impl Run {
             return Err(wrong("which doesn't name a run"));
         };
         let is_slug = |part: &str| {
-            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
         };
-        let is_version = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
+        let is_version = !version.is_empty()
+            && version
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
         if !is_slug(org) || !is_slug(flow) || !is_slug(id) || !is_version || id.len() > 64 {
             return Err(wrong("which has a part of the wrong form"));
         }
-        Ok(Self { srn: srn.to_ascii_lowercase(), org_end: org.len(), id_start: srn.len() - id.len() })
+        Ok(Self {
+            srn: srn.to_ascii_lowercase(),
+            org_end: org.len(),
+            id_start: srn.len() - id.len(),
+        })
     }
 
     /// The whole SRN, in lower case: what the ledger calls the run.
@@ -148,13 +158,22 @@ impl Request {
     /// `invalid-event`, naming the field.
     pub fn from_event(event: &Event, event_json: &str, unit: DurationUnit) -> Result<Self> {
         let run = run(event)?;
-        let requester = event.run.actors.get("request").ok_or_else(|| missing("run.actors.request"))?;
+        let requester = event
+            .run
+            .actors
+            .get("request")
+            .ok_or_else(|| missing("run.actors.request"))?;
         let requester = actor(requester, "run.actors.request")?;
         let approver = match event.run.actors.get("approve") {
             Some(approver) => Some(actor(approver, "run.actors.approve")?),
             None => None,
         };
-        let target_name = event.fields.target.name.as_deref().ok_or_else(|| missing("fields.target.name"))?;
+        let target_name = event
+            .fields
+            .target
+            .name
+            .as_deref()
+            .ok_or_else(|| missing("fields.target.name"))?;
         let target = Target {
             name: text(target_name, "fields.target.name", MAX_TARGET_BYTES)?.to_owned(),
             label: non_empty(event.fields.target.label.as_deref()),
@@ -175,7 +194,12 @@ impl Request {
             approver,
             target,
             flow: event.run.flow.clone().unwrap_or_default(),
-            reason: event.fields.reason.as_ref().map(plain).filter(|reason| !reason.is_empty()),
+            reason: event
+                .fields
+                .reason
+                .as_ref()
+                .map(plain)
+                .filter(|reason| !reason.is_empty()),
             duration_seconds: duration(event.fields.duration.as_ref(), unit)?,
             event_time: time(event.event.timestamp.as_deref())?,
             context,
@@ -203,12 +227,20 @@ impl Ending {
     /// # Errors
     /// `invalid-event` where `run.srn` is missing or wrong.
     pub fn from_event(event: &Event) -> Result<Self> {
-        let requester = event.run.actors.get("request").and_then(|actor| actor.username.as_deref());
+        let requester = event
+            .run
+            .actors
+            .get("request")
+            .and_then(|actor| actor.username.as_deref());
         let target = event.fields.target.name.as_deref();
         Ok(Self {
             run: run(event)?,
-            requester: requester.filter(|name| text(name, "", MAX_USERNAME_BYTES).is_ok()).map(str::to_owned),
-            target: target.filter(|name| text(name, "", MAX_TARGET_BYTES).is_ok()).map(str::to_owned),
+            requester: requester
+                .filter(|name| text(name, "", MAX_USERNAME_BYTES).is_ok())
+                .map(str::to_owned),
+            target: target
+                .filter(|name| text(name, "", MAX_TARGET_BYTES).is_ok())
+                .map(str::to_owned),
         })
     }
 }
@@ -230,15 +262,26 @@ fn actor(actor: &event::Actor, path: &str) -> Result<Actor> {
 /// Text that names somebody or something: it ends up in tags, in comments and
 /// in sentences, so it must be there, short and on one line.
 fn text<'a>(text: &'a str, path: &str, max_bytes: usize) -> Result<&'a str> {
-    let wrong = |why: String| Err(Error::new(Code::InvalidEvent, format!("the event's field `{path}` {why}")));
+    let wrong = |why: String| {
+        Err(Error::new(
+            Code::InvalidEvent,
+            format!("the event's field `{path}` {why}"),
+        ))
+    };
     if text.trim().is_empty() {
         return wrong("is empty".to_owned());
     }
     if text.len() > max_bytes {
-        return wrong(format!("is {} bytes long, at most {max_bytes} are allowed", text.len()));
+        return wrong(format!(
+            "is {} bytes long, at most {max_bytes} are allowed",
+            text.len()
+        ));
     }
     if let Some(character) = text.chars().find(|character| character.is_control()) {
-        return wrong(format!("holds the control character U+{:04X}", u32::from(character)));
+        return wrong(format!(
+            "holds the control character U+{:04X}",
+            u32::from(character)
+        ));
     }
     Ok(text)
 }
@@ -255,7 +298,9 @@ fn duration(duration: Option<&Value>, unit: DurationUnit) -> Result<Option<u32>>
         DurationUnit::Minutes => 60,
         DurationUnit::Seconds => 1,
     };
-    let seconds = number.filter(|number| *number > 0).and_then(|number| number.checked_mul(factor));
+    let seconds = number
+        .filter(|number| *number > 0)
+        .and_then(|number| number.checked_mul(factor));
     match seconds.and_then(|seconds| u32::try_from(seconds).ok()) {
         Some(seconds) => Ok(Some(seconds)),
         None => Err(Error::new(
@@ -270,7 +315,9 @@ fn duration(duration: Option<&Value>, unit: DurationUnit) -> Result<Option<u32>>
 fn time(timestamp: Option<&str>) -> Result<String> {
     let timestamp = timestamp.ok_or_else(|| missing("event.timestamp"))?;
     let parsed = timestamp.parse::<jiff::Timestamp>().or_else(|_| {
-        timestamp.parse::<jiff::civil::DateTime>().and_then(|local| Ok(local.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp()))
+        timestamp
+            .parse::<jiff::civil::DateTime>()
+            .and_then(|local| Ok(local.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp()))
     });
     match parsed {
         Ok(time) => Ok(time.to_string()),
@@ -286,7 +333,10 @@ fn time(timestamp: Option<&str>) -> Result<String> {
 }
 
 fn missing(path: &str) -> Error {
-    Error::new(Code::InvalidEvent, format!("the event's field `{path}` is missing"))
+    Error::new(
+        Code::InvalidEvent,
+        format!("the event's field `{path}` is missing"),
+    )
 }
 
 fn non_empty(text: Option<&str>) -> Option<String> {
@@ -294,7 +344,10 @@ fn non_empty(text: Option<&str>) -> Option<String> {
 }
 
 fn pairs(map: Option<&BTreeMap<String, Value>>) -> Vec<(String, String)> {
-    map.into_iter().flatten().map(|(key, value)| (key.clone(), plain(value))).collect()
+    map.into_iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), plain(value)))
+        .collect()
 }
 
 /// Text as it is, anything else as JSON.
@@ -332,7 +385,10 @@ mod tests {
     fn with(path: &str, to: Option<Value>) -> Value {
         let mut sample = sample();
         let (parent, last) = path.rsplit_once('/').expect("has a parent");
-        let parent = sample.pointer_mut(parent).and_then(Value::as_object_mut).expect("is there");
+        let parent = sample
+            .pointer_mut(parent)
+            .and_then(Value::as_object_mut)
+            .expect("is there");
         match to {
             Some(value) => parent.insert(last.to_owned(), value),
             None => parent.remove(last),
@@ -348,8 +404,14 @@ mod tests {
         assert_eq!(request.duration_seconds, Some(1800));
         assert_eq!(request.event_time, "2022-05-10T14:47:29.442289Z");
         assert_eq!(request.requester.name, None);
-        assert_eq!(request.requester.identities[0], ("service".to_owned(), "slack".to_owned()));
-        assert_eq!(request.target.settings, [("arn".to_owned(), "arn:x".to_owned())]);
+        assert_eq!(
+            request.requester.identities[0],
+            ("service".to_owned(), "slack".to_owned())
+        );
+        assert_eq!(
+            request.target.settings,
+            [("arn".to_owned(), "arn:x".to_owned())]
+        );
     }
 
     #[test]
@@ -361,22 +423,66 @@ mod tests {
             assert!(error.message().contains(expected), "{}", error.message());
         }
         check("/run/srn", None, "`run.srn` is missing");
-        check("/run/srn", Some(json!("org:flow:a:1.0.0:x")), "doesn't name a run");
-        check("/run/srn", Some(json!("org:run:a:1.0.0")), "doesn't name a run");
-        check("/run/srn", Some(json!("org:run:a:1.0.0:")), "part of the wrong form");
-        check("/run/srn", Some(json!("org:run:a:1.0.0:../x")), "part of the wrong form");
-        check("/run/srn", Some(json!(format!("org:run:a:1.0.0:{}", "x".repeat(512)))), "too long");
-        check("/run/actors/request", None, "`run.actors.request` is missing");
-        check("/run/actors/request/username", None, "`run.actors.request.username` is missing");
+        check(
+            "/run/srn",
+            Some(json!("org:flow:a:1.0.0:x")),
+            "doesn't name a run",
+        );
+        check(
+            "/run/srn",
+            Some(json!("org:run:a:1.0.0")),
+            "doesn't name a run",
+        );
+        check(
+            "/run/srn",
+            Some(json!("org:run:a:1.0.0:")),
+            "part of the wrong form",
+        );
+        check(
+            "/run/srn",
+            Some(json!("org:run:a:1.0.0:../x")),
+            "part of the wrong form",
+        );
+        check(
+            "/run/srn",
+            Some(json!(format!("org:run:a:1.0.0:{}", "x".repeat(512)))),
+            "too long",
+        );
+        check(
+            "/run/actors/request",
+            None,
+            "`run.actors.request` is missing",
+        );
+        check(
+            "/run/actors/request/username",
+            None,
+            "`run.actors.request.username` is missing",
+        );
         check("/run/actors/request/username", Some(json!(" ")), "is empty");
-        check("/run/actors/request/username", Some(json!("a\0b")), "control character U+0000");
-        check("/run/actors/request/username", Some(json!("a".repeat(321))), "at most 320 are allowed");
+        check(
+            "/run/actors/request/username",
+            Some(json!("a\0b")),
+            "control character U+0000",
+        );
+        check(
+            "/run/actors/request/username",
+            Some(json!("a".repeat(321))),
+            "at most 320 are allowed",
+        );
         check("/fields/target", None, "`fields.target.name` is missing");
         check("/fields/duration", Some(json!(0)), "`fields.duration`");
         check("/fields/duration", Some(json!(-5)), "`fields.duration`");
         check("/fields/duration", Some(json!(1.5)), "`fields.duration`");
-        check("/fields/duration", Some(json!(u64::MAX)), "`fields.duration`");
-        check("/event/timestamp", Some(json!("yesterday")), "`event.timestamp` is `yesterday`");
+        check(
+            "/fields/duration",
+            Some(json!(u64::MAX)),
+            "`fields.duration`",
+        );
+        check(
+            "/event/timestamp",
+            Some(json!("yesterday")),
+            "`event.timestamp` is `yesterday`",
+        );
     }
 
     #[test]
@@ -389,7 +495,10 @@ mod tests {
     #[test]
     fn times_come_with_and_without_an_offset() {
         for (sent, expected) in [
-            ("2022-02-15T15:43:45.309236+00:00", "2022-02-15T15:43:45.309236Z"),
+            (
+                "2022-02-15T15:43:45.309236+00:00",
+                "2022-02-15T15:43:45.309236Z",
+            ),
             ("2022-02-15T17:43:45+02:00", "2022-02-15T15:43:45Z"),
             ("2022-02-15T15:43:45", "2022-02-15T15:43:45Z"),
         ] {
@@ -401,6 +510,13 @@ mod tests {
     fn an_ending_needs_nothing_but_its_run() {
         let event = r#"{"run":{"srn":"o:run:f:1.0.0:i","actors":{"request":{"username":"\u0000"}}},"event":{"type":"deescalate"}}"#;
         let ending = Ending::from_event(&Event::parse(event).expect("parses")).expect("is valid");
-        assert_eq!(ending, Ending { run: Run::parse("o:run:f:1.0.0:i").expect("is valid"), requester: None, target: None });
+        assert_eq!(
+            ending,
+            Ending {
+                run: Run::parse("o:run:f:1.0.0:i").expect("is valid"),
+                requester: None,
+                target: None
+            }
+        );
     }
 }

@@ -23,17 +23,26 @@ pub struct Response {
 impl Response {
     /// Success.
     pub fn success(body: Map<String, Value>) -> Self {
-        Self { body, errors: Vec::new() }
+        Self {
+            body,
+            errors: Vec::new(),
+        }
     }
 
     /// Failure: an empty body and one sentence.
     pub fn failure(error: &Error) -> Self {
-        Self { body: Map::new(), errors: vec![error.to_public()] }
+        Self {
+            body: Map::new(),
+            errors: vec![error.to_public()],
+        }
     }
 
     /// Failure because of a configuration with several faults: a sentence each.
     pub fn failures(errors: &[Error]) -> Self {
-        Self { body: Map::new(), errors: errors.iter().map(Error::to_public).collect() }
+        Self {
+            body: Map::new(),
+            errors: errors.iter().map(Error::to_public).collect(),
+        }
     }
 
     /// Whether Sym will count it as success.

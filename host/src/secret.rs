@@ -36,10 +36,14 @@ impl Password {
         let mut password = Zeroizing::new(String::with_capacity(PASSWORD_LENGTH));
         let mut bytes = Zeroizing::new([0u8; 64]);
         while password.len() < PASSWORD_LENGTH {
-            getrandom::fill(bytes.as_mut_slice()).map_err(|error| Error::internal(error.to_string()))?;
+            getrandom::fill(bytes.as_mut_slice())
+                .map_err(|error| Error::internal(error.to_string()))?;
             let fair = bytes.iter().filter(|byte| **byte < LIMIT);
             let missing = PASSWORD_LENGTH - password.len();
-            password.extend(fair.map(|byte| char::from(ALPHABET[usize::from(byte % 62)])).take(missing));
+            password.extend(
+                fair.map(|byte| char::from(ALPHABET[usize::from(byte % 62)]))
+                    .take(missing),
+            );
         }
         Ok(Self(password))
     }
@@ -59,7 +63,9 @@ impl Password {
         if is_verifier(&verifier) {
             Ok(Verifier(verifier))
         } else {
-            Err(Error::internal("the SCRAM verifier has not the shape that PostgreSQL takes"))
+            Err(Error::internal(
+                "the SCRAM verifier has not the shape that PostgreSQL takes",
+            ))
         }
     }
 }
@@ -96,10 +102,18 @@ impl fmt::Debug for Verifier {
 /// Source: PostgreSQL manual, `pg_authid.rolpassword`; `parse_scram_secret` in
 /// its source decides by the same form.
 fn is_verifier(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix("SCRAM-SHA-256$") else { return false };
-    let Some((iterations_and_salt, keys)) = rest.split_once('$') else { return false };
-    let Some((iterations, salt)) = iterations_and_salt.split_once(':') else { return false };
-    let Some((stored, server)) = keys.split_once(':') else { return false };
+    let Some(rest) = text.strip_prefix("SCRAM-SHA-256$") else {
+        return false;
+    };
+    let Some((iterations_and_salt, keys)) = rest.split_once('$') else {
+        return false;
+    };
+    let Some((iterations, salt)) = iterations_and_salt.split_once(':') else {
+        return false;
+    };
+    let Some((stored, server)) = keys.split_once(':') else {
+        return false;
+    };
     let bytes = |text: &str| STANDARD.decode(text).map(|bytes| bytes.len()).unwrap_or(0);
     iterations.parse().is_ok_and(|count: u32| count >= 4096)
         && bytes(salt) >= 16
@@ -168,7 +182,11 @@ impl Secret {
 /// Source: AWS Secrets Manager API, `CreateSecret`: letters, digits, `/_+=.@-`.
 pub fn secret_name(prefix: &str, function: &str, username: &str, run_id: &str) -> String {
     let safe = |character: char| {
-        if character.is_ascii_alphanumeric() || "_+=.@-".contains(character) { character } else { '_' }
+        if character.is_ascii_alphanumeric() || "_+=.@-".contains(character) {
+            character
+        } else {
+            '_'
+        }
     };
     let mut username: String = username.chars().map(safe).take(200).collect();
     if username.chars().all(|character| character == '.') {
@@ -194,16 +212,29 @@ mod tests {
     fn every_letter_of_the_alphabet_is_used() {
         let mut seen = std::collections::BTreeSet::new();
         for _ in 0..200 {
-            seen.extend(Password::generate().expect("has random bytes").expose().bytes());
+            seen.extend(
+                Password::generate()
+                    .expect("has random bytes")
+                    .expose()
+                    .bytes(),
+            );
         }
         assert_eq!(seen.len(), ALPHABET.len());
     }
 
     #[test]
     fn a_verifier_has_the_shape_that_the_server_knows() {
-        let verifier = Password::from("secret".to_owned()).to_verifier().expect("is made");
+        let verifier = Password::from("secret".to_owned())
+            .to_verifier()
+            .expect("is made");
         assert!(is_verifier(verifier.as_str()));
-        for wrong in ["", "secret", "md5abc", "SCRAM-SHA-256$4096:AAAA$b:c", &verifier.as_str()[..60]] {
+        for wrong in [
+            "",
+            "secret",
+            "md5abc",
+            "SCRAM-SHA-256$4096:AAAA$b:c",
+            &verifier.as_str()[..60],
+        ] {
             assert!(!is_verifier(wrong), "{wrong}");
         }
     }
@@ -220,7 +251,10 @@ mod tests {
     fn a_secret_has_the_templates_name_whoever_asks() {
         #[track_caller]
         fn check(username: &str, expected: &str) {
-            assert_eq!(secret_name("/symops.com", "f", username, "r"), format!("/symops.com/f/{expected}/r"));
+            assert_eq!(
+                secret_name("/symops.com", "f", username, "r"),
+                format!("/symops.com/f/{expected}/r")
+            );
         }
         check("sym-user@healthy-health.co", "sym-user@healthy-health.co");
         check("../../etc", ".._.._etc");

@@ -39,7 +39,9 @@ impl Store {
     /// The configured one.
     pub fn new(config: &Secrets) -> Self {
         match &config.store {
-            SecretStore::Aws => Self::SecretsManager { kms_key: config.kms_key.clone() },
+            SecretStore::Aws => Self::SecretsManager {
+                kms_key: config.kms_key.clone(),
+            },
             SecretStore::Directory(path) => Self::Directory(path.clone()),
         }
     }
@@ -50,17 +52,24 @@ impl Store {
     /// `secret-unavailable`, also where a secret of that name isn't this run's.
     pub async fn create(&self, aws: &Aws, secret: &Secret, username: &str) -> Result<Created> {
         let existing = match self {
-            Self::SecretsManager { kms_key } => secrets_manager::create(aws, kms_key.as_deref(), secret).await?,
+            Self::SecretsManager { kms_key } => {
+                secrets_manager::create(aws, kms_key.as_deref(), secret).await?
+            }
             Self::Directory(path) => directory::create(path, secret)?,
         };
-        let Some(json) = existing else { return Ok(Created::New) };
+        let Some(json) = existing else {
+            return Ok(Created::New);
+        };
         match serde_json::from_str::<Credentials>(&json) {
-            Ok(credentials) if credentials.username == username => {
-                Ok(Created::Existing(Password::from(credentials.password.clone())))
-            }
+            Ok(credentials) if credentials.username == username => Ok(Created::Existing(
+                Password::from(credentials.password.clone()),
+            )),
             _ => Err(Error::new(
                 Code::SecretUnavailable,
-                format!("a secret `{}` is there that isn't this run's: delete it, and try again", secret.name),
+                format!(
+                    "a secret `{}` is there that isn't this run's: delete it, and try again",
+                    secret.name
+                ),
             )),
         }
     }

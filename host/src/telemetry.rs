@@ -13,7 +13,13 @@ pub fn init() {
         .with_default(LevelFilter::WARN)
         .with_target("sym_host", ours)
         .with_target("plugin", LevelFilter::DEBUG);
-    let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
+    let layer = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false);
     // Only a second call can fail, and then the first one's stays.
-    let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(layer.with_filter(filter))
+        .try_init();
 }

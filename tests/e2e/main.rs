@@ -1,1 +1,18 @@
-fn main(){}
+//! End to end: the built `bootstrap`, Lambda's runtime API, a real PostgreSQL
+//! and, where AWS is concerned, moto. An event in; an answer, a state of the
+//! database and logins out.
+//!
+//! `SYM_TEST_POSTGRES=16` chooses the version. What is tested was built before:
+//! `cargo build -p sym-host -p symctl`, and `cargo xtask plugins`.
+
+mod bad_configuration;
+mod bad_database;
+mod bad_events;
+mod bad_plugins;
+mod bot_password;
+mod fixture;
+mod repeats;
+mod role;
+mod round_trips;
+mod secrecy;
+mod temporary_user;

@@ -12,6 +12,7 @@
 //! | [`job`] | builds, with a spinner, stoppable |
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
@@ -29,6 +30,9 @@ use narrator::{Format, Narrator};
 
 /// Exit code of a program that was interrupted, as shells have it.
 const INTERRUPTED: u8 = 130;
+
+/// How long an interrupted demo waits for what can't be stopped half way.
+const BLOCKING_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Show the main job on this machine: access is given and taken back in a real
 /// PostgreSQL, by both strategies. Needs no AWS account and no Docker.
@@ -51,24 +55,37 @@ pub(crate) fn run(arguments: &DemoArgs) -> Result<ExitCode> {
         .enable_all()
         .build()?;
     let mut narrator = Narrator::new(format);
-    let code = runtime.block_on(async {
+    let ending = runtime.block_on(async {
         tokio::select! {
-            code = perform(&mut narrator) => Ok(code),
-            result = interruption() => result.map(|()| ExitCode::from(INTERRUPTED)),
+            told = story::tell(&mut narrator) => Ok(Ending::of(told)),
+            result = interruption() => result.map(|()| Ending::Interrupted),
         }
     })?;
     // All parts are gone by now, however it ended: they were dropped above.
-    narrator.finish();
-    // A download that was interrupted is not waited for.
-    runtime.shutdown_background();
-    Ok(code)
+    narrator.finish(ending == Ending::Complete);
+    // A server that was just being started stops too. A download is left alone.
+    runtime.shutdown_timeout(BLOCKING_PATIENCE);
+    Ok(match ending {
+        Ending::Complete => ExitCode::SUCCESS,
+        Ending::Failed => ExitCode::FAILURE,
+        Ending::Interrupted => ExitCode::from(INTERRUPTED),
+    })
 }
 
-async fn perform(narrator: &mut Narrator) -> ExitCode {
-    match story::tell(narrator).await {
-        Ok(()) => ExitCode::SUCCESS,
-        // The narrator has said it.
-        Err(narrator::Failed) => ExitCode::FAILURE,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Complete,
+    Failed,
+    Interrupted,
+}
+
+impl Ending {
+    fn of(told: Result<(), narrator::Failed>) -> Ending {
+        match told {
+            Ok(()) => Ending::Complete,
+            // The narrator has said why.
+            Err(narrator::Failed) => Ending::Failed,
+        }
     }
 }
 

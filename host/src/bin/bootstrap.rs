@@ -12,16 +12,26 @@ use sym_host::telemetry;
 fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     // One event at a time, on a fraction of a core: more threads only cost.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let host = Host::new(|name| std::env::var(name).ok());
         // Raw JSON, so that the host answers what it can't read in its own shape.
-        lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| serve(&host, event))).await
+        lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
+            serve(&host, event)
+        }))
+        .await
     })
 }
 
-async fn serve(host: &Host, event: LambdaEvent<Box<RawValue>>) -> Result<Response, lambda_runtime::Error> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+async fn serve(
+    host: &Host,
+    event: LambdaEvent<Box<RawValue>>,
+) -> Result<Response, lambda_runtime::Error> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let deadline = Duration::from_millis(event.context.deadline);
     let invocation = Invocation {
         request_id: &event.context.request_id,

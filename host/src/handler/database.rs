@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use crate::aws::Aws;
 use crate::config::{self, PasswordSource};
 use crate::error::Result;
-use crate::postgres::{Connection, Failure, Names, failure, user};
+use crate::postgres::{Connection, Failure, Names, Who, failure, rollback};
 use crate::secret::Password;
 
 /// Between the tries after a conflict, or a connection that was gone. All that
@@ -25,13 +25,19 @@ fn retries() -> ExponentialBuilder {
 /// The database, as the handler uses it.
 pub(super) struct Database {
     config: config::Database,
+    who: Who,
     ledger: Mutex<Option<Connection>>,
     password: Mutex<Option<Password>>,
 }
 
 impl Database {
-    pub(super) fn new(config: config::Database) -> Self {
-        Self { config, ledger: Mutex::new(None), password: Mutex::new(None) }
+    pub(super) fn new(config: config::Database, who: Who) -> Self {
+        Self {
+            config,
+            who,
+            ledger: Mutex::new(None),
+            password: Mutex::new(None),
+        }
     }
 
     /// Whether targets' statements run in another database than the ledger's.
@@ -60,7 +66,10 @@ impl Database {
         names: Names<'_>,
         operation: impl AsyncFn(&mut Connection) -> failure::Result<T>,
     ) -> Result<T> {
-        let names = Names { bot: &self.config.user, ..names };
+        let names = Names {
+            bot: &self.config.user,
+            ..names
+        };
         let attempt = async || {
             let mut ledger = self.ledger.lock().await;
             let mut connection = match ledger.take() {
@@ -72,14 +81,18 @@ impl Database {
                 Ok(_) => true,
                 Err(failure) if failure.is_gone() => false,
                 // What had begun is undone, before anybody else uses it.
-                Err(_) => user::rollback(&connection).await.is_ok(),
+                Err(_) => rollback(&connection).await.is_ok(),
             };
             if is_whole {
                 *ledger = Some(connection);
             }
             result
         };
-        let result = attempt.retry(retries()).sleep(tokio::time::sleep).when(Failure::is_transient).await;
+        let result = attempt
+            .retry(retries())
+            .sleep(tokio::time::sleep)
+            .when(Failure::is_transient)
+            .await;
         result.map_err(|failure| failure.into_error(names))
     }
 
@@ -91,12 +104,15 @@ impl Database {
 
     async fn connect(&self, aws: &Aws) -> failure::Result<Connection> {
         let password = self.password(aws).await?;
-        match Connection::to_ledger(&self.config, &password).await {
+        match Connection::to_ledger(&self.config, &password, self.who).await {
             // It may have been rotated since we read it: read it again, once.
-            Err(failure) if failure.is_login() && !matches!(self.config.password, PasswordSource::Given(_)) => {
+            Err(failure)
+                if failure.is_login()
+                    && !matches!(self.config.password, PasswordSource::Given(_)) =>
+            {
                 *self.password.lock().await = None;
                 let password = self.password(aws).await?;
-                Connection::to_ledger(&self.config, &password).await
+                Connection::to_ledger(&self.config, &password, self.who).await
             }
             result => result,
         }

@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::{Body, Ready};
+use crate::config::Sessions;
 use crate::error::{Code, Error, Result};
 use crate::postgres::role::Ended;
 use crate::postgres::{Connection, Names, remove, role};
@@ -12,19 +13,57 @@ use crate::request::{Ending, Run};
 impl Ready {
     /// Ends a run, whatever its strategy. `by` says who wants it, for the ledger.
     pub(super) async fn end(&self, ending: &Ending, by: &str) -> Result<Body> {
-        let give_back = async |connection: &mut Connection| role::give_back(connection, ending, by).await;
-        let ended = self.database.with_ledger(&self.aws, Names::default(), give_back).await?;
+        let give_back =
+            async |connection: &mut Connection| role::give_back(connection, ending, by).await;
+        let ended = self
+            .database
+            .with_ledger(&self.aws, Names::default(), give_back)
+            .await?;
         if ended.outcome == "temporary-user" {
             self.remove_user(&ending.run, by).await?;
             return Ok(Body::new());
         }
-        Ok(role_body(&ended))
+        let sessions = self.end_kept_sessions(&ended).await?;
+        Ok(role_body(&ended, sessions))
+    }
+
+    /// Ends the sessions that could keep a role that was taken back. Before the
+    /// COMMIT of that they could take it again, so it is a call of its own.
+    /// Returns how many.
+    async fn end_kept_sessions(&self, ended: &Ended) -> Result<u32> {
+        let is_taken_back = matches!(ended.outcome.as_str(), "taken-back" | "already-ended");
+        if !is_taken_back
+            || ended.grant.standing
+            || !ended.others.is_empty()
+            || self.config.sessions == Sessions::Keep
+        {
+            return Ok(0);
+        }
+        let all = self.config.sessions == Sessions::Terminate;
+        let end = async |connection: &mut Connection| {
+            role::end_sessions(connection, &ended.grant, all).await
+        };
+        let names = Names {
+            user: ended.grant.user_name.as_deref().unwrap_or_default(),
+            ..Names::default()
+        };
+        let mut sessions = 0;
+        // They end at their next interrupt check.
+        for _ in 0..remove::SESSION_CHECKS {
+            match self.database.with_ledger(&self.aws, names, end).await? {
+                0 => return Ok(sessions),
+                found => sessions = sessions.max(found),
+            }
+            tokio::time::sleep(remove::SESSION_CHECK_INTERVAL).await;
+        }
+        Err(sessions_remain(names.user))
     }
 
     /// Removes the run's user, stage by stage.
     async fn remove_user(&self, run: &Run, by: &str) -> Result<()> {
         let names = Names::default();
-        let disable = async |connection: &mut Connection| remove::disable(connection, run, by).await;
+        let disable =
+            async |connection: &mut Connection| remove::disable(connection, run, by).await;
         let disabled = self.database.with_ledger(&self.aws, names, disable).await?;
         // The credential is dead. A store that fails now delays the rest, and
         // the run stays `ending` until the secret is gone too.
@@ -33,7 +72,10 @@ impl Ready {
             None => Ok(()),
         };
         let user = disabled.grant.user_name.as_deref().unwrap_or_default();
-        let names = Names { user, ..Names::default() };
+        let names = Names {
+            user,
+            ..Names::default()
+        };
         if let (true, Some(oid)) = (disabled.has_user, disabled.grant.user_oid) {
             self.end_sessions(names, oid).await?;
             self.clear(names, run, oid).await?;
@@ -50,18 +92,12 @@ impl Ready {
     }
 
     async fn end_sessions(&self, names: Names<'_>, user_oid: u32) -> Result<()> {
-        let end = async |connection: &mut Connection| remove::end_sessions(connection, user_oid).await;
+        let end =
+            async |connection: &mut Connection| remove::end_sessions(connection, user_oid).await;
         if self.database.with_ledger(&self.aws, names, end).await? {
             return Ok(());
         }
-        Err(Error::new(
-            Code::AccessRemains,
-            format!(
-                "temporary user `{}` can't log in any more, but a session of theirs could not be ended: an \
-                 administrator has to end it, or grant `pg_signal_backend` to the function's user",
-                names.user
-            ),
-        ))
+        Err(sessions_remain(names.user))
     }
 
     /// Takes what the user owns, and what was granted to it, in each database.
@@ -77,7 +113,12 @@ impl Ready {
                 // The last stage names what is in the way, in one sentence.
                 Err(failure) if remove::is_blocked(&failure) => {
                     let cause = failure.into_error(names).to_log();
-                    tracing::warn!(run = run.srn(), database, cause, "what the user owns could not be reassigned");
+                    tracing::warn!(
+                        run = run.srn(),
+                        database,
+                        cause,
+                        "what the user owns could not be reassigned"
+                    );
                 }
                 Err(failure) => return Err(failure.into_error(names)),
             }
@@ -86,9 +127,19 @@ impl Ready {
     }
 }
 
+fn sessions_remain(user: &str) -> Error {
+    Error::new(
+        Code::AccessRemains,
+        format!(
+            "the access of `{user}` was taken back, but an open session of theirs could not be ended: an \
+             administrator has to end it, or grant `pg_signal_backend` to the function's user"
+        ),
+    )
+}
+
 /// What Sym is told of a role that was given back: the template's `username`,
 /// and more where there is more to say.
-fn role_body(ended: &Ended) -> Body {
+fn role_body(ended: &Ended, sessions: u32) -> Body {
     let mut body = Body::new();
     // A temporary user's answer is empty, as the template's.
     if let (Some(user), Some(_)) = (&ended.grant.user_name, &ended.grant.role_name) {
@@ -98,17 +149,32 @@ fn role_body(ended: &Ended) -> Body {
     let role = ended.grant.role_name.as_deref().unwrap_or_default();
     let note = match ended.outcome.as_str() {
         "never-began" => Some("the run had not begun, and can't begin now".to_owned()),
-        "standing" => Some(format!("`{user}` had `{role}` before this run, and keeps it")),
-        "shared" => Some(format!("`{user}` keeps `{role}` until {} more run(s) end", ended.others.len())),
+        "standing" => Some(format!(
+            "`{user}` had `{role}` before this run, and keeps it"
+        )),
+        "shared" => Some(format!(
+            "`{user}` keeps `{role}` until {} more run(s) end",
+            ended.others.len()
+        )),
         "user-gone" => Some(format!("database user `{user}` doesn't exist any more")),
         "role-gone" => Some(format!("role `{role}` doesn't exist any more")),
-        "taken-back" if !ended.remaining.is_empty() => {
-            Some(format!("`{user}` still has `{role}` by memberships that are not this function's"))
-        }
+        "taken-back" if !ended.remaining.is_empty() => Some(format!(
+            "`{user}` still has `{role}` by memberships that are not this function's"
+        )),
         _ => None,
     };
     if let Some(note) = note {
         body.insert("note".to_owned(), json!(note));
+    }
+    if sessions > 0 {
+        body.insert("sessions_ended".to_owned(), json!(sessions));
+    }
+    if ended.gained > 0 {
+        let note = format!(
+            "`{user}` has {} more privilege(s) of its own than when the run began: look where they come from",
+            ended.gained
+        );
+        body.insert("gained".to_owned(), json!(note));
     }
     if !ended.remaining.is_empty() {
         body.insert("remaining".to_owned(), json!(ended.remaining));

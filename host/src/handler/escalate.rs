@@ -1,6 +1,8 @@
 //! Giving access: what the plugins ask for, what of it is allowed, and then the
 //! change.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -11,14 +13,34 @@ use crate::name::RoleName;
 use crate::plan::{Plan, Strategy};
 use crate::plugin::Release;
 use crate::policy::{AuthorizedPlan, AuthorizedStep};
-use crate::postgres::{Connection, Failure, Grant, Names, NewGrant, failure, role, user};
+use crate::postgres::{Connection, Failure, Grant, Names, NewGrant, failure, role, rollback, user};
 use crate::request::Request;
 use crate::secret::{Credentials, Password, Secret, secret_name};
 use crate::secrets::Created;
 
 impl Ready {
-    pub(super) async fn escalate(&self, request: &Request, deadline: Instant, trace: &mut Trace) -> Result<Body> {
-        // The connection takes longer than the plugins, and needs nothing of them.
+    pub(super) async fn escalate(
+        &self,
+        request: &Request,
+        deadline: Instant,
+        trace: &mut Trace,
+    ) -> Result<Body> {
+        let (release, plan) = self.authorized_plan(request, deadline, trace).await?;
+        let grant = self.new_grant(request, &release);
+        match plan.strategy() {
+            Strategy::Role => self.lend(&grant, &plan).await,
+            Strategy::TemporaryUser => self.make_user(&grant, &plan).await,
+        }
+    }
+
+    /// What the plugins ask for, checked, and a connection beside it: that takes
+    /// longer than the plugins, and needs nothing of them.
+    pub(super) async fn authorized_plan(
+        &self,
+        request: &Request,
+        deadline: Instant,
+        trace: &mut Trace,
+    ) -> Result<(Arc<Release>, AuthorizedPlan)> {
         let planning = async {
             let release = self.release().await?;
             trace.release = Some(release.id().to_owned());
@@ -27,16 +49,17 @@ impl Ready {
         };
         let (planned, ()) = tokio::join!(planning, self.database.warm_up(&self.aws));
         let (release, plan) = planned?;
-        let plan = plan.authorize(&self.config.policy)?;
-        let grant = NewGrant {
+        Ok((release, plan.authorize(&self.config.policy)?))
+    }
+
+    /// The ledger's new row.
+    pub(super) fn new_grant<'a>(&self, request: &'a Request, release: &'a Release) -> NewGrant<'a> {
+        NewGrant {
             request,
             release: release.id(),
-            lease_seconds: self.lease_seconds(request),
+            lease_seconds: self.lease_seconds(request)
+                + u64::from(self.config.expiry_grace_seconds),
             replay_window_seconds: self.config.replay_window_seconds,
-        };
-        match plan.strategy() {
-            Strategy::Role => self.lend(&grant, &plan).await,
-            Strategy::TemporaryUser => self.make_user(&grant, &plan).await,
         }
     }
 
@@ -52,24 +75,39 @@ impl Ready {
             )
         })?;
         let strategy = target.strategy().unwrap_or(self.config.strategy);
-        let username = release.resolve_user(request, strategy, deadline).await?.value;
-        let steps = release.setup(request, strategy, &username, deadline).await?.value;
-        Ok(Plan { strategy, username, steps })
+        let username = release
+            .resolve_user(request, strategy, deadline)
+            .await?
+            .value;
+        let steps = release
+            .setup(request, strategy, &username, deadline)
+            .await?
+            .value;
+        Ok(Plan {
+            strategy,
+            username,
+            steps,
+        })
     }
 
-    /// From now until the database ends it by itself.
-    fn lease_seconds(&self, request: &Request) -> u64 {
+    /// How long the access is for.
+    pub(super) fn lease_seconds(&self, request: &Request) -> u64 {
         let longest = self.config.max_duration_seconds;
-        let lease = request.duration_seconds.unwrap_or(longest).min(longest);
-        u64::from(lease) + u64::from(self.config.expiry_grace_seconds)
+        u64::from(request.duration_seconds.unwrap_or(longest).min(longest))
     }
 
     async fn lend(&self, grant: &NewGrant<'_>, plan: &AuthorizedPlan) -> Result<Body> {
         let [AuthorizedStep::GrantRole(role)] = plan.steps() else {
             return Err(Error::internal("a plan for a role has one step"));
         };
-        let names = Names { user: plan.username().as_str(), role: role.as_str(), ..Names::default() };
-        let lend = async |connection: &mut Connection| role::lend(connection, grant, plan.username(), role).await;
+        let names = Names {
+            user: plan.username().as_str(),
+            role: role.as_str(),
+            ..Names::default()
+        };
+        let lend = async |connection: &mut Connection| {
+            role::lend(connection, grant, plan.username(), role).await
+        };
         let granted = self.database.with_ledger(&self.aws, names, lend).await?;
         let mut body = Body::new();
         body.insert("username".to_owned(), json!(granted.user_name));
@@ -79,17 +117,28 @@ impl Ready {
     async fn make_user(&self, grant: &NewGrant<'_>, plan: &AuthorizedPlan) -> Result<Body> {
         let request = grant.request;
         let secrets = &self.config.secrets;
-        let secret = secret_name(&secrets.prefix, &secrets.function, &request.requester.username, request.run.id());
-        let names = Names { user: plan.username().as_str(), ..Names::default() };
+        let secret = secret_name(
+            &secrets.prefix,
+            &secrets.function,
+            &request.requester.username,
+            request.run.id(),
+        );
+        let names = Names {
+            user: plan.username().as_str(),
+            ..Names::default()
+        };
         let make = async |connection: &mut Connection| {
             let prepared = user::prepare(connection, grant, plan.username(), &secret).await?;
             if prepared.state == "granted" {
                 return Ok(prepared);
             }
-            match self.make_prepared_user(connection, grant, plan, &prepared).await {
+            match self
+                .make_prepared_user(connection, grant, plan, &prepared)
+                .await
+            {
                 // The same event, served at the same moment, was first.
                 Err(failure) if failure.is_refusal("already-granted") => {
-                    user::rollback(connection).await?;
+                    rollback(connection).await?;
                     user::prepare(connection, grant, plan.username(), &secret).await
                 }
                 Err(failure) => Err(failure),
@@ -129,9 +178,15 @@ impl Ready {
             connection_limit: self.config.connection_limit,
             steps: plan.steps(),
         };
-        let has_statements = plan.steps().iter().any(|step| matches!(step, AuthorizedStep::Sql(_)));
+        let has_statements = plan
+            .steps()
+            .iter()
+            .any(|step| matches!(step, AuthorizedStep::Sql(_)));
         if has_statements && self.database.is_split() {
-            let mut database = self.database.connect_to(&self.aws, &self.config.database.name).await?;
+            let mut database = self
+                .database
+                .connect_to(&self.aws, &self.config.database.name)
+                .await?;
             user::create_across(connection, &mut database, &new).await?;
         } else {
             user::create(connection, &new).await?;
@@ -145,11 +200,18 @@ impl Ready {
             username: username.clone(),
             password: password.expose().to_owned(),
         };
-        let secret = Secret::new(secret_name.clone(), &grant.request.requester.username, run.id(), &credentials);
+        let secret = Secret::new(
+            secret_name.clone(),
+            &grant.request.requester.username,
+            run.id(),
+            &credentials,
+        );
         match self.store.create(&self.aws, &secret, username).await? {
             Created::New => {}
             // From a try that died after it: one run, one password.
-            Created::Existing(password) => user::take_password(connection, run, &password.to_verifier()?).await?,
+            Created::Existing(password) => {
+                user::take_password(connection, run, &password.to_verifier()?).await?
+            }
         }
         user::commit(connection).await
     }

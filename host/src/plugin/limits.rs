@@ -119,11 +119,11 @@ limits! {
     /// Bytes that one call hands to the host: what it returns, and what it passes in
     /// one call of an import. A plan has some hundred.
     OutputBytes output_bytes = MIB, 64 * MIB, PluginOutput, "returned or passed too much data";
-    /// Bytes logged in one call. What WASI's stdout and stderr get beyond it is
-    /// dropped and counted.
+    /// Bytes logged in one call. WASI's stdout and stderr have as much again; what
+    /// they get beyond it is dropped and counted.
     LogBytes log_bytes = 16 << 10, MIB, PluginLog, "logged too much";
-    /// Lines logged in one call. What WASI's stdout and stderr get beyond it is
-    /// dropped and counted.
+    /// Lines logged in one call. WASI's stdout and stderr have as many again; what
+    /// they get beyond it is dropped and counted.
     LogLines log_lines = 100, 10_000, PluginLog, "logged too many lines";
 }
 

@@ -5,7 +5,8 @@
 //! somebody else's, or play with the terminal of who reads.
 //!
 //! Over the limit, the import ends the plugin (its author decided to log), while
-//! the streams drop and count (a runtime's own chatter decided).
+//! the streams drop and count (a runtime's own chatter decided). Each of the two
+//! has the whole limit, so that chatter can't take away a plugin's last words.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,11 +30,19 @@ struct Inner {
     version: String,
     run: String,
     limits: Limits,
-    bytes: u64,
-    lines: u64,
+    /// By the import.
+    written: Usage,
+    /// By the streams.
+    streamed: Usage,
     dropped_bytes: u64,
     /// What has come without the end of its line.
     unfinished: BTreeMap<Stream, Vec<u8>>,
+}
+
+#[derive(Default)]
+struct Usage {
+    bytes: u64,
+    lines: u64,
 }
 
 /// How much a call logged.
@@ -51,8 +60,8 @@ impl Log {
             version: version.to_owned(),
             run: run.to_owned(),
             limits,
-            bytes: 0,
-            lines: 0,
+            written: Usage::default(),
+            streamed: Usage::default(),
             dropped_bytes: 0,
             unfinished: BTreeMap::new(),
         })))
@@ -61,14 +70,14 @@ impl Log {
     /// The import `log.write`.
     pub(super) fn write(&self, level: Level, message: &str) -> Result<(), Limit> {
         let mut inner = self.lock();
-        if inner.lines >= inner.limits.log_lines {
+        if inner.written.lines >= inner.limits.log_lines {
             return Err(Limit::LogLines);
         }
-        if inner.bytes + message.len() as u64 > inner.limits.log_bytes {
+        if inner.written.bytes + message.len() as u64 > inner.limits.log_bytes {
             return Err(Limit::LogBytes);
         }
-        inner.lines += 1;
-        inner.bytes += message.len() as u64;
+        inner.written.lines += 1;
+        inner.written.bytes += message.len() as u64;
         inner.emit(level, message);
         Ok(())
     }
@@ -76,9 +85,9 @@ impl Log {
     /// What a stream gets. Never fails: what is too much is dropped.
     pub(super) fn output(&self, stream: Stream, bytes: &[u8]) {
         let mut inner = self.lock();
-        let room = inner.limits.log_bytes.saturating_sub(inner.bytes);
+        let room = inner.limits.log_bytes.saturating_sub(inner.streamed.bytes);
         let taken = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-        inner.bytes += taken as u64;
+        inner.streamed.bytes += taken as u64;
         inner.dropped_bytes += (bytes.len() - taken) as u64;
         let mut unfinished = inner.unfinished.remove(&stream).unwrap_or_default();
         unfinished.extend_from_slice(&bytes[..taken]);
@@ -98,8 +107,8 @@ impl Log {
             }
         }
         Volume {
-            bytes: inner.bytes,
-            lines: inner.lines,
+            bytes: inner.written.bytes + inner.streamed.bytes,
+            lines: inner.written.lines + inner.streamed.lines,
             dropped_bytes: inner.dropped_bytes,
         }
     }
@@ -112,11 +121,11 @@ impl Log {
 
 impl Inner {
     fn finish_line(&mut self, stream: Stream, line: &[u8]) {
-        if self.lines >= self.limits.log_lines {
+        if self.streamed.lines >= self.limits.log_lines {
             self.dropped_bytes += line.len() as u64;
             return;
         }
-        self.lines += 1;
+        self.streamed.lines += 1;
         let level = match stream {
             Stream::Stdout => Level::Info,
             Stream::Stderr => Level::Warn,
@@ -185,11 +194,12 @@ mod tests {
     }
 
     #[test]
-    fn the_import_and_the_streams_share_one_limit() {
+    fn chatter_leaves_room_for_last_words() {
         let log = log();
-        log.output(Stream::Stdout, b"12345\n");
-        assert_eq!(log.write(Level::Info, "12345"), Err(Limit::LogBytes));
-        assert_eq!(log.write(Level::Info, "1234"), Ok(()));
+        log.output(Stream::Stdout, b"123456789\n\n\n");
+        assert_eq!(log.write(Level::Info, "1234567890"), Ok(()));
+        assert_eq!(log.write(Level::Info, "1"), Err(Limit::LogBytes));
+        assert_eq!(log.write(Level::Info, ""), Ok(()));
         assert_eq!(log.write(Level::Info, ""), Err(Limit::LogLines));
     }
 

@@ -46,6 +46,17 @@ pub struct Connection {
     notices: mpsc::UnboundedReceiver<String>,
 }
 
+/// Who logs in to the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The function's user. A superuser is refused: its grants can't be told
+    /// from a DBA's, and nothing would hold it.
+    Function,
+    /// A person with `symctl`, who may be a DBA. The functions of schema `sym`
+    /// run as the function's user all the same.
+    Person,
+}
+
 /// What is asked at once with the session's settings.
 struct Greeting {
     version: i32,
@@ -59,22 +70,27 @@ impl Connection {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn to_ledger(config: &Database, password: &Password) -> Result<Self> {
+    pub async fn to_ledger(config: &Database, password: &Password, who: Who) -> Result<Self> {
         let connection = Self::open(config, &config.ledger, password).await?;
         let greeting = connection.greet().await?;
-        if greeting.is_superuser {
+        if greeting.is_superuser && who == Who::Function {
             return Err(Failure::setup(format!(
                 "the function logs in as `{}`, which is a superuser: give it a user of its own, see `symctl setup-sql`",
                 config.user
             )));
         }
         if greeting.version < 130_000 {
-            return Err(Failure::setup("the database is older than PostgreSQL 13, the oldest that is served"));
+            return Err(Failure::setup(
+                "the database is older than PostgreSQL 13, the oldest that is served",
+            ));
         }
         if greeting.is_read_only {
             return Err(Failure::timed_out());
         }
-        if greeting.schema.is_none_or(|version| version < schema::VERSION) {
+        if greeting
+            .schema
+            .is_none_or(|version| version < schema::VERSION)
+        {
             schema::migrate(&connection, &config.ledger).await?;
         }
         Ok(connection)
@@ -117,7 +133,9 @@ impl Connection {
                 }
             }
         };
-        tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| Failure::timed_out())?
+        tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+            .await
+            .map_err(|_| Failure::timed_out())?
     }
 
     /// Drives the connection, and keeps what the server says by the way.
@@ -128,7 +146,8 @@ impl Connection {
     {
         let (sender, notices) = mpsc::unbounded_channel();
         tokio::spawn(async move {
-            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
+            {
                 if let AsyncMessage::Notice(notice) = message
                     && is_warning(&notice)
                 {
@@ -177,7 +196,11 @@ impl Connection {
     }
 
     /// One call of one of our functions: JSON in, JSON out, one round trip.
-    pub(crate) async fn call(&self, sql: &str, arguments: &[(&(dyn ToSql + Sync), Type)]) -> Result<serde_json::Value> {
+    pub(crate) async fn call(
+        &self,
+        sql: &str,
+        arguments: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<serde_json::Value> {
         let rows = self.client.query_typed(sql, arguments).await?;
         json(&rows)
     }
@@ -188,6 +211,14 @@ impl Connection {
     }
 }
 
+/// Ends the open transaction, if there is one: nothing of it has happened.
+///
+/// # Errors
+/// What the connection ran into. The server rolls back when it is closed.
+pub async fn rollback(connection: &Connection) -> Result<()> {
+    Ok(connection.client().batch_execute("ROLLBACK").await?)
+}
+
 /// The one value of the one row of one of our functions.
 pub(crate) fn json(rows: &[Row]) -> Result<serde_json::Value> {
     let text: Option<&str> = match rows.first() {
@@ -195,13 +226,18 @@ pub(crate) fn json(rows: &[Row]) -> Result<serde_json::Value> {
         None => None,
     };
     let value = serde_json::from_str(text.unwrap_or("null"));
-    value.map_err(|error| Error::internal("a function of schema `sym` returned no JSON").with_source(error).into())
+    value.map_err(|error| {
+        Error::internal("a function of schema `sym` returned no JSON")
+            .with_source(error)
+            .into()
+    })
 }
 
 /// A GRANT without the grant option succeeds, and only warns that it granted
 /// nothing (01007). Any other warning of class 01 is as good as a failure too.
 fn is_warning(notice: &tokio_postgres::error::DbError) -> bool {
-    notice.parsed_severity() == Some(tokio_postgres::error::Severity::Warning) && notice.code().code().starts_with("01")
+    notice.parsed_severity() == Some(tokio_postgres::error::Severity::Warning)
+        && notice.code().code().starts_with("01")
 }
 
 fn tls_config(config: &Database) -> Result<rustls::ClientConfig> {
@@ -211,19 +247,31 @@ fn tls_config(config: &Database) -> Result<rustls::ClientConfig> {
         .map_err(|error| Error::internal("TLS is not available").with_source(error))?;
     if config.tls == Tls::Require {
         let verifier = Arc::new(unverified::AnyCertificate(provider));
-        return Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
+        return Ok(builder
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth());
     }
-    let invalid = |why: String| Error::new(Code::InvalidConfig, format!("the function's variable `DB_CA` names {why}"));
-    let pem = match &config.ca_file {
-        Some(path) => std::borrow::Cow::from(
-            std::fs::read(path).map_err(|error| invalid("a file that can't be read".to_owned()).with_source(error))?,
-        ),
-        None => RDS_ROOTS.into(),
+    let invalid = |why: String| {
+        Error::new(
+            Code::InvalidConfig,
+            format!("the function's variable `DB_CA` names {why}"),
+        )
     };
+    let pem =
+        match &config.ca_file {
+            Some(path) => std::borrow::Cow::from(std::fs::read(path).map_err(|error| {
+                invalid("a file that can't be read".to_owned()).with_source(error)
+            })?),
+            None => RDS_ROOTS.into(),
+        };
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| invalid("a file that is no PEM".to_owned()).with_source(error))?;
-        roots.add(certificate).map_err(|error| invalid("a file with a broken certificate".to_owned()).with_source(error))?;
+        let certificate = certificate
+            .map_err(|error| invalid("a file that is no PEM".to_owned()).with_source(error))?;
+        roots.add(certificate).map_err(|error| {
+            invalid("a file with a broken certificate".to_owned()).with_source(error)
+        })?;
     }
     if roots.is_empty() {
         return Err(invalid("a file without certificates".to_owned()).into());
@@ -261,7 +309,12 @@ mod unverified {
             certificate: &CertificateDer<'_>,
             signature: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+            rustls::crypto::verify_tls12_signature(
+                message,
+                certificate,
+                signature,
+                &self.0.signature_verification_algorithms,
+            )
         }
 
         fn verify_tls13_signature(
@@ -270,7 +323,12 @@ mod unverified {
             certificate: &CertificateDer<'_>,
             signature: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+            rustls::crypto::verify_tls13_signature(
+                message,
+                certificate,
+                signature,
+                &self.0.signature_verification_algorithms,
+            )
         }
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

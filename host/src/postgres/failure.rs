@@ -62,7 +62,9 @@ impl Failure {
     }
 
     pub(crate) fn setup(sentence: impl Into<String>) -> Self {
-        Self::new(Kind::Setup { sentence: sentence.into() })
+        Self::new(Kind::Setup {
+            sentence: sentence.into(),
+        })
     }
 
     pub(crate) fn warning(text: impl Into<String>) -> Self {
@@ -167,7 +169,10 @@ impl From<tokio_postgres::Error> for Failure {
             // closed, the socket failed, TLS or authentication didn't work out.
             None => Kind::Gone,
             Some(state) if state.code() == "SYMRF" => {
-                let why = error.as_db_error().and_then(|error| error.detail()).unwrap_or_default();
+                let why = error
+                    .as_db_error()
+                    .and_then(|error| error.detail())
+                    .unwrap_or_default();
                 let why: Value = serde_json::from_str(why).unwrap_or_default();
                 let code = why["code"].as_str().unwrap_or_default().to_owned();
                 Kind::Refusal { code, why }
@@ -180,16 +185,27 @@ impl From<tokio_postgres::Error> for Failure {
                 "XX000" if is_concurrent_update(&error) => Kind::Conflict,
                 // A standby, or a primary that has become one.
                 "25006" => Kind::Gone,
-                code if code.starts_with("08") || code.starts_with("57P") || code == "53300" => Kind::Gone,
-                code => Kind::Refused { state: code.to_owned(), step: None },
+                code if code.starts_with("08") || code.starts_with("57P") || code == "53300" => {
+                    Kind::Gone
+                }
+                code => Kind::Refused {
+                    state: code.to_owned(),
+                    step: None,
+                },
             },
         };
-        Self { kind, source: Some(error) }
+        Self {
+            kind,
+            source: Some(error),
+        }
     }
 }
 
 fn is_concurrent_update(error: &tokio_postgres::Error) -> bool {
-    error.as_db_error().is_some_and(|error| error.routine() == Some("simple_heap_update") || error.routine() == Some("simple_heap_delete"))
+    error.as_db_error().is_some_and(|error| {
+        error.routine() == Some("simple_heap_update")
+            || error.routine() == Some("simple_heap_delete")
+    })
 }
 
 /// The server's own words, for the log alone. `Display` of the library's error
@@ -203,8 +219,16 @@ impl fmt::Display for Detail {
             // Not the statement, and not where in it: setup statements may hold
             // what their authors take for private.
             Some(error) => {
-                write!(f, "{} {}: {}", error.severity(), error.code().code(), error.message())?;
-                error.detail().map_or(Ok(()), |detail| write!(f, " ({detail})"))
+                write!(
+                    f,
+                    "{} {}: {}",
+                    error.severity(),
+                    error.code().code(),
+                    error.message()
+                )?;
+                error
+                    .detail()
+                    .map_or(Ok(()), |detail| write!(f, " ({detail})"))
             }
             None => write!(f, "{}", self.0),
         }
@@ -223,37 +247,59 @@ impl std::error::Error for Detail {
 /// The sentence for a refusal of our own SQL functions.
 fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
     let text = |key: &str| printable(why[key].as_str().unwrap_or_default(), 80);
-    let user = if why["user"].is_string() { text("user") } else { names.user.to_owned() };
-    let role = if why["role"].is_string() { text("role") } else { names.role.to_owned() };
+    let user = if why["user"].is_string() {
+        text("user")
+    } else {
+        names.user.to_owned()
+    };
+    let role = if why["role"].is_string() {
+        text("role")
+    } else {
+        names.role.to_owned()
+    };
     let bot = names.bot;
     let (code, sentence) = match (code, why["why"].as_str().unwrap_or_default()) {
         ("user-missing", _) => (
             Code::UserMissing,
-            format!("database user `{user}` does not exist: create it, or have the resolver name another"),
+            format!(
+                "database user `{user}` does not exist: create it, or have the resolver name another"
+            ),
         ),
-        ("user-refused", "no-login") => {
-            (Code::UserRefused, format!("database user `{user}` may not log in, so nothing can be lent to it"))
-        }
-        ("user-refused", "privileged") => {
-            (Code::UserRefused, format!("database user `{user}` is privileged, so nothing is lent to it"))
-        }
+        ("user-refused", "no-login") => (
+            Code::UserRefused,
+            format!("database user `{user}` may not log in, so nothing can be lent to it"),
+        ),
+        ("user-refused", "privileged") => (
+            Code::UserRefused,
+            format!("database user `{user}` is privileged, so nothing is lent to it"),
+        ),
         ("user-refused", "exists") => (
             Code::UserRefused,
-            format!("a database user `{user}` exists already and was not made for this run: the resolver has to name another for each run"),
+            format!(
+                "a database user `{user}` exists already and was not made for this run: the resolver has to name another for each run"
+            ),
         ),
-        ("user-refused", _) => {
-            (Code::UserRefused, format!("database user `{user}` belongs to this function, so nothing is lent to it"))
-        }
-        ("role-missing", _) => {
-            (Code::RoleMissing, format!("role `{role}` does not exist in the database: create it, or correct the target"))
-        }
+        ("user-refused", _) => (
+            Code::UserRefused,
+            format!("database user `{user}` belongs to this function, so nothing is lent to it"),
+        ),
+        ("role-missing", _) => (
+            Code::RoleMissing,
+            format!(
+                "role `{role}` does not exist in the database: create it, or correct the target"
+            ),
+        ),
         ("role-refused", "no-admin") => (
             Code::RoleRefused,
-            format!("`{bot}` may not lend role `{role}`: an administrator has to run `GRANT {role} TO {bot} WITH ADMIN OPTION`"),
+            format!(
+                "`{bot}` may not lend role `{role}`: an administrator has to run `GRANT {role} TO {bot} WITH ADMIN OPTION`"
+            ),
         ),
         ("role-refused", "no-effect") => (
             Code::RoleRefused,
-            format!("lending role `{role}` to `{user}` has no effect: an older membership of theirs hides it"),
+            format!(
+                "lending role `{role}` to `{user}` has no effect: an older membership of theirs hides it"
+            ),
         ),
         ("role-refused", kind) => {
             let what = match kind {
@@ -280,13 +326,22 @@ fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
         ),
         ("run-ended", "elsewhere") => (
             Code::RunEnded,
-            format!("what this run lent to `{user}` was taken back in the database by somebody else: send a new request"),
+            format!(
+                "what this run lent to `{user}` was taken back in the database by somebody else: send a new request"
+            ),
         ),
-        ("run-ended", "expired") => (Code::RunEnded, "this run's time is over: send a new request".to_owned()),
-        ("run-ended", _) => (Code::RunEnded, "this run is being ended: send a new request".to_owned()),
-        ("run-conflict", _) => {
-            (Code::RunConflict, "this run began with another strategy: end it, and send a new request".to_owned())
-        }
+        ("run-ended", "expired") => (
+            Code::RunEnded,
+            "this run's time is over: send a new request".to_owned(),
+        ),
+        ("run-ended", _) => (
+            Code::RunEnded,
+            "this run is being ended: send a new request".to_owned(),
+        ),
+        ("run-conflict", _) => (
+            Code::RunConflict,
+            "this run began with another strategy: end it, and send a new request".to_owned(),
+        ),
         ("access-remains", "other-user") => (
             Code::AccessRemains,
             format!(
@@ -303,7 +358,9 @@ fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
         ),
         ("access-remains", "not-revoked") => (
             Code::AccessRemains,
-            format!("role `{role}` could not be taken back from `{user}`: an administrator has to run `REVOKE {role} FROM {user}`"),
+            format!(
+                "role `{role}` could not be taken back from `{user}`: an administrator has to run `REVOKE {role} FROM {user}`"
+            ),
         ),
         ("access-remains", "blocked") => (
             Code::AccessRemains,
@@ -314,7 +371,9 @@ fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
         ),
         ("access-remains", _) => (
             Code::AccessRemains,
-            format!("database user `{user}` doesn't look like the one that was made for this run, so it was left alone: an administrator has to look"),
+            format!(
+                "database user `{user}` doesn't look like the one that was made for this run, so it was left alone: an administrator has to look"
+            ),
         ),
         _ => return Error::internal(format!("unknown refusal {why}")),
     };

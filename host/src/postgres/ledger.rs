@@ -52,6 +52,8 @@ pub struct Grant {
     pub secret: Option<String>,
     /// When the database ends it by itself: RFC 3339.
     pub expires_at: Option<String>,
+    /// When it ended: RFC 3339.
+    pub ended_at: Option<String>,
     /// Whether the event had been served before.
     #[serde(default)]
     pub repeated: bool,
@@ -60,12 +62,19 @@ pub struct Grant {
 impl Grant {
     pub(crate) fn from_json(value: &Value) -> Result<Self> {
         let grant = Self::deserialize(value);
-        grant.map_err(|error| Error::internal("a row of the ledger is not as expected").with_source(error).into())
+        grant.map_err(|error| {
+            Error::internal("a row of the ledger is not as expected")
+                .with_source(error)
+                .into()
+        })
     }
 }
 
 /// `to_jsonb` writes an OID as text.
-fn oid<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<u32>, D::Error> {
+fn oid<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<u32>, D::Error> {
     let text: Option<String> = Deserialize::deserialize(deserializer)?;
-    text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+    text.map(|text| text.parse().map_err(serde::de::Error::custom))
+        .transpose()
 }

@@ -19,8 +19,9 @@ use crate::request::Run;
 
 /// How often, and how long apart, we look whether ended sessions are gone. A
 /// session ends at its next interrupt check, which is a matter of milliseconds.
-const SESSION_CHECKS: u32 = 40;
-const SESSION_CHECK_INTERVAL: Duration = Duration::from_millis(25);
+pub const SESSION_CHECKS: u32 = 40;
+/// See [`SESSION_CHECKS`].
+pub const SESSION_CHECK_INTERVAL: Duration = Duration::from_millis(25);
 
 /// Stage 1. The OID in the row is that of the user as long as there is one.
 ///
@@ -28,8 +29,13 @@ const SESSION_CHECK_INTERVAL: Duration = Duration::from_millis(25);
 /// A refusal of `sym.disable_user`, or what the connection ran into.
 pub async fn disable(connection: &Connection, run: &Run, by: &str) -> Result<Disabled> {
     let arguments = [(&run.srn() as _, Type::TEXT), (&by as _, Type::TEXT)];
-    let answer = connection.call("SELECT sym.disable_user($1, $2)::text", &arguments).await?;
-    Ok(Disabled { has_user: answer["has_user"] == true, grant: Grant::from_json(&answer)? })
+    let answer = connection
+        .call("SELECT sym.disable_user($1, $2)::text", &arguments)
+        .await?;
+    Ok(Disabled {
+        has_user: answer["has_user"] == true,
+        grant: Grant::from_json(&answer)?,
+    })
 }
 
 /// A user that can't do anything any more.
@@ -48,7 +54,10 @@ pub struct Disabled {
 /// What the connection ran into.
 pub async fn end_sessions(connection: &Connection, user_oid: u32) -> Result<bool> {
     for _ in 0..SESSION_CHECKS {
-        let rows = connection.client().query_typed("SELECT sym.end_sessions($1)", &[(&user_oid, Type::OID)]).await?;
+        let rows = connection
+            .client()
+            .query_typed("SELECT sym.end_sessions($1)", &[(&user_oid, Type::OID)])
+            .await?;
         let left: i32 = match rows.first() {
             Some(row) => row.try_get(0)?,
             None => 0,
@@ -68,7 +77,10 @@ pub async fn end_sessions(connection: &Connection, user_oid: u32) -> Result<bool
 pub async fn databases(connection: &Connection, run: &Run) -> Result<Vec<String>> {
     let rows = connection
         .client()
-        .query_typed("SELECT sym.databases_of_user($1)", &[(&run.srn(), Type::TEXT)])
+        .query_typed(
+            "SELECT sym.databases_of_user($1)",
+            &[(&run.srn(), Type::TEXT)],
+        )
         .await?;
     match rows.first() {
         Some(row) => Ok(row.try_get(0)?),
@@ -83,9 +95,14 @@ pub async fn databases(connection: &Connection, run: &Run) -> Result<Vec<String>
 pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
     let rows = connection
         .client()
-        .query_typed("SELECT quote_ident(rolname) FROM pg_roles WHERE oid = $1", &[(&user_oid, Type::OID)])
+        .query_typed(
+            "SELECT quote_ident(rolname) FROM pg_roles WHERE oid = $1",
+            &[(&user_oid, Type::OID)],
+        )
         .await?;
-    let Some(row) = rows.first() else { return Ok(()) };
+    let Some(row) = rows.first() else {
+        return Ok(());
+    };
     let user: &str = row.try_get(0)?;
     // One simple query is one transaction.
     let statements = format!("REASSIGN OWNED BY {user} TO sym_graveyard; DROP OWNED BY {user}");
@@ -97,7 +114,12 @@ pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
 /// # Errors
 /// `access-remains` with what blocks it, or what the connection ran into.
 pub async fn drop_user(connection: &Connection, run: &Run) -> Result<Grant> {
-    let answer = connection.call("SELECT sym.drop_user($1)::text", &[(&run.srn(), Type::TEXT)]).await?;
+    let answer = connection
+        .call(
+            "SELECT sym.drop_user($1)::text",
+            &[(&run.srn(), Type::TEXT)],
+        )
+        .await?;
     Grant::from_json(&answer)
 }
 

@@ -2,24 +2,51 @@
 //! is one call of one SQL function, and so one transaction and one round trip.
 
 use serde_json::{Value, json};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
-use super::connection::Connection;
+use super::connection::{Connection, rollback};
 use super::failure::Result;
 use super::ledger::{Grant, NewGrant};
 use crate::name::RoleName;
 use crate::request::Ending;
 
+/// Lends a role, and takes it back at once: what an escalate would run into, and
+/// nothing changed.
+///
+/// # Errors
+/// As [`lend`].
+pub async fn rehearse(
+    connection: &Connection,
+    grant: &NewGrant<'_>,
+    user: &RoleName,
+    role: &RoleName,
+) -> Result<Grant> {
+    connection.client().batch_execute("BEGIN").await?;
+    let lent = lend(connection, grant, user, role).await?;
+    rollback(connection).await?;
+    Ok(lent)
+}
+
 /// Lends a role.
 ///
 /// # Errors
 /// A refusal of `sym.lend`, or what the connection ran into.
-pub async fn lend(connection: &Connection, grant: &NewGrant<'_>, user: &RoleName, role: &RoleName) -> Result<Grant> {
+pub async fn lend(
+    connection: &Connection,
+    grant: &NewGrant<'_>,
+    user: &RoleName,
+    role: &RoleName,
+) -> Result<Grant> {
     let mut request = grant.to_json();
     request["user"] = json!(user.as_str());
     request["role"] = json!(role.as_str());
     let request = request.to_string();
-    let answer = connection.call("SELECT sym.lend($1::jsonb)::text", &[(&request, Type::TEXT)]).await?;
+    let answer = connection
+        .call(
+            "SELECT sym.lend($1::jsonb)::text",
+            &[(&request, Type::TEXT)],
+        )
+        .await?;
     Grant::from_json(&answer)
 }
 
@@ -35,6 +62,9 @@ pub struct Ended {
     pub others: Vec<String>,
     /// What still leads from the user to the role: `{through, grantor}`.
     pub remaining: Vec<Value>,
+    /// How many more privileges of its own the user has than when the run
+    /// began: what the role let it grant to itself would be among them.
+    pub gained: u64,
 }
 
 /// Ends a run. One of a temporary user is only looked up: see
@@ -43,7 +73,8 @@ pub struct Ended {
 /// # Errors
 /// A refusal of `sym.give_back`, or what the connection ran into.
 pub async fn give_back(connection: &Connection, ending: &Ending, by: &str) -> Result<Ended> {
-    let details = json!({"by": by, "requester": ending.requester, "target": ending.target}).to_string();
+    let details =
+        json!({"by": by, "requester": ending.requester, "target": ending.target}).to_string();
     let answer = connection
         .call(
             "SELECT sym.give_back($1, $2::jsonb)::text",
@@ -54,7 +85,37 @@ pub async fn give_back(connection: &Connection, ending: &Ending, by: &str) -> Re
     Ok(Ended {
         grant: Grant::from_json(&answer)?,
         outcome: answer["outcome"].as_str().unwrap_or_default().to_owned(),
-        others: list("others").iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        others: list("others")
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
         remaining: list("remaining"),
+        gained: answer["gained"].as_u64().unwrap_or(0),
     })
+}
+
+/// Ends the sessions that could keep the role: those that began before the run
+/// ended, and all of them where `all` is wanted. Returns how many it found;
+/// asked again, it finds none.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn end_sessions(connection: &Connection, ended: &Grant, all: bool) -> Result<u32> {
+    let (Some(user_oid), Some(since)) = (ended.user_oid, &ended.ended_at) else {
+        return Ok(0);
+    };
+    let sql = if all {
+        "SELECT sym.end_sessions($1)"
+    } else {
+        "SELECT sym.end_keeping_sessions($1, $2::timestamptz)"
+    };
+    let arguments: [(&(dyn ToSql + Sync), Type); 2] = [(&user_oid, Type::OID), (since, Type::TEXT)];
+    let arguments = if all { &arguments[..1] } else { &arguments[..] };
+    let rows = connection.client().query_typed(sql, arguments).await?;
+    let found: i32 = match rows.first() {
+        Some(row) => row.try_get(0)?,
+        None => 0,
+    };
+    Ok(found.unsigned_abs())
 }

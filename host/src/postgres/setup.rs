@@ -44,7 +44,9 @@ impl Setup {
              -- while connected to database {ledger}.\n",
             self.major, self.strategy
         ));
-        line("-- The roles that people ask for. Leave out those that you have, and give each just what it is for.");
+        line(
+            "-- The roles that people ask for. Leave out those that you have, and give each just what it is for.",
+        );
         for role in &self.roles {
             let role = quote_identifier(role)?;
             line(&format!(
@@ -57,23 +59,45 @@ impl Setup {
             }
             line("");
         }
-        line("-- The function's user. Set its password with \\password: it stays out of this file and of the server's log.");
-        let create_role = if self.strategy == Strategy::TemporaryUser { " CREATEROLE" } else { "" };
-        line(&format!("CREATE ROLE {bot} LOGIN{create_role} CONNECTION LIMIT 50;"));
-        line(&format!("GRANT CONNECT ON DATABASE {} TO {bot};\n", quote_identifier(ledger)?));
+        line(
+            "-- The function's user. Set its password with \\password: it stays out of this file and of the server's log.",
+        );
+        let create_role = if self.strategy == Strategy::TemporaryUser {
+            " CREATEROLE"
+        } else {
+            ""
+        };
+        line(&format!(
+            "CREATE ROLE {bot} LOGIN{create_role} CONNECTION LIMIT 50;"
+        ));
+        line(&format!(
+            "GRANT CONNECT ON DATABASE {} TO {bot};\n",
+            quote_identifier(ledger)?
+        ));
         line(if since_16 {
             "-- It may lend these roles, and with INHERIT and SET off it can't use them itself."
         } else {
             "-- It may lend these roles. Before PostgreSQL 16 that means that it can use them itself too."
         });
-        let lending = if since_16 { "WITH ADMIN TRUE, INHERIT FALSE, SET FALSE" } else { "WITH ADMIN OPTION" };
+        let lending = if since_16 {
+            "WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
+        } else {
+            "WITH ADMIN OPTION"
+        };
         for role in &self.roles {
-            line(&format!("GRANT {} TO {bot} {lending};", quote_identifier(role)?));
+            line(&format!(
+                "GRANT {} TO {bot} {lending};",
+                quote_identifier(role)?
+            ));
         }
         line("\n-- It ends the sessions of people whose time is over.");
         line(&format!(
             "GRANT pg_signal_backend TO {bot}{};",
-            if since_16 { " WITH INHERIT TRUE, SET FALSE" } else { "" }
+            if since_16 {
+                " WITH INHERIT TRUE, SET FALSE"
+            } else {
+                ""
+            }
         ));
         line("\n-- The ledger: who has what until when. The function makes what is in it.");
         line(&format!("CREATE SCHEMA sym AUTHORIZATION {bot};"));
@@ -83,11 +107,21 @@ impl Setup {
                  -- they leave behind: it can't log in, and has no rights. sym_admins lets another function's user, or a\n\
                  -- later one, remove them.",
             );
-            line("CREATE ROLE sym_managed NOLOGIN;\nCREATE ROLE sym_graveyard NOLOGIN;\nCREATE ROLE sym_admins NOLOGIN;");
+            line(
+                "CREATE ROLE sym_managed NOLOGIN;\nCREATE ROLE sym_graveyard NOLOGIN;\nCREATE ROLE sym_admins NOLOGIN;",
+            );
             line(&format!("GRANT sym_managed TO {bot} {lending};"));
-            let full = if since_16 { " WITH INHERIT TRUE, SET TRUE" } else { "" };
-            line(&format!("GRANT sym_graveyard TO {bot}{full};\nGRANT sym_admins TO {bot}{full};"));
-            line("-- A new owner must be able to create where the object is; it can't log in to do so.");
+            let full = if since_16 {
+                " WITH INHERIT TRUE, SET TRUE"
+            } else {
+                ""
+            };
+            line(&format!(
+                "GRANT sym_graveyard TO {bot}{full};\nGRANT sym_admins TO {bot}{full};"
+            ));
+            line(
+                "-- A new owner must be able to create where the object is; it can't log in to do so.",
+            );
             line("GRANT CREATE ON SCHEMA public TO sym_graveyard;");
         }
         Ok(sql)

@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::connection::Connection;
+use super::connection::{Connection, rollback};
 use super::failure::{Failure, Result};
 use super::ledger::{Grant, NewGrant};
 use crate::name::RoleName;
@@ -48,12 +48,22 @@ pub struct NewUser<'a> {
 ///
 /// # Errors
 /// A refusal of `sym.prepare_user`, or what the connection ran into.
-pub async fn prepare(connection: &Connection, grant: &NewGrant<'_>, user: &RoleName, secret: &str) -> Result<Grant> {
+pub async fn prepare(
+    connection: &Connection,
+    grant: &NewGrant<'_>,
+    user: &RoleName,
+    secret: &str,
+) -> Result<Grant> {
     let mut request = grant.to_json();
     request["user"] = json!(user.as_str());
     request["secret"] = json!(secret);
     let request = request.to_string();
-    let answer = connection.call("SELECT sym.prepare_user($1::jsonb)::text", &[(&request, Type::TEXT)]).await?;
+    let answer = connection
+        .call(
+            "SELECT sym.prepare_user($1::jsonb)::text",
+            &[(&request, Type::TEXT)],
+        )
+        .await?;
     Grant::from_json(&answer)
 }
 
@@ -61,20 +71,56 @@ pub async fn prepare(connection: &Connection, grant: &NewGrant<'_>, user: &RoleN
 ///
 /// # Errors
 /// A refusal of the SQL functions, a warning of a setup statement, an error of
-/// the server. The transaction has failed then: [`rollback`].
+/// the server. The transaction has failed then: `ROLLBACK`.
 pub async fn create(connection: &mut Connection, user: &NewUser<'_>) -> Result<()> {
+    connection.client().batch_execute("BEGIN").await?;
+    fill(connection, user).await
+}
+
+/// Does everything, and takes it back at once: what an escalate would run into,
+/// and nothing changed.
+///
+/// # Errors
+/// As [`prepare`] and [`create`].
+pub async fn rehearse(
+    connection: &mut Connection,
+    grant: &NewGrant<'_>,
+    name: &RoleName,
+    secret: &str,
+    user: &NewUser<'_>,
+) -> Result<Grant> {
+    connection.client().batch_execute("BEGIN").await?;
+    let prepared = prepare(connection, grant, name, secret).await?;
+    if prepared.state != "granted" {
+        fill(connection, user).await?;
+    }
+    rollback(connection).await?;
+    Ok(prepared)
+}
+
+/// The user, its setup, and the row `granted`, in the open transaction.
+async fn fill(connection: &mut Connection, user: &NewUser<'_>) -> Result<()> {
     let client = connection.client();
     let (run, verifier) = (user.run.srn(), user.verifier.as_str());
     let connection_limit = i32::from(user.connection_limit);
-    client.batch_execute("BEGIN").await?;
-    let creating = [(&run as _, Type::TEXT), (&verifier as _, Type::TEXT), (&connection_limit as _, Type::INT4)];
+    let creating = [
+        (&run as _, Type::TEXT),
+        (&verifier as _, Type::TEXT),
+        (&connection_limit as _, Type::INT4),
+    ];
     let confirming = [(&run as _, Type::TEXT)];
     let roles: Vec<&str> = user.steps.iter().filter_map(role_of).collect();
-    let granting: Vec<_> = roles.iter().map(|role| [(&run as _, Type::TEXT), (role as _, Type::TEXT)]).collect();
+    let granting: Vec<_> = roles
+        .iter()
+        .map(|role| [(&run as _, Type::TEXT), (role as _, Type::TEXT)])
+        .collect();
     let mut granting = granting.iter();
 
     let mut replies: Vec<(Option<usize>, Reply<'_>)> = Vec::with_capacity(user.steps.len() + 2);
-    replies.push((None, Box::pin(client.query_typed("SELECT sym.create_user($1, $2, $3, true)::text", &creating))));
+    replies.push((
+        None,
+        Box::pin(client.query_typed("SELECT sym.create_user($1, $2, $3, true)::text", &creating)),
+    ));
     for (index, step) in user.steps.iter().enumerate() {
         let reply: Reply<'_> = match step {
             AuthorizedStep::GrantRole(_) => {
@@ -85,7 +131,10 @@ pub async fn create(connection: &mut Connection, user: &NewUser<'_>) -> Result<(
         };
         replies.push((Some(index), reply));
     }
-    replies.push((None, Box::pin(client.query_typed("SELECT sym.confirm_user($1, true)::text", &confirming))));
+    replies.push((
+        None,
+        Box::pin(client.query_typed("SELECT sym.confirm_user($1, true)::text", &confirming)),
+    ));
     run_in_order(replies).await?;
     check_warnings(connection)
 }
@@ -97,29 +146,49 @@ pub async fn create(connection: &mut Connection, user: &NewUser<'_>) -> Result<(
 ///
 /// # Errors
 /// As [`create`].
-pub async fn create_across(ledger: &mut Connection, database: &mut Connection, user: &NewUser<'_>) -> Result<()> {
+pub async fn create_across(
+    ledger: &mut Connection,
+    database: &mut Connection,
+    user: &NewUser<'_>,
+) -> Result<()> {
     let (run, verifier) = (user.run.srn(), user.verifier.as_str());
     let connection_limit = i32::from(user.connection_limit);
     let client = ledger.client();
-    let creating = [(&run as _, Type::TEXT), (&verifier as _, Type::TEXT), (&connection_limit as _, Type::INT4)];
-    client.query_typed("SELECT sym.create_user($1, $2, $3, false)::text", &creating).await?;
+    let creating = [
+        (&run as _, Type::TEXT),
+        (&verifier as _, Type::TEXT),
+        (&connection_limit as _, Type::INT4),
+    ];
+    client
+        .query_typed("SELECT sym.create_user($1, $2, $3, false)::text", &creating)
+        .await?;
     database.client().batch_execute("BEGIN").await?;
     for (index, step) in user.steps.iter().enumerate() {
         let reply = match step {
             AuthorizedStep::GrantRole(role) => {
                 let role = role.as_str();
                 client
-                    .query_typed("SELECT sym.admit_user($1, $2)", &[(&run, Type::TEXT), (&role, Type::TEXT)])
+                    .query_typed(
+                        "SELECT sym.admit_user($1, $2)",
+                        &[(&run, Type::TEXT), (&role, Type::TEXT)],
+                    )
                     .await
             }
-            AuthorizedStep::Sql(statement) => database.client().query_typed(statement.as_sql(), &[]).await,
+            AuthorizedStep::Sql(statement) => {
+                database.client().query_typed(statement.as_sql(), &[]).await
+            }
         };
         reply.map_err(|error| Failure::from(error).at_step(index))?;
     }
     check_warnings(database)?;
     database.client().batch_execute("COMMIT").await?;
     client.batch_execute("BEGIN").await?;
-    client.query_typed("SELECT sym.confirm_user($1, false)::text", &[(&run, Type::TEXT)]).await?;
+    client
+        .query_typed(
+            "SELECT sym.confirm_user($1, false)::text",
+            &[(&run, Type::TEXT)],
+        )
+        .await?;
     Ok(())
 }
 
@@ -128,8 +197,14 @@ pub async fn create_across(ledger: &mut Connection, database: &mut Connection, u
 /// # Errors
 /// What the connection ran into.
 pub async fn take_password(connection: &Connection, run: &Run, verifier: &Verifier) -> Result<()> {
-    let arguments = [(&run.srn() as _, Type::TEXT), (&verifier.as_str() as _, Type::TEXT)];
-    connection.client().query_typed("SELECT sym.set_verifier($1, $2)", &arguments).await?;
+    let arguments = [
+        (&run.srn() as _, Type::TEXT),
+        (&verifier.as_str() as _, Type::TEXT),
+    ];
+    connection
+        .client()
+        .query_typed("SELECT sym.set_verifier($1, $2)", &arguments)
+        .await?;
     Ok(())
 }
 
@@ -140,14 +215,6 @@ pub async fn take_password(connection: &Connection, run: &Run, verifier: &Verifi
 /// the same event again finds out.
 pub async fn commit(connection: &Connection) -> Result<()> {
     Ok(connection.client().batch_execute("COMMIT").await?)
-}
-
-/// Ends the open transaction: nothing of it has happened.
-///
-/// # Errors
-/// What the connection ran into. The server rolls back when it is closed.
-pub async fn rollback(connection: &Connection) -> Result<()> {
-    Ok(connection.client().batch_execute("ROLLBACK").await?)
 }
 
 fn role_of(step: &AuthorizedStep) -> Option<&str> {

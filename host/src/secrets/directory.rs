@@ -19,7 +19,8 @@ pub(super) fn create(directory: &Path, secret: &Secret) -> Result<Option<Zeroizi
     match created {
         Ok(()) => Ok(None),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let text = fs::read_to_string(&path).map_err(|error| unavailable().with_source(error))?;
+            let text =
+                fs::read_to_string(&path).map_err(|error| unavailable().with_source(error))?;
             Ok(Some(Zeroizing::new(text)))
         }
         Err(error) => Err(unavailable().with_source(error)),
@@ -44,10 +45,18 @@ fn path(directory: &Path, name: &str) -> PathBuf {
 /// fails where there is one.
 fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("/"));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(parent)?;
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     let write = || {
-        let mut file: File = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file: File = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::hard_link(&temporary, path)
@@ -74,11 +83,23 @@ mod tests {
     #[test]
     fn the_first_secret_of_a_run_stays() {
         let directory = tempfile::tempdir().expect("has a directory");
-        assert_eq!(create(directory.path(), &secret("1")).expect("is written"), None);
-        assert_eq!(create(directory.path(), &secret("2")).expect("is read").as_deref().map(String::as_str), Some("1"));
+        assert_eq!(
+            create(directory.path(), &secret("1")).expect("is written"),
+            None
+        );
+        assert_eq!(
+            create(directory.path(), &secret("2"))
+                .expect("is read")
+                .as_deref()
+                .map(String::as_str),
+            Some("1")
+        );
         delete(directory.path(), &secret("1").name).expect("is deleted");
         delete(directory.path(), &secret("1").name).expect("is gone already");
-        assert_eq!(create(directory.path(), &secret("3")).expect("is written"), None);
+        assert_eq!(
+            create(directory.path(), &secret("3")).expect("is written"),
+            None
+        );
     }
 
     #[test]
@@ -86,7 +107,10 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().expect("has a directory");
         create(directory.path(), &secret("1")).expect("is written");
-        let mode = fs::metadata(path(directory.path(), &secret("1").name)).expect("is there").permissions().mode();
+        let mode = fs::metadata(path(directory.path(), &secret("1").name))
+            .expect("is there")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

@@ -19,13 +19,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User};
-use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
 use crate::process::{POLL_INTERVAL, Running, command_that_dies_with_us};
 use crate::tools::{Install, Wanted, run, server_directory};
 
 mod certificates;
+mod directory;
+
+use directory::Directory;
 
 /// The server's superuser, whom only tests and the demo's preparations use.
 pub const SUPERUSER: &str = "postgres";
@@ -65,7 +67,7 @@ pub struct Options {
 pub struct Postgres {
     // Before the directory: fields are dropped in this order.
     server: Mutex<Option<Running>>,
-    directory: TempDir,
+    directory: Directory,
     install: Install,
     port: u16,
     password: String,
@@ -91,10 +93,7 @@ impl Postgres {
     pub fn start_with(install: &Install, options: &Options) -> anyhow::Result<Postgres> {
         let owner = ServerUser::find()?;
         let template = template(install, &owner)?;
-        let directory = tempfile::Builder::new()
-            .prefix("sym-postgres-")
-            .permissions(Permissions::from_mode(0o755))
-            .tempdir()?;
+        let directory = Directory::make()?;
         let data = directory.path().join("data");
         run(Command::new("cp")
             .arg("--archive")

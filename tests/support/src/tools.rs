@@ -24,13 +24,27 @@ pub use postgresql::{Install, MAJORS, Major, postgres_install};
 pub use python::{Python, moto};
 
 /// The root of this workspace.
+///
+/// Looked for from the package that cargo runs, since what was built may have
+/// been moved; without cargo it is where this was built.
 pub fn workspace() -> &'static Path {
     static WORKSPACE: LazyLock<PathBuf> = LazyLock::new(|| {
-        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-        // Moved since it was built: who uses it will say that it is not there.
-        path.canonicalize().unwrap_or_else(|_| path.to_owned())
+        let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let package = package.as_deref().unwrap_or(built_in);
+        find_workspace(package)
+            .or_else(|| find_workspace(built_in))
+            .unwrap_or_else(|| built_in.to_owned())
     });
     &WORKSPACE
+}
+
+/// The directory at or above `path` that holds this crate's workspace.
+fn find_workspace(path: &Path) -> Option<PathBuf> {
+    let root = path
+        .ancestors()
+        .find(|ancestor| ancestor.join("tests/support/Cargo.toml").is_file())?;
+    root.canonicalize().ok()
 }
 
 /// Where cargo builds: `CARGO_TARGET_DIR`, or `target` in the workspace.
@@ -281,6 +295,14 @@ mod tests {
         });
         assert_eq!(times.into_inner(), 1);
         Ok(())
+    }
+
+    #[test]
+    fn the_workspace_is_found_from_any_package() {
+        let root = workspace();
+        assert!(root.join("Cargo.toml").is_file());
+        assert_eq!(find_workspace(&root.join("xtask")).as_deref(), Some(root));
+        assert_eq!(find_workspace(Path::new("/")), None);
     }
 
     #[test]

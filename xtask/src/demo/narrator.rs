@@ -123,7 +123,7 @@ impl Narrator {
     }
 
     /// Says how it went, or prints all of it as data.
-    pub(super) fn finish(&self) {
+    pub(super) fn finish(&self, is_complete: bool) {
         match self.format {
             Format::Json => {
                 let steps: Value = self.steps.iter().map(Step::to_json).collect();
@@ -137,7 +137,8 @@ impl Narrator {
                         "Failed after {took}, at “{}” in “{}”.",
                         step.title, step.chapter
                     )),
-                    _ => format!("{count} steps, each as expected, in {took}."),
+                    _ if is_complete => format!("{count} steps, each as expected, in {took}."),
+                    _ => format!("Interrupted after {took}: all that was started is stopped."),
                 };
                 self.print(&format!("\n{line}\n"));
             }

@@ -7,6 +7,7 @@ use sym_test_support::tools::BuildEnvironment;
 
 use super::narrator::{Check, Failed, Narrator};
 use super::stage::{self, Function, PERSON, Passwords, ROLE, ROWS, TABLE};
+use crate::terminal;
 
 /// What the person who may not read the table meets.
 const REFUSED: &str = "query refused (42501, insufficient privilege)";
@@ -20,14 +21,25 @@ struct Parts {
 
 pub(super) async fn tell(narrator: &mut Narrator) -> Result<(), Failed> {
     let parts = prepare(narrator).await?;
-    lend_a_role(narrator, &parts).await?;
-    make_a_temporary_user(narrator, &parts).await?;
-    refuse_a_bad_event(narrator, &parts).await?;
+    let told = tell_the_events(narrator, &parts).await;
+    if told.is_err() {
+        terminal::progress(&format!(
+            "the function’s log:\n{}",
+            parts.function.lambda.logs().trim()
+        ));
+        return told;
+    }
     narrator.remark(
         "Next: README.md has the way to AWS, `events/` the events that were sent here,\n\
          `plugins/` the plugins that decided.",
     );
     Ok(())
+}
+
+async fn tell_the_events(narrator: &mut Narrator, parts: &Parts) -> Result<(), Failed> {
+    lend_a_role(narrator, parts).await?;
+    make_a_temporary_user(narrator, parts).await?;
+    refuse_a_bad_event(narrator, parts).await
 }
 
 async fn prepare(narrator: &mut Narrator) -> Result<Parts, Failed> {

@@ -119,6 +119,16 @@ BEGIN
     END IF;
 END $$;
 
+-- How many privileges are granted to a user itself, in all databases. What a
+-- lent role let its holder grant to itself outlives the membership, and shows
+-- here.
+CREATE OR REPLACE FUNCTION sym.own_privileges(user_oid oid) RETURNS int
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT count(*)::int FROM pg_shdepend d
+    WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = user_oid AND d.deptype IN ('a', 'i')
+      AND d.classid <> 'pg_auth_members'::regclass;
+$$;
+
 -- Refuses to begin a run that has ended. The row is locked by the caller.
 CREATE OR REPLACE FUNCTION sym.check_not_ended(entry sym.grants, replay_window_seconds int) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -201,16 +211,16 @@ BEGIN
     END IF;
 
     INSERT INTO sym.grants AS g (run, strategy, state, requester, approver, target, release, user_oid, user_name,
-                                 role_oid, role_name, grantor_oid, standing, granted_at, expires_at)
+                                 role_oid, role_name, grantor_oid, standing, privileges, granted_at, expires_at)
         VALUES (this_run, 'role', 'granted', request ->> 'requester', request ->> 'approver', request ->> 'target',
                 request ->> 'release', this_user, request ->> 'user', this_role, request ->> 'role', grantor, standing,
-                now(), now() + make_interval(secs => (request ->> 'lease_seconds')::int))
+                sym.own_privileges(this_user), now(), now() + make_interval(secs => (request ->> 'lease_seconds')::int))
         ON CONFLICT (run) DO UPDATE SET
             strategy = excluded.strategy, state = excluded.state, requester = excluded.requester,
             approver = excluded.approver, target = excluded.target, release = excluded.release,
             user_oid = excluded.user_oid, user_name = excluded.user_name, role_oid = excluded.role_oid,
             role_name = excluded.role_name, grantor_oid = excluded.grantor_oid, standing = excluded.standing,
-            secret = NULL, created_at = now(), granted_at = excluded.granted_at, expires_at = excluded.expires_at,
+            privileges = excluded.privileges, secret = NULL, created_at = now(), granted_at = excluded.granted_at, expires_at = excluded.expires_at,
             ended_at = NULL, ended_by = NULL
         -- The row that was checked above, not one that was put there since.
         WHERE g.state = 'ended' AND g.ended_at IS NOT DISTINCT FROM entry.ended_at
@@ -229,6 +239,14 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
                               ORDER BY m.roleid::regrole::text, m.grantor), '[]')
     FROM pg_auth_members m
     WHERE m.member = user_oid AND (m.roleid = role_oid OR pg_has_role(m.roleid, role_oid, 'MEMBER'));
+$$;
+
+-- The other open runs that lend the same role to the same user.
+CREATE OR REPLACE FUNCTION sym.other_runs(this_run text, role_oid oid, user_oid oid) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(jsonb_agg(g.run ORDER BY g.expires_at), '[]') FROM sym.grants g
+    WHERE g.user_oid = other_runs.user_oid AND g.role_oid = other_runs.role_oid AND g.state = 'granted'
+      AND g.run <> this_run;
 $$;
 
 -- Ends a run of the strategy `role`, or one that never began. `ending`: by,
@@ -256,7 +274,8 @@ BEGIN
             RETURN to_jsonb(entry) || '{"outcome": "never-began"}';
         END IF;
         IF entry.state = 'ended' THEN
-            RETURN to_jsonb(entry) || '{"outcome": "already-ended"}';
+            RETURN to_jsonb(entry) || jsonb_build_object('outcome', 'already-ended',
+                'others', sym.other_runs(this_run, entry.role_oid, entry.user_oid));
         END IF;
         IF entry.strategy = 'temporary-user' THEN
             RETURN to_jsonb(entry) || '{"outcome": "temporary-user"}';
@@ -278,8 +297,7 @@ BEGIN
     END IF;
 
     IF has_user AND has_role THEN
-        SELECT coalesce(jsonb_agg(g.run ORDER BY g.expires_at), '[]') INTO others FROM sym.grants g
-            WHERE g.user_oid = entry.user_oid AND g.role_oid = entry.role_oid AND g.state = 'granted' AND g.run <> this_run;
+        others := sym.other_runs(this_run, entry.role_oid, entry.user_oid);
         IF NOT entry.standing AND others = '[]' AND sym.own_membership(entry.role_oid, entry.user_oid) IS NOT NULL THEN
             EXECUTE format('REVOKE %s FROM %s', entry.role_oid::regrole, entry.user_oid::regrole);
             -- A REVOKE of what another granted only warns: look.
@@ -297,7 +315,8 @@ BEGIN
     RETURN to_jsonb(entry) || jsonb_build_object(
         'outcome', CASE WHEN NOT has_user THEN 'user-gone' WHEN NOT has_role THEN 'role-gone'
                         WHEN entry.standing THEN 'standing' WHEN others <> '[]' THEN 'shared' ELSE 'taken-back' END,
-        'others', others, 'remaining', paths);
+        'others', others, 'remaining', paths, 'gained', CASE WHEN has_user
+            THEN greatest(sym.own_privileges(entry.user_oid) - entry.privileges, 0) ELSE 0 END);
 END $$;
 
 -- Begins a run of a temporary user: a committed row that says what may exist
@@ -490,15 +509,35 @@ BEGIN
     RETURN to_jsonb(entry) || jsonb_build_object('has_user', EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid));
 END $$;
 
+-- Ends the sessions of a user that could keep a role that was taken back, and
+-- returns how many are left; the caller asks again until none is. Up to 15 a
+-- session may have done SET ROLE, which nobody else can see. Since 16 it can't
+-- have: a transaction that is open, or that we may not see, is what remains.
+CREATE OR REPLACE FUNCTION sym.end_keeping_sessions(user_oid oid, since timestamptz) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    session record;
+    found_sessions int := 0;
+BEGIN
+    FOR session IN
+        SELECT a.pid FROM pg_stat_activity a
+        WHERE a.usesysid = end_keeping_sessions.user_oid AND a.pid <> pg_backend_pid() AND a.backend_start <= since
+          AND (current_setting('server_version_num')::int < 160000 OR a.state IS NULL OR a.xact_start <= since)
+    LOOP
+        PERFORM pg_terminate_backend(session.pid);
+        found_sessions := found_sessions + 1;
+    END LOOP;
+    RETURN found_sessions;
+END $$;
+
 -- Ends sessions of a user, by OID: after a DROP that is all that names them.
 -- Returns how many are left; the caller asks again until none is.
 CREATE OR REPLACE FUNCTION sym.end_sessions(user_oid oid) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM pg_terminate_backend(a.pid) FROM pg_stat_activity a
-        WHERE a.usesysid = end_sessions.user_oid AND a.pid <> pg_backend_pid();
-    PERFORM pg_stat_clear_snapshot();
-    RETURN (SELECT count(*) FROM pg_stat_activity a WHERE a.usesysid = end_sessions.user_oid AND a.pid <> pg_backend_pid());
+    -- Those that it finds; asked again, it finds none.
+    RETURN (SELECT count(pg_terminate_backend(a.pid))::int FROM pg_stat_activity a
+            WHERE a.usesysid = end_sessions.user_oid AND a.pid <> pg_backend_pid());
 END $$;
 
 -- Removal, before stage 4: in which databases something hangs on the user.
@@ -553,6 +592,58 @@ BEGIN
     END IF;
     UPDATE sym.grants g SET state = 'ended', ended_at = now() WHERE g.run = this_run RETURNING * INTO entry;
     RETURN to_jsonb(entry);
+END $$;
+
+-- What the sweep has to look after: runs whose time is over, users half
+-- removed, and grants that somebody ended elsewhere.
+CREATE OR REPLACE FUNCTION sym.overdue() RETURNS TABLE (run text, strategy text, state text, user_name text, role_name text,
+                                                        expires_at timestamptz, why text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT * FROM (
+        SELECT g.run, g.strategy, g.state, g.user_name, g.role_name, g.expires_at,
+               CASE WHEN g.expires_at <= now() THEN 'expired'
+                    WHEN g.state = 'ending' THEN 'half-removed'
+                    WHEN g.state = 'granted' AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = g.user_oid) THEN 'ended-elsewhere'
+                    WHEN g.state = 'granted' AND g.strategy = 'role' AND NOT g.standing
+                         AND sym.own_membership(g.role_oid, g.user_oid) IS NULL THEN 'ended-elsewhere'
+               END AS why
+        FROM sym.grants g WHERE g.state <> 'ended'
+    ) looked_at WHERE looked_at.why IS NOT NULL
+    -- The order in which locks are taken.
+    ORDER BY looked_at.strategy, looked_at.user_name, looked_at.run;
+$$;
+
+-- Everything that is open, for people.
+CREATE OR REPLACE FUNCTION sym.open_grants() RETURNS SETOF sym.grants
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT * FROM sym.grants g WHERE g.state <> 'ended' ORDER BY g.expires_at, g.run;
+$$;
+
+-- The database's own switch, for pg_cron or a DBA in psql, when nobody else
+-- comes: ends what is overdue. A role is given back; a temporary user can't do
+-- anything any more, and the sweep removes it when it is back. What can't be
+-- ended is reported, and doesn't keep the others.
+CREATE OR REPLACE FUNCTION sym.expire() RETURNS TABLE (run text, outcome text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entry record;
+BEGIN
+    FOR entry IN SELECT o.run, o.strategy, o.state FROM sym.overdue() o WHERE o.why <> 'half-removed' LOOP
+        run := entry.run;
+        BEGIN
+            IF entry.strategy = 'role' THEN
+                outcome := sym.give_back(entry.run, '{"by": "expire"}') ->> 'outcome';
+            ELSE
+                outcome := CASE WHEN (sym.disable_user(entry.run, 'expire') ->> 'has_user')::boolean
+                                THEN 'disabled' ELSE 'user-gone' END;
+                -- With the COMMIT of this nobody logs in again.
+                PERFORM sym.end_sessions(g.user_oid) FROM sym.grants g WHERE g.run = entry.run AND g.user_oid IS NOT NULL;
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            outcome := 'failed: ' || SQLERRM;
+        END;
+        RETURN NEXT;
+    END LOOP;
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sym FROM PUBLIC;

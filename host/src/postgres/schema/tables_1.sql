@@ -26,6 +26,8 @@ CREATE TABLE sym.grants (
     grantor_oid oid,
     -- The membership was there before us, so it is never taken away.
     standing    boolean NOT NULL DEFAULT false,
+    -- How many privileges of its own the user had then, in all databases.
+    privileges  int,
     -- Of the strategy `temporary-user`: the secret's name.
     secret      text,
     created_at  timestamptz NOT NULL DEFAULT now(),

@@ -87,6 +87,8 @@ fn libclang() -> anyhow::Result<PathBuf> {
 
 fn install_by_apt() -> anyhow::Result<PathBuf> {
     super::say("getting libclang by apt: pip could not");
+    // A fresh container has no lists. Stale ones may do, so this may fail.
+    let _ = run(Command::new("apt-get").args(["update", "--quiet"]));
     run(Command::new("apt-get")
         .args(["install", "--yes", "--quiet", "libclang-dev"])
         .env("DEBIAN_FRONTEND", "noninteractive"))?;

@@ -1,0 +1,77 @@
+//! `symctl sweep`: end what is overdue.
+
+use clap::Args;
+use serde_json::json;
+use sym_host::handler::Swept;
+
+use crate::host::{failed, with_host};
+use crate::output::{self, Status};
+
+/// End what is overdue: runs whose event never came, users half removed.
+#[derive(Args)]
+#[command(after_help = "Example:\n  symctl sweep --dry-run")]
+pub(crate) struct SweepArgs {
+    /// Only show what would be ended.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &SweepArgs) -> anyhow::Result<Status> {
+    with_host(async |host| {
+        if !args.dry_run {
+            return Ok(report(host.sweep().await?, args.json));
+        }
+        let overdue = host.overdue().await?;
+        if args.json {
+            output::json(&overdue);
+            return Ok(Status::Done);
+        }
+        let mut rows =
+            vec![["WHY", "STRATEGY", "STATE", "USER", "EXPIRED", "RUN"].map(str::to_owned)];
+        for entry in overdue {
+            let text = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+            rows.push([
+                entry.why,
+                text(entry.strategy),
+                entry.state,
+                text(entry.user_name),
+                text(entry.expires_at),
+                entry.run,
+            ]);
+        }
+        output::table(&rows);
+        Ok(Status::Done)
+    })
+}
+
+/// What became of each run: data, and the errors of those that didn't end.
+pub(crate) fn report(swept: Vec<Swept>, as_json: bool) -> Status {
+    let mut rows = vec![["RESULT", "WHY", "RUN"].map(str::to_owned)];
+    let mut data = Vec::new();
+    let mut errors = Vec::new();
+    for entry in swept {
+        let why = entry.why.unwrap_or_else(|| "by hand".to_owned());
+        let (result, body) = match entry.result {
+            Ok(body) => ("ended", Some(body)),
+            Err(error) => {
+                errors.push(error);
+                ("failed", None)
+            }
+        };
+        data.push(json!({"run": entry.run, "why": why, "result": result, "body": body}));
+        rows.push([result.to_owned(), why, entry.run]);
+    }
+    if as_json {
+        output::json(&data);
+    } else {
+        output::table(&rows);
+    }
+    if errors.is_empty() {
+        Status::Done
+    } else {
+        failed(&errors)
+    }
+}

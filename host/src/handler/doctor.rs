@@ -1,0 +1,188 @@
+//! Everything that events will need, looked at before the first of them, each
+//! with what mends it.
+
+use serde::Serialize;
+
+use super::Ready;
+use crate::error::Error;
+use crate::plan::Strategy;
+use crate::postgres::doctor::{Facts, facts};
+use crate::postgres::{Connection, Names};
+use crate::sql::quote_identifier;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// What it is about.
+    pub subject: String,
+    /// Whether events will work as far as this goes.
+    pub is_ok: bool,
+    /// What was found.
+    pub found: String,
+    /// The statement or the command that mends it.
+    pub fix: Option<String>,
+}
+
+impl Finding {
+    fn ok(subject: &str, found: impl Into<String>) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            is_ok: true,
+            found: found.into(),
+            fix: None,
+        }
+    }
+
+    fn wrong(subject: &str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            is_ok: false,
+            found: found.into(),
+            fix: Some(fix.into()),
+        }
+    }
+
+    fn error(subject: &str, error: &Error) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            is_ok: false,
+            found: error.to_log(),
+            fix: None,
+        }
+    }
+}
+
+impl Ready {
+    /// Looks at the release and at the database.
+    pub(super) async fn diagnose(&self) -> Vec<Finding> {
+        let mut findings = vec![Finding::ok("configuration", "every variable is right")];
+        let mut makes_users = self.config.strategy == Strategy::TemporaryUser;
+        match self.release().await {
+            Ok(release) => {
+                makes_users |= release
+                    .targets()
+                    .any(|(_, target)| target.strategy() == Some(Strategy::TemporaryUser));
+                match release.check_all().await {
+                    Ok(()) => {
+                        let targets: Vec<&str> = release.targets().map(|(name, _)| name).collect();
+                        findings.push(Finding::ok(
+                            "plugins",
+                            format!(
+                                "release {} with targets {}",
+                                release.id(),
+                                targets.join(", ")
+                            ),
+                        ));
+                    }
+                    Err(errors) => {
+                        findings.extend(errors.iter().map(|error| Finding::error("plugins", error)))
+                    }
+                }
+            }
+            Err(error) => findings.push(Finding::error("plugins", &error)),
+        }
+        let bot = &self.config.database.user;
+        let look = async |connection: &mut Connection| facts(connection, bot).await;
+        match self
+            .database
+            .with_ledger(&self.aws, Names::default(), look)
+            .await
+        {
+            Ok(facts) => findings.extend(database(&facts, bot, makes_users)),
+            Err(error) => findings.push(Finding::error("database", &error)),
+        }
+        findings
+    }
+}
+
+fn database(facts: &Facts, bot: &str, makes_users: bool) -> Vec<Finding> {
+    let since_16 = facts.version >= 160_000;
+    let bot = quote_identifier(bot).unwrap_or_default();
+    let admin = if since_16 {
+        "WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
+    } else {
+        "WITH ADMIN OPTION"
+    };
+    let full = if since_16 {
+        " WITH INHERIT TRUE, SET TRUE"
+    } else {
+        ""
+    };
+    let mut findings = vec![Finding::ok(
+        "database",
+        format!(
+            "PostgreSQL {}.{}, schema `sym` is in place",
+            facts.version / 10_000,
+            facts.version % 10_000
+        ),
+    )];
+    findings.push(if facts.lendable.is_empty() {
+        let fix = format!("GRANT readonly TO {bot} {admin};");
+        Finding::wrong(
+            "roles to lend",
+            "none: the ADMIN option is missing on every role",
+            fix,
+        )
+    } else {
+        Finding::ok("roles to lend", facts.lendable.join(", "))
+    });
+    findings.push(if facts.can_signal {
+        Finding::ok("ending sessions", "allowed")
+    } else {
+        let fix = format!("GRANT pg_signal_backend TO {bot};");
+        Finding::wrong(
+            "ending sessions",
+            "not allowed: an open session would outlive its access",
+            fix,
+        )
+    });
+    if makes_users {
+        findings.push(if facts.can_create_roles {
+            Finding::ok("making users", "allowed")
+        } else {
+            Finding::wrong(
+                "making users",
+                "not allowed",
+                format!("ALTER ROLE {bot} CREATEROLE;"),
+            )
+        });
+        let groups = [
+            ("sym_managed", facts.marker, admin),
+            ("sym_graveyard", facts.graveyard, full.trim_start()),
+            ("sym_admins", facts.admins, full.trim_start()),
+        ];
+        for (group, state, options) in groups {
+            let grant = format!("GRANT {group} TO {bot} {options}")
+                .trim_end()
+                .to_owned();
+            findings.push(match state {
+                Some(true) => Finding::ok(group, "in place"),
+                Some(false) => Finding::wrong(
+                    group,
+                    "is there, but the function's user may not use it",
+                    format!("{grant};"),
+                ),
+                None => Finding::wrong(
+                    group,
+                    "is missing",
+                    format!("CREATE ROLE {group} NOLOGIN; {grant};"),
+                ),
+            });
+        }
+        if facts.passwords_restricted {
+            let fix = format!("GRANT rds_password TO {bot};");
+            findings.push(Finding::wrong(
+                "passwords",
+                "are kept for `rds_password` on this server",
+                fix,
+            ));
+        }
+    }
+    findings.push(if facts.overdue == 0 {
+        Finding::ok("grants", format!("{} open, none overdue", facts.open))
+    } else {
+        let found = format!("{} open, {} of them overdue", facts.open, facts.overdue);
+        Finding::wrong("grants", found, "symctl sweep")
+    });
+    findings
+}

@@ -1,0 +1,130 @@
+//! Why a call gave no answer: the plugin said so, passed a limit, or broke.
+
+use wasmtime::{Trap, WasmBacktrace};
+
+use super::bindings::sym::postgres::types::Failure;
+use super::component::Plugin;
+use super::limits::Limit;
+use super::world::Export;
+use crate::error::{Code, Error};
+use crate::event::printable;
+
+/// Longest sentence of a plugin's that a requester gets to read, in characters.
+const MAX_DENIAL_CHARACTERS: usize = 500;
+
+/// The plugin said no, or that it can't.
+pub(super) fn failed<E: Export + 'static>(plugin: &Plugin<E>, failure: &Failure) -> Error {
+    let said = printable(failure.message.trim(), MAX_DENIAL_CHARACTERS);
+    if failure.code == "denied" {
+        let said = if said.is_empty() {
+            format!("{} denied it and gave no reason", plugin.subject())
+        } else {
+            said
+        };
+        return Error::new(Code::Denied, said);
+    }
+    // The sentence is meant for the operator. It may hold anything that the
+    // plugin knows, so it is for the log; the code is a word, and short.
+    Error::new(
+        Code::PluginFailed,
+        format!(
+            "{} answered with failure `{}`: its message is in the function's log",
+            plugin.subject(),
+            printable(failure.code.trim(), 60)
+        ),
+    )
+    .with_source(if said.is_empty() {
+        "the plugin gave no message".to_owned()
+    } else {
+        said
+    })
+}
+
+/// The plugin passed a limit.
+pub(super) fn exceeded<E: Export + 'static>(plugin: &Plugin<E>, limit: Limit) -> Error {
+    Error::new(
+        limit.code(),
+        format!(
+            "{} {}, its limit `{}` is {}: mend the plugin, or raise the limit in `[{}.limits]` of plugins.toml",
+            plugin.subject(),
+            limit.deed(),
+            limit.key(),
+            plugin.limits().get(limit),
+            plugin.name()
+        ),
+    )
+}
+
+/// The call ended without an answer. Each cause that has a type is known by it;
+/// two of wasmtime's have none that we can name, and are known by their text. A
+/// test fails when an update of wasmtime changes it.
+pub(super) fn broken<E: Export + 'static>(plugin: &Plugin<E>, error: &wasmtime::Error) -> Error {
+    if let Some(limit) = error.downcast_ref::<Limit>() {
+        return exceeded(plugin, *limit);
+    }
+    let trapped = |how: &str| {
+        Error::new(
+            Code::PluginTrapped,
+            format!(
+                "{} {how}: the function's log says where, its author has to mend it",
+                plugin.subject()
+            ),
+        )
+        .with_source(detail(error))
+    };
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        return match trap {
+            Trap::OutOfFuel => exceeded(plugin, Limit::Fuel),
+            Trap::UnreachableCodeReached => trapped("panicked"),
+            Trap::StackOverflow => trapped("called itself too deeply"),
+            Trap::MemoryOutOfBounds => {
+                trapped("read or wrote outside its memory, or called itself too deeply")
+            }
+            _ => trapped("trapped"),
+        };
+    }
+    if error.downcast_ref::<wasmtime_wasi::I32Exit>().is_some() {
+        return trapped("exited instead of answering");
+    }
+    let text = error.root_cause().to_string();
+    if text.contains("fuel allocated for hostcalls has been exhausted") {
+        return exceeded(plugin, Limit::OutputBytes);
+    }
+    if text.starts_with("resource limit exceeded: ") {
+        let counted = [
+            ("table", Limit::Tables),
+            ("memory", Limit::Memories),
+            ("instance", Limit::Instances),
+        ];
+        if let Some((_, limit)) = counted
+            .iter()
+            .find(|(what, _)| text.contains(&format!(": {what} count")))
+        {
+            return exceeded(plugin, *limit);
+        }
+    }
+    // What is left breaks the rules of the component model: text that isn't
+    // UTF-8, a pointer outside its memory, a case that doesn't exist.
+    trapped("answered with something malformed")
+}
+
+/// The root cause and the plugin's own functions on the way to it, innermost
+/// first. `Display` of wasmtime's error has neither.
+fn detail(error: &wasmtime::Error) -> String {
+    let mut detail = printable(&error.root_cause().to_string(), 300);
+    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+        let names: Vec<String> = backtrace
+            .frames()
+            .iter()
+            .take(8)
+            .map(|frame| match frame.func_name() {
+                Some(name) => printable(name, 100),
+                None => format!("function {}", frame.func_index()),
+            })
+            .collect();
+        if !names.is_empty() {
+            detail = format!("{detail}, in {}", names.join(" < "));
+        }
+    }
+    detail
+}

@@ -1,0 +1,64 @@
+//! What has to be there before the first event, looked up by name.
+
+use serde::Deserialize;
+use tokio_postgres::types::Type;
+
+use super::connection::Connection;
+use super::failure::Result;
+use crate::error::Error;
+
+/// What the server says of the function's user and of what it needs.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Facts {
+    /// `server_version_num`.
+    pub version: i32,
+    /// May make users.
+    pub can_create_roles: bool,
+    /// `sym_managed`: whether it is there, and we may add members.
+    pub marker: Option<bool>,
+    /// `sym_graveyard`: whether it is there, and we may give it things.
+    pub graveyard: Option<bool>,
+    /// `sym_admins`: whether it is there, and we are in it.
+    pub admins: Option<bool>,
+    /// May end other people's sessions.
+    pub can_signal: bool,
+    /// RDS keeps commands with passwords for `rds_password`, and we aren't in it.
+    pub passwords_restricted: bool,
+    /// Every role on which we have the ADMIN option.
+    pub lendable: Vec<String>,
+    /// How many runs are open.
+    pub open: i64,
+    /// How many of them should not be.
+    pub overdue: i64,
+}
+
+const FACTS: &str = "SELECT jsonb_build_object( \
+    'version', current_setting('server_version_num')::int, \
+    'can_create_roles', (SELECT rolcreaterole FROM pg_roles WHERE rolname = $1), \
+    'marker', (SELECT pg_has_role($1, oid, 'MEMBER WITH ADMIN OPTION') FROM pg_roles WHERE rolname = 'sym_managed'), \
+    'graveyard', (SELECT pg_has_role($1, oid, 'USAGE') FROM pg_roles WHERE rolname = 'sym_graveyard'), \
+    'admins', (SELECT pg_has_role($1, oid, 'MEMBER') FROM pg_roles WHERE rolname = 'sym_admins'), \
+    'can_signal', pg_has_role($1, 'pg_signal_backend', 'USAGE'), \
+    'passwords_restricted', coalesce(current_setting('rds.restrict_password_commands', true), 'off') IN ('on', '1') \
+        AND NOT coalesce((SELECT pg_has_role($1, oid, 'USAGE') FROM pg_roles WHERE rolname = 'rds_password'), false), \
+    'lendable', (SELECT coalesce(jsonb_agg(r.rolname ORDER BY r.rolname), '[]') FROM pg_auth_members m \
+        JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles b ON b.oid = m.member \
+        WHERE b.rolname = $1 AND m.admin_option AND r.rolname !~ '^sym_' \
+          AND NOT EXISTS (SELECT FROM pg_auth_members t JOIN pg_roles s ON s.oid = t.roleid \
+                          WHERE t.member = r.oid AND s.rolname = 'sym_managed')), \
+    'open', (SELECT count(*) FROM sym.open_grants()), \
+    'overdue', (SELECT count(*) FROM sym.overdue()))::text";
+
+/// Looks all of it up, for the user with this name.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn facts(connection: &Connection, bot: &str) -> Result<Facts> {
+    let answer = connection.call(FACTS, &[(&bot, Type::NAME)]).await?;
+    let facts = Facts::deserialize(&answer);
+    facts.map_err(|error| {
+        Error::internal("the server's answer is not as expected")
+            .with_source(error)
+            .into()
+    })
+}

@@ -1,0 +1,104 @@
+//! Looking after what nobody has ended: for the sweep, and for people.
+
+use serde::{Deserialize, Serialize};
+use tokio_postgres::types::Type;
+
+use super::connection::Connection;
+use super::failure::Result;
+use crate::error::Error;
+
+/// A run that somebody should look after.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Overdue {
+    /// Its SRN.
+    pub run: String,
+    /// `role` or `temporary-user`.
+    pub strategy: Option<String>,
+    /// `pending`, `granted` or `ending`.
+    pub state: String,
+    /// The database user.
+    pub user_name: Option<String>,
+    /// The role that was lent.
+    pub role_name: Option<String>,
+    /// RFC 3339.
+    pub expires_at: Option<String>,
+    /// `expired`, `half-removed` or `ended-elsewhere`.
+    pub why: String,
+}
+
+/// What the sweep has to end.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn overdue(connection: &Connection) -> Result<Vec<Overdue>> {
+    list(
+        connection,
+        "SELECT coalesce(jsonb_agg(to_jsonb(o)), '[]')::text FROM sym.overdue() o",
+    )
+    .await
+}
+
+/// An open run, for people.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct OpenGrant {
+    /// Its SRN.
+    pub run: String,
+    /// `role` or `temporary-user`.
+    pub strategy: Option<String>,
+    /// `pending`, `granted` or `ending`.
+    pub state: String,
+    /// Who asked.
+    pub requester: Option<String>,
+    /// Who approved.
+    pub approver: Option<String>,
+    /// What they asked for.
+    pub target: Option<String>,
+    /// The release of plugins that decided.
+    pub release: Option<String>,
+    /// The database user.
+    pub user_name: Option<String>,
+    /// The role that was lent.
+    pub role_name: Option<String>,
+    /// Whether the user had the role before.
+    pub standing: bool,
+    /// When it was given: RFC 3339.
+    pub granted_at: Option<String>,
+    /// When the database ends it by itself: RFC 3339.
+    pub expires_at: Option<String>,
+}
+
+/// Who has what until when.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn open_grants(connection: &Connection) -> Result<Vec<OpenGrant>> {
+    list(
+        connection,
+        "SELECT coalesce(jsonb_agg(to_jsonb(g)), '[]')::text FROM sym.open_grants() g",
+    )
+    .await
+}
+
+/// The open runs of one database user, or all.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn open_runs(connection: &Connection, user: Option<&str>) -> Result<Vec<String>> {
+    let sql = "SELECT coalesce(jsonb_agg(g.run), '[]')::text FROM sym.open_grants() g \
+               WHERE $1::text IS NULL OR g.user_name = $1 OR g.requester = $1";
+    let answer = connection.call(sql, &[(&user, Type::TEXT)]).await?;
+    parse(answer)
+}
+
+async fn list<T: for<'de> Deserialize<'de>>(connection: &Connection, sql: &str) -> Result<Vec<T>> {
+    parse(connection.call(sql, &[]).await?)
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(answer: serde_json::Value) -> Result<T> {
+    let parsed = serde_json::from_value(answer);
+    parsed.map_err(|error| {
+        Error::internal("a row of the ledger is not as expected")
+            .with_source(error)
+            .into()
+    })
+}
