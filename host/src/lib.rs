@@ -25,5 +25,6 @@ pub mod postgres;
 pub mod secrets;
 
 pub mod aws;
+mod crash;
 pub mod handler;
 pub mod telemetry;

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use crate::aws::Aws;
 use crate::config::{SecretStore, Secrets};
+use crate::crash;
 use crate::error::{Code, Error, Result};
 use crate::secret::{Credentials, Password, Secret};
 
@@ -57,6 +58,7 @@ impl Store {
             }
             Self::Directory(path) => directory::create(path, secret)?,
         };
+        crash::after("secret created");
         let Some(json) = existing else {
             return Ok(Created::New);
         };
@@ -79,10 +81,12 @@ impl Store {
     /// # Errors
     /// `secret-unavailable`.
     pub async fn delete(&self, aws: &Aws, name: &str) -> Result<()> {
-        match self {
+        let result = match self {
             Self::SecretsManager { .. } => secrets_manager::delete(aws, name).await,
             Self::Directory(path) => directory::delete(path, name),
-        }
+        };
+        crash::after("secret deleted");
+        result
     }
 }
 

@@ -1,1 +1,219 @@
-//! To come.
+//! The strategy `temporary-user`: a user that lives as long as its run.
+
+use serde_json::{Value, json};
+
+use crate::fixture::{Event, ORDERS, World, count_orders, success};
+
+/// What the template makes of its own sample event.
+const SECRET: &str =
+    "/symops.com/sym-postgres/sym-user@healthy-health.co/2b1befa5-caf5-4ac3-8509-64732c15cb7d";
+const USER: &str = "symuser75c471289bca6deb6cd22ed7";
+
+fn text<'a>(secret: &'a Value, field: &str) -> &'a str {
+    secret[field].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_templates_own_events_make_the_templates_own_secret() -> anyhow::Result<()> {
+    let world = World::builder().variable("STRATEGY", "temporary-user").aws().start().await?;
+    let before = world.state().await?;
+
+    let mut body = world.body(&Event::sample("v6/escalate-role")).await?;
+    let expires_at = body.remove("expires_at").unwrap_or_default();
+    assert_eq!(Value::from(body), json!({"secret_name": SECRET, "username": USER}));
+    let valid = format!("SELECT rolvaliduntil = {expires_at:?}::timestamptz FROM pg_roles WHERE rolname = '{USER}'")
+        .replace('"', "'")
+        .replace("String(", "")
+        .replace(")::", "::");
+    assert_eq!(world.query(&valid).await?.as_deref(), Some("true"));
+    let secret = world.secret(SECRET).await?;
+    assert_eq!(world.count_orders(USER, text(&secret, "password")).await, Ok(ORDERS));
+
+    assert_eq!(world.send(&Event::sample("v6/deescalate-role")).await?, success(json!({})));
+    assert!(!world.role_exists(USER).await?);
+    assert_eq!(world.count_orders(USER, text(&secret, "password")).await, Err("28P01".to_owned()));
+    assert_eq!(world.state().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_in_aws_says_how_to_log_in_and_whose_it_is() -> anyhow::Result<()> {
+    let world = World::builder().variable("STRATEGY", "temporary-user").aws().start().await?;
+    world.body(&Event::sample("v6/escalate-role")).await?;
+
+    let secret = world.secret(SECRET).await?;
+    let password = text(&secret, "password").to_owned();
+    assert!(password.len() >= 32, "{}", password.len());
+    let expected = json!({
+        "engine": "postgres", "host": "127.0.0.1", "port": world.postgres.port(), "dbname": "app",
+        "username": USER, "password": password,
+    });
+    assert_eq!(secret, expected);
+    let description = world.aws().describe_secret(SECRET).await?;
+    assert_eq!(
+        description["Description"],
+        "Sym-generated temporary password for user: sym-user@healthy-health.co"
+    );
+    assert_eq!(
+        description["Tags"],
+        json!([{"Key": "sym.user", "Value": "sym-user@healthy-health.co"}])
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_in_a_directory_says_the_same() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate_temporary_user();
+    let body = world.body(&event).await?;
+    let (user, name) = (body["username"].as_str(), body["secret_name"].as_str());
+    let secret = world.secret(name.unwrap_or_default()).await?;
+    let expected = json!({
+        "engine": "postgres", "host": "127.0.0.1", "port": world.postgres.port(), "dbname": "app",
+        "username": user, "password": secret["password"],
+    });
+    assert_eq!(secret, expected);
+    world.body(&event.end()).await?;
+    assert_eq!(world.secrets().await?, [""; 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn both_schemas_samples_are_served_alike() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let before = world.state().await?;
+    for (version, user) in [
+        ("v6", "symuserc25fe475217e16f1046d5d15"),
+        ("v4", "symuser4ef1386fed6e81ea5dd19d10"),
+    ] {
+        let body = world.body(&Event::sample(&format!("{version}/escalate-temporary-user"))).await?;
+        assert_eq!(body["username"], user);
+        let secret = world.secret(body["secret_name"].as_str().unwrap_or_default()).await?;
+        assert_eq!(world.count_orders(user, text(&secret, "password")).await, Ok(ORDERS));
+
+        let end = Event::sample(&format!("{version}/deescalate-temporary-user"));
+        assert_eq!(world.send(&end).await?, success(json!({})));
+        assert_eq!(world.state().await?, before);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn open_sessions_end_with_the_access() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate_temporary_user();
+    let body = world.body(&event).await?;
+    let secret = world.secret(body["secret_name"].as_str().unwrap_or_default()).await?;
+    let session = world.login(text(&secret, "username"), text(&secret, "password")).await;
+    let session = session.expect("the user can log in");
+    // By this, a session of the template's user keeps its rights for ever.
+    session.batch_execute("SET ROLE readonly").await?;
+    assert_eq!(count_orders(&session).await, Ok(ORDERS));
+
+    assert_eq!(world.send(&event.end()).await?, success(json!({})));
+    let after = count_orders(&session).await;
+    assert!(["57P01", "closed"].map(|code| Err(code.to_owned())).contains(&after), "{after:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_reads_57p01_when_it_is_ended() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate_temporary_user();
+    let body = world.body(&event).await?;
+    let secret = world.secret(body["secret_name"].as_str().unwrap_or_default()).await?;
+    let session = world.login(text(&secret, "username"), text(&secret, "password")).await;
+    let session = session.expect("the user can log in");
+    let waiting = async { session.batch_execute("SELECT pg_sleep(60)").await };
+
+    let (waited, ended) = tokio::join!(waiting, world.send(&event.end()));
+    assert_eq!(ended?, success(json!({})));
+    let error = waited.expect_err("the statement was ended");
+    assert_eq!(error.code().map(|code| code.code()), Some("57P01"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_user_made_does_not_keep_it_alive() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("GRANT CREATE, USAGE ON SCHEMA public TO readonly")
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let body = world.body(&event).await?;
+    let secret = world.secret(body["secret_name"].as_str().unwrap_or_default()).await?;
+    let session = world.login(text(&secret, "username"), text(&secret, "password")).await;
+    let session = session.expect("the user can log in");
+    session.batch_execute("CREATE TABLE notes (); GRANT SELECT ON notes TO PUBLIC").await?;
+
+    assert_eq!(world.send(&event.end()).await?, success(json!({})));
+    assert!(!world.role_exists(text(&secret, "username")).await?);
+    let owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'notes'";
+    assert_eq!(world.query(owner).await?.as_deref(), Some("sym_graveyard"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_user_is_bounded_by_the_server_itself() -> anyhow::Result<()> {
+    let world = World::builder()
+        .variable("CONNECTION_LIMIT", "1")
+        .variable("EXPIRY_GRACE_SECONDS", "0")
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user().with("/fields/duration", json!(30));
+    let body = world.body(&event).await?;
+    let user = body["username"].as_str().unwrap_or_default();
+    let secret = world.secret(body["secret_name"].as_str().unwrap_or_default()).await?;
+    let password = text(&secret, "password");
+
+    let _first = world.login(user, password).await.expect("the first gets in");
+    assert_eq!(world.count_orders(user, password).await, Err("53300".to_owned()));
+    let facts = format!(
+        "SELECT rolvaliduntil BETWEEN now() + '29 min' AND now() + '30 min' AND NOT rolsuper AND NOT rolcreaterole
+            AND NOT rolcreatedb AND NOT rolreplication AND NOT rolbypassrls FROM pg_roles WHERE rolname = '{user}'"
+    );
+    assert_eq!(world.query(&facts).await?.as_deref(), Some("true"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bot_without_a_domain_gets_a_user_too() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate_temporary_user().user("deploy-bot");
+    let body = world.body(&event).await?;
+    let user = body["username"].as_str().unwrap_or_default();
+    assert!(user.starts_with("deploybot") && user.len() == 9 + 24, "{user}");
+    world.body(&event.end()).await?;
+    assert!(!world.role_exists(user).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_statement_of_a_file_runs_in_order() -> anyhow::Result<()> {
+    let sql = "GRANT readonly TO {username};\nALTER ROLE {username} SET statement_timeout = '7s'; -- Not for ever.";
+    let world = World::builder().file("readonly.sql", sql).start().await?;
+    let event = Event::escalate_temporary_user();
+    let body = world.body(&event).await?;
+    let secret = world.secret(body["secret_name"].as_str().unwrap_or_default()).await?;
+    let session = world.login(text(&secret, "username"), text(&secret, "password")).await;
+    let session = session.expect("the user can log in");
+    let row = session.query_one("SHOW statement_timeout", &[]).await?;
+    assert_eq!((row.get(0), count_orders(&session).await), ("7s", Ok(ORDERS)));
+    world.body(&event.end()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_ledger_in_a_database_of_its_own_spans_both() -> anyhow::Result<()> {
+    let world = World::builder().variable("LEDGER_DB", "ledger").start_with_ledger().await?;
+    let before = world.state().await?;
+    let event = Event::escalate_temporary_user();
+    let body = world.body(&event).await?;
+    let secret = world.secret(body["secret_name"].as_str().unwrap_or_default()).await?;
+    let (user, password) = (text(&secret, "username"), text(&secret, "password"));
+    assert_eq!(secret["dbname"], "app");
+    assert_eq!(world.count_orders(user, password).await, Ok(ORDERS));
+    assert_eq!(world.send(&event.end()).await?, success(json!({})));
+    assert_eq!(world.state().await?, before);
+    Ok(())
+}

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// Below this, a wait needs no spinner.
 const SPINNER_DELAY: Duration = Duration::from_millis(200);
 
+/// How long a log without a terminal may stay without a line.
+const QUIET_PATIENCE: Duration = Duration::from_secs(5);
+
 const SPINNER_INTERVAL: Duration = Duration::from_millis(80);
 
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
@@ -96,7 +99,8 @@ impl Progress {
     }
 }
 
-/// Waits for `action`, with a spinner where somebody watches.
+/// Waits for `action`, with a spinner where somebody watches, and a line where
+/// somebody reads the log of a long wait.
 pub(crate) async fn wait<T>(
     title: &str,
     progress: &Progress,
@@ -105,6 +109,10 @@ pub(crate) async fn wait<T>(
     let mut action = pin!(action);
     progress.set("");
     if !io::stderr().is_terminal() {
+        if let Ok(output) = tokio::time::timeout(QUIET_PATIENCE, &mut action).await {
+            return output;
+        }
+        error(&format!("{title}: this takes a while"));
         return action.await;
     }
     let started_at = Instant::now();

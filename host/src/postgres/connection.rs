@@ -14,6 +14,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::failure::{Failure, Result};
 use super::schema;
 use crate::config::{Database, Tls};
+use crate::crash;
 use crate::error::{Code, Error};
 use crate::secret::Password;
 
@@ -44,6 +45,56 @@ const RDS_ROOTS: &[u8] = include_bytes!("../../certs/rds.pem");
 pub struct Connection {
     client: Client,
     notices: mpsc::UnboundedReceiver<String>,
+}
+
+/// How many statements are under way at once. More gain nothing, and each waits
+/// in memory.
+const PIPELINE: usize = 24;
+
+/// One statement with its arguments.
+pub(crate) struct Query<'a> {
+    sql: &'a str,
+    arguments: Vec<(&'a (dyn ToSql + Sync), Type)>,
+    step: Option<usize>,
+}
+
+impl<'a> Query<'a> {
+    /// A statement without arguments.
+    pub(crate) fn new(sql: &'a str) -> Self {
+        Self {
+            sql,
+            arguments: Vec::new(),
+            step: None,
+        }
+    }
+
+    /// The same with one more argument.
+    pub(crate) fn with(mut self, value: &'a (dyn ToSql + Sync), kind: Type) -> Self {
+        self.arguments.push((value, kind));
+        self
+    }
+
+    /// The same with one more argument, which is text.
+    pub(crate) fn text(self, value: &'a (dyn ToSql + Sync)) -> Self {
+        self.with(value, Type::TEXT)
+    }
+
+    /// Says that it is the step with this index of a target's setup.
+    pub(crate) fn of_step(mut self, index: usize) -> Self {
+        self.step = Some(index);
+        self
+    }
+
+    fn sql(&self) -> &'a str {
+        self.sql
+    }
+
+    fn failed(&self, error: tokio_postgres::Error) -> Failure {
+        match self.step {
+            Some(index) => Failure::from(error).at_step(index),
+            None => error.into(),
+        }
+    }
 }
 
 /// Who logs in to the ledger.
@@ -102,7 +153,7 @@ impl Connection {
     /// See [`Failure`].
     pub async fn to_database(config: &Database, name: &str, password: &Password) -> Result<Self> {
         let connection = Self::open(config, name, password).await?;
-        connection.client.batch_execute(SESSION).await?;
+        connection.run(SESSION).await?;
         Ok(connection)
     }
 
@@ -191,18 +242,38 @@ impl Connection {
         self.client.is_closed()
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    /// Runs statements of ours, as one simple query: one round trip.
+    pub(crate) async fn run(&self, sql: &str) -> Result<()> {
+        let result = self.client.batch_execute(sql).await;
+        crash::after(sql);
+        Ok(result?)
     }
 
-    /// One call of one of our functions: JSON in, JSON out, one round trip.
-    pub(crate) async fn call(
-        &self,
-        sql: &str,
-        arguments: &[(&(dyn ToSql + Sync), Type)],
-    ) -> Result<serde_json::Value> {
-        let rows = self.client.query_typed(sql, arguments).await?;
-        json(&rows)
+    /// Runs one statement: one round trip, and nothing to prepare.
+    pub(crate) async fn query(&self, query: &Query<'_>) -> Result<Vec<Row>> {
+        let result = self.client.query_typed(query.sql, &query.arguments).await;
+        crash::after(query.sql);
+        result.map_err(|error| query.failed(error))
+    }
+
+    /// One call of one of our functions: JSON out.
+    pub(crate) async fn call(&self, query: &Query<'_>) -> Result<serde_json::Value> {
+        json(&self.query(query).await?)
+    }
+
+    /// Runs statements one behind the other, without waiting in between. The
+    /// first error is the reason; those behind it only say that the transaction
+    /// has failed.
+    pub(crate) async fn pipeline(&self, queries: &[Query<'_>]) -> Result<()> {
+        for batch in queries.chunks(PIPELINE) {
+            let send = |query| self.client.query_typed(Query::sql(query), &query.arguments);
+            let results = futures_util::future::join_all(batch.iter().map(send)).await;
+            crash::after("pipeline");
+            for (query, result) in batch.iter().zip(results) {
+                result.map_err(|error| query.failed(error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Warnings of class 01 since the last call.
@@ -216,7 +287,7 @@ impl Connection {
 /// # Errors
 /// What the connection ran into. The server rolls back when it is closed.
 pub async fn rollback(connection: &Connection) -> Result<()> {
-    Ok(connection.client().batch_execute("ROLLBACK").await?)
+    connection.run("ROLLBACK").await
 }
 
 /// The one value of the one row of one of our functions.

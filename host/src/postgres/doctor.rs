@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tokio_postgres::types::Type;
 
-use super::connection::Connection;
+use super::connection::{Connection, Query};
 use super::failure::Result;
 use crate::error::Error;
 
@@ -54,7 +54,9 @@ const FACTS: &str = "SELECT jsonb_build_object( \
 /// # Errors
 /// What the connection ran into.
 pub async fn facts(connection: &Connection, bot: &str) -> Result<Facts> {
-    let answer = connection.call(FACTS, &[(&bot, Type::NAME)]).await?;
+    let answer = connection
+        .call(&Query::new(FACTS).with(&bot, Type::NAME))
+        .await?;
     let facts = Facts::deserialize(&answer);
     facts.map_err(|error| {
         Error::internal("the server's answer is not as expected")

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use super::connection::Connection;
+use super::connection::{Connection, Query};
 use super::failure::{Failure, Result};
 use super::ledger::Grant;
 use crate::request::Run;
@@ -28,10 +28,11 @@ pub const SESSION_CHECK_INTERVAL: Duration = Duration::from_millis(25);
 /// # Errors
 /// A refusal of `sym.disable_user`, or what the connection ran into.
 pub async fn disable(connection: &Connection, run: &Run, by: &str) -> Result<Disabled> {
-    let arguments = [(&run.srn() as _, Type::TEXT), (&by as _, Type::TEXT)];
-    let answer = connection
-        .call("SELECT sym.disable_user($1, $2)::text", &arguments)
-        .await?;
+    let run = run.srn();
+    let query = Query::new("SELECT sym.disable_user($1, $2)::text")
+        .text(&run)
+        .text(&by);
+    let answer = connection.call(&query).await?;
     Ok(Disabled {
         has_user: answer["has_user"] == true,
         grant: Grant::from_json(&answer)?,
@@ -54,10 +55,8 @@ pub struct Disabled {
 /// What the connection ran into.
 pub async fn end_sessions(connection: &Connection, user_oid: u32) -> Result<bool> {
     for _ in 0..SESSION_CHECKS {
-        let rows = connection
-            .client()
-            .query_typed("SELECT sym.end_sessions($1)", &[(&user_oid, Type::OID)])
-            .await?;
+        let query = Query::new("SELECT sym.end_sessions($1)").with(&user_oid, Type::OID);
+        let rows = connection.query(&query).await?;
         let left: i32 = match rows.first() {
             Some(row) => row.try_get(0)?,
             None => 0,
@@ -75,12 +74,9 @@ pub async fn end_sessions(connection: &Connection, user_oid: u32) -> Result<bool
 /// # Errors
 /// What the connection ran into.
 pub async fn databases(connection: &Connection, run: &Run) -> Result<Vec<String>> {
+    let run = run.srn();
     let rows = connection
-        .client()
-        .query_typed(
-            "SELECT sym.databases_of_user($1)",
-            &[(&run.srn(), Type::TEXT)],
-        )
+        .query(&Query::new("SELECT sym.databases_of_user($1)").text(&run))
         .await?;
     match rows.first() {
         Some(row) => Ok(row.try_get(0)?),
@@ -93,12 +89,9 @@ pub async fn databases(connection: &Connection, run: &Run) -> Result<Vec<String>
 /// # Errors
 /// What the connection ran into, among it what we may not reassign.
 pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
+    let name = "SELECT quote_ident(rolname) FROM pg_roles WHERE oid = $1";
     let rows = connection
-        .client()
-        .query_typed(
-            "SELECT quote_ident(rolname) FROM pg_roles WHERE oid = $1",
-            &[(&user_oid, Type::OID)],
-        )
+        .query(&Query::new(name).with(&user_oid, Type::OID))
         .await?;
     let Some(row) = rows.first() else {
         return Ok(());
@@ -106,7 +99,7 @@ pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
     let user: &str = row.try_get(0)?;
     // One simple query is one transaction.
     let statements = format!("REASSIGN OWNED BY {user} TO sym_graveyard; DROP OWNED BY {user}");
-    Ok(connection.client().batch_execute(&statements).await?)
+    connection.run(&statements).await
 }
 
 /// Stage 5: the run has ended.
@@ -114,11 +107,9 @@ pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
 /// # Errors
 /// `access-remains` with what blocks it, or what the connection ran into.
 pub async fn drop_user(connection: &Connection, run: &Run) -> Result<Grant> {
+    let run = run.srn();
     let answer = connection
-        .call(
-            "SELECT sym.drop_user($1)::text",
-            &[(&run.srn(), Type::TEXT)],
-        )
+        .call(&Query::new("SELECT sym.drop_user($1)::text").text(&run))
         .await?;
     Grant::from_json(&answer)
 }

@@ -2,9 +2,9 @@
 //! is one call of one SQL function, and so one transaction and one round trip.
 
 use serde_json::{Value, json};
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::Type;
 
-use super::connection::{Connection, rollback};
+use super::connection::{Connection, Query, rollback};
 use super::failure::Result;
 use super::ledger::{Grant, NewGrant};
 use crate::name::RoleName;
@@ -21,7 +21,7 @@ pub async fn rehearse(
     user: &RoleName,
     role: &RoleName,
 ) -> Result<Grant> {
-    connection.client().batch_execute("BEGIN").await?;
+    connection.run("BEGIN").await?;
     let lent = lend(connection, grant, user, role).await?;
     rollback(connection).await?;
     Ok(lent)
@@ -42,10 +42,7 @@ pub async fn lend(
     request["role"] = json!(role.as_str());
     let request = request.to_string();
     let answer = connection
-        .call(
-            "SELECT sym.lend($1::jsonb)::text",
-            &[(&request, Type::TEXT)],
-        )
+        .call(&Query::new("SELECT sym.lend($1::jsonb)::text").text(&request))
         .await?;
     Grant::from_json(&answer)
 }
@@ -75,12 +72,11 @@ pub struct Ended {
 pub async fn give_back(connection: &Connection, ending: &Ending, by: &str) -> Result<Ended> {
     let details =
         json!({"by": by, "requester": ending.requester, "target": ending.target}).to_string();
-    let answer = connection
-        .call(
-            "SELECT sym.give_back($1, $2::jsonb)::text",
-            &[(&ending.run.srn(), Type::TEXT), (&details, Type::TEXT)],
-        )
-        .await?;
+    let run = ending.run.srn();
+    let query = Query::new("SELECT sym.give_back($1, $2::jsonb)::text")
+        .text(&run)
+        .text(&details);
+    let answer = connection.call(&query).await?;
     let list = |key: &str| answer[key].as_array().cloned().unwrap_or_default();
     Ok(Ended {
         grant: Grant::from_json(&answer)?,
@@ -105,14 +101,14 @@ pub async fn end_sessions(connection: &Connection, ended: &Grant, all: bool) -> 
     let (Some(user_oid), Some(since)) = (ended.user_oid, &ended.ended_at) else {
         return Ok(0);
     };
-    let sql = if all {
-        "SELECT sym.end_sessions($1)"
+    let query = if all {
+        Query::new("SELECT sym.end_sessions($1)").with(&user_oid, Type::OID)
     } else {
-        "SELECT sym.end_keeping_sessions($1, $2::timestamptz)"
+        Query::new("SELECT sym.end_keeping_sessions($1, $2::timestamptz)")
+            .with(&user_oid, Type::OID)
+            .text(since)
     };
-    let arguments: [(&(dyn ToSql + Sync), Type); 2] = [(&user_oid, Type::OID), (since, Type::TEXT)];
-    let arguments = if all { &arguments[..1] } else { &arguments[..] };
-    let rows = connection.client().query_typed(sql, arguments).await?;
+    let rows = connection.query(&query).await?;
     let found: i32 = match rows.first() {
         Some(row) => row.try_get(0)?,
         None => 0,

@@ -5,7 +5,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::connection::Connection;
+use super::connection::{Connection, Query};
 use super::failure::{Failure, Result};
 
 /// Raised with every change of `schema/`: of the tables, and of the functions.
@@ -25,20 +25,18 @@ const FUNCTIONS: &str = include_str!("schema/functions.sql");
 /// `database-setup` where the schema is missing and we may not make it, or it
 /// isn't ours.
 pub(crate) async fn migrate(connection: &Connection, database: &str) -> Result<()> {
-    let client = connection.client();
     let result = async {
-        client.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('sym schema', 0))").await?;
-        let rows = client
-            .query_typed(
+        connection.run("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('sym schema', 0))").await?;
+        let rows = connection
+            .query(&Query::new(
                 "SELECT substring(obj_description(oid, 'pg_namespace') FROM 'sym-postgres ([0-9]{1,6})')::int4 \
                  FROM pg_namespace WHERE nspname = 'sym'",
-                &[],
-            )
+            ))
             .await?;
         let installed: Option<i32> = match rows.first() {
             Some(row) => row.try_get(0)?,
             None => {
-                client.batch_execute("CREATE SCHEMA sym").await?;
+                connection.run("CREATE SCHEMA sym").await?;
                 None
             }
         };
@@ -46,13 +44,13 @@ pub(crate) async fn migrate(connection: &Connection, database: &str) -> Result<(
         if installed < VERSION {
             for (version, tables) in TABLES {
                 if *version > installed {
-                    client.batch_execute(tables).await?;
+                    connection.run(tables).await?;
                 }
             }
-            client.batch_execute(FUNCTIONS).await?;
-            client.batch_execute(&format!("COMMENT ON SCHEMA sym IS 'sym-postgres {VERSION}'")).await?;
+            connection.run(FUNCTIONS).await?;
+            connection.run(&format!("COMMENT ON SCHEMA sym IS 'sym-postgres {VERSION}'")).await?;
         }
-        client.batch_execute("COMMIT").await?;
+        connection.run("COMMIT").await?;
         Ok::<(), Failure>(())
     }
     .await;

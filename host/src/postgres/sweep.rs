@@ -1,9 +1,8 @@
 //! Looking after what nobody has ended: for the sweep, and for people.
 
 use serde::{Deserialize, Serialize};
-use tokio_postgres::types::Type;
 
-use super::connection::Connection;
+use super::connection::{Connection, Query};
 use super::failure::Result;
 use crate::error::Error;
 
@@ -86,12 +85,12 @@ pub async fn open_grants(connection: &Connection) -> Result<Vec<OpenGrant>> {
 pub async fn open_runs(connection: &Connection, user: Option<&str>) -> Result<Vec<String>> {
     let sql = "SELECT coalesce(jsonb_agg(g.run), '[]')::text FROM sym.open_grants() g \
                WHERE $1::text IS NULL OR g.user_name = $1 OR g.requester = $1";
-    let answer = connection.call(sql, &[(&user, Type::TEXT)]).await?;
+    let answer = connection.call(&Query::new(sql).text(&user)).await?;
     parse(answer)
 }
 
 async fn list<T: for<'de> Deserialize<'de>>(connection: &Connection, sql: &str) -> Result<Vec<T>> {
-    parse(connection.call(sql, &[]).await?)
+    parse(connection.call(&Query::new(sql)).await?)
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(answer: serde_json::Value) -> Result<T> {

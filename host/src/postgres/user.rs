@@ -9,26 +9,16 @@
 //! A crash anywhere leaves at most a `pending` row and a secret for a user that
 //! doesn't exist; the same event again takes both up, and the sweep ends both.
 
-use std::pin::Pin;
-
-use futures_util::future::join_all;
 use serde_json::json;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::connection::{Connection, rollback};
+use super::connection::{Connection, Query, rollback};
 use super::failure::{Failure, Result};
 use super::ledger::{Grant, NewGrant};
 use crate::name::RoleName;
 use crate::policy::AuthorizedStep;
 use crate::request::Run;
 use crate::secret::Verifier;
-
-/// How many statements are under way at once. More gain nothing, and each waits
-/// in memory.
-const PIPELINE: usize = 24;
-
-type Reply<'a> = Pin<Box<dyn Future<Output = Result<Vec<Row>, tokio_postgres::Error>> + Send + 'a>>;
 
 /// The user to make.
 #[derive(Clone, Copy, Debug)]
@@ -59,10 +49,7 @@ pub async fn prepare(
     request["secret"] = json!(secret);
     let request = request.to_string();
     let answer = connection
-        .call(
-            "SELECT sym.prepare_user($1::jsonb)::text",
-            &[(&request, Type::TEXT)],
-        )
+        .call(&Query::new("SELECT sym.prepare_user($1::jsonb)::text").text(&request))
         .await?;
     Grant::from_json(&answer)
 }
@@ -73,7 +60,7 @@ pub async fn prepare(
 /// A refusal of the SQL functions, a warning of a setup statement, an error of
 /// the server. The transaction has failed then: `ROLLBACK`.
 pub async fn create(connection: &mut Connection, user: &NewUser<'_>) -> Result<()> {
-    connection.client().batch_execute("BEGIN").await?;
+    connection.run("BEGIN").await?;
     fill(connection, user).await
 }
 
@@ -89,7 +76,7 @@ pub async fn rehearse(
     secret: &str,
     user: &NewUser<'_>,
 ) -> Result<Grant> {
-    connection.client().batch_execute("BEGIN").await?;
+    connection.run("BEGIN").await?;
     let prepared = prepare(connection, grant, name, secret).await?;
     if prepared.state != "granted" {
         fill(connection, user).await?;
@@ -100,42 +87,27 @@ pub async fn rehearse(
 
 /// The user, its setup, and the row `granted`, in the open transaction.
 async fn fill(connection: &mut Connection, user: &NewUser<'_>) -> Result<()> {
-    let client = connection.client();
     let (run, verifier) = (user.run.srn(), user.verifier.as_str());
     let connection_limit = i32::from(user.connection_limit);
-    let creating = [
-        (&run as _, Type::TEXT),
-        (&verifier as _, Type::TEXT),
-        (&connection_limit as _, Type::INT4),
-    ];
-    let confirming = [(&run as _, Type::TEXT)];
-    let roles: Vec<&str> = user.steps.iter().filter_map(role_of).collect();
-    let granting: Vec<_> = roles
-        .iter()
-        .map(|role| [(&run as _, Type::TEXT), (role as _, Type::TEXT)])
-        .collect();
-    let mut granting = granting.iter();
-
-    let mut replies: Vec<(Option<usize>, Reply<'_>)> = Vec::with_capacity(user.steps.len() + 2);
-    replies.push((
-        None,
-        Box::pin(client.query_typed("SELECT sym.create_user($1, $2, $3, true)::text", &creating)),
-    ));
+    let roles: Vec<Option<&str>> = user.steps.iter().map(role_of).collect();
+    let mut queries = Vec::with_capacity(user.steps.len() + 2);
+    queries.push(
+        Query::new("SELECT sym.create_user($1, $2, $3, true)::text")
+            .text(&run)
+            .text(&verifier)
+            .with(&connection_limit, Type::INT4),
+    );
     for (index, step) in user.steps.iter().enumerate() {
-        let reply: Reply<'_> = match step {
-            AuthorizedStep::GrantRole(_) => {
-                let arguments = granting.next().expect("one for each role");
-                Box::pin(client.query_typed("SELECT sym.admit_user($1, $2)", arguments))
-            }
-            AuthorizedStep::Sql(statement) => Box::pin(client.query_typed(statement.as_sql(), &[])),
+        let query = match step {
+            AuthorizedStep::GrantRole(_) => Query::new("SELECT sym.admit_user($1, $2)")
+                .text(&run)
+                .text(&roles[index]),
+            AuthorizedStep::Sql(statement) => Query::new(statement.as_sql()),
         };
-        replies.push((Some(index), reply));
+        queries.push(query.of_step(index));
     }
-    replies.push((
-        None,
-        Box::pin(client.query_typed("SELECT sym.confirm_user($1, true)::text", &confirming)),
-    ));
-    run_in_order(replies).await?;
+    queries.push(Query::new("SELECT sym.confirm_user($1, true)::text").text(&run));
+    connection.pipeline(&queries).await?;
     check_warnings(connection)
 }
 
@@ -153,41 +125,33 @@ pub async fn create_across(
 ) -> Result<()> {
     let (run, verifier) = (user.run.srn(), user.verifier.as_str());
     let connection_limit = i32::from(user.connection_limit);
-    let client = ledger.client();
-    let creating = [
-        (&run as _, Type::TEXT),
-        (&verifier as _, Type::TEXT),
-        (&connection_limit as _, Type::INT4),
-    ];
-    client
-        .query_typed("SELECT sym.create_user($1, $2, $3, false)::text", &creating)
-        .await?;
-    database.client().batch_execute("BEGIN").await?;
+    let create = Query::new("SELECT sym.create_user($1, $2, $3, false)::text")
+        .text(&run)
+        .text(&verifier)
+        .with(&connection_limit, Type::INT4);
+    ledger.query(&create).await?;
+    database.run("BEGIN").await?;
     for (index, step) in user.steps.iter().enumerate() {
-        let reply = match step {
+        match step {
             AuthorizedStep::GrantRole(role) => {
                 let role = role.as_str();
-                client
-                    .query_typed(
-                        "SELECT sym.admit_user($1, $2)",
-                        &[(&run, Type::TEXT), (&role, Type::TEXT)],
-                    )
-                    .await
+                let admit = Query::new("SELECT sym.admit_user($1, $2)")
+                    .text(&run)
+                    .text(&role);
+                ledger.query(&admit.of_step(index)).await?;
             }
             AuthorizedStep::Sql(statement) => {
-                database.client().query_typed(statement.as_sql(), &[]).await
+                database
+                    .query(&Query::new(statement.as_sql()).of_step(index))
+                    .await?;
             }
-        };
-        reply.map_err(|error| Failure::from(error).at_step(index))?;
+        }
     }
     check_warnings(database)?;
-    database.client().batch_execute("COMMIT").await?;
-    client.batch_execute("BEGIN").await?;
-    client
-        .query_typed(
-            "SELECT sym.confirm_user($1, false)::text",
-            &[(&run, Type::TEXT)],
-        )
+    database.run("COMMIT").await?;
+    ledger.run("BEGIN").await?;
+    ledger
+        .query(&Query::new("SELECT sym.confirm_user($1, false)::text").text(&run))
         .await?;
     Ok(())
 }
@@ -197,13 +161,13 @@ pub async fn create_across(
 /// # Errors
 /// What the connection ran into.
 pub async fn take_password(connection: &Connection, run: &Run, verifier: &Verifier) -> Result<()> {
-    let arguments = [
-        (&run.srn() as _, Type::TEXT),
-        (&verifier.as_str() as _, Type::TEXT),
-    ];
+    let (run, verifier) = (run.srn(), verifier.as_str());
     connection
-        .client()
-        .query_typed("SELECT sym.set_verifier($1, $2)", &arguments)
+        .query(
+            &Query::new("SELECT sym.set_verifier($1, $2)")
+                .text(&run)
+                .text(&verifier),
+        )
         .await?;
     Ok(())
 }
@@ -214,7 +178,7 @@ pub async fn take_password(connection: &Connection, run: &Run, verifier: &Verifi
 /// What the connection ran into. Whether it was committed is not known then;
 /// the same event again finds out.
 pub async fn commit(connection: &Connection) -> Result<()> {
-    Ok(connection.client().batch_execute("COMMIT").await?)
+    connection.run("COMMIT").await
 }
 
 fn role_of(step: &AuthorizedStep) -> Option<&str> {
@@ -222,23 +186,6 @@ fn role_of(step: &AuthorizedStep) -> Option<&str> {
         AuthorizedStep::GrantRole(role) => Some(role.as_str()),
         AuthorizedStep::Sql(_) => None,
     }
-}
-
-/// Sends them one behind the other, without waiting in between. The first error
-/// is the reason; those behind it only say that the transaction has failed.
-async fn run_in_order(mut replies: Vec<(Option<usize>, Reply<'_>)>) -> Result<()> {
-    while !replies.is_empty() {
-        let rest = replies.split_off(replies.len().min(PIPELINE));
-        let (steps, batch): (Vec<_>, Vec<_>) = replies.into_iter().unzip();
-        for (step, reply) in steps.into_iter().zip(join_all(batch).await) {
-            reply.map_err(|error| match step {
-                Some(index) => Failure::from(error).at_step(index),
-                None => Failure::from(error),
-            })?;
-        }
-        replies = rest;
-    }
-    Ok(())
 }
 
 fn check_warnings(connection: &mut Connection) -> Result<()> {

@@ -69,7 +69,7 @@ async fn prepare(narrator: &mut Narrator) -> Result<Parts, Failed> {
         .await?;
     narrator
         .prepare(
-            "the function and its command (minutes, the first time)",
+            "the function (minutes, the first time)",
             "cargo build --workspace",
             async {
                 stage::build_workspace(&environment, &progress).await?;
@@ -406,7 +406,28 @@ async fn refuse_a_bad_event(narrator: &mut Narrator, parts: &Parts) -> Result<()
             Ok(errors(&answer)?.join("\n"))
         })
         .await?;
-    read_as_the_person(narrator, parts, "may anybody read now?", REFUSED).await
+    read_as_the_person(narrator, parts, "may anybody read now?", REFUSED).await?;
+    let check = Check {
+        title: "what the ledger keeps",
+        detail: "SELECT strategy, user_name, state FROM sym.grants",
+        expected: "role sym_user ended, temporary-user symuserc25fe475217e16f1046d5d15 ended",
+    };
+    narrator.check(check, ledger(&parts.postgres)).await
+}
+
+async fn ledger(postgres: &Postgres) -> Result<String> {
+    let rows: Vec<String> = postgres
+        .admin_in(stage::DATABASE)
+        .await?
+        .query(
+            "SELECT concat_ws(' ', strategy, user_name, state) FROM sym.grants ORDER BY granted_at",
+            &[],
+        )
+        .await?
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    Ok(rows.join(", "))
 }
 
 fn is_one_sentence(text: &str) -> bool {
