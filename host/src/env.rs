@@ -117,7 +117,7 @@ pub fn reference() -> String {
     let mut page = String::from(
         "# Configuration\n\n\
          The function reads these environment variables.\n\
-         This page is generated from `host/src/env.rs` by `cargo xtask docs`.\n\n\
+         This page is generated from `host/src/env.rs`.\n\n\
          | variable | meaning | default |\n|---|---|---|\n",
     );
     for variable in VARIABLES {

@@ -126,6 +126,32 @@ codes! {
     Internal = "internal", Host, false;
 }
 
+/// The reference page, in Markdown.
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# Error codes\n\n\
+         Each sentence in an answer's `errors` ends in one of these codes; the function's log has the same code with the causes.\n\
+         This page is generated from `host/src/error.rs`.\n\n\
+         | code | meaning | who acts | the same event may succeed later |\n|---|---|---|---|\n",
+    );
+    for code in Code::ALL {
+        let who = match code.blame() {
+            Blame::Caller => "who sent the event",
+            Blame::Operator => "the operator of the function",
+            Blame::Plugin => "the plugin's author",
+            Blame::Upstream => "nobody, or who runs the service",
+            Blame::Decision => "nobody: it is a decision",
+            Blame::Host => "we: please report it",
+        };
+        let later = if code.is_retryable() { "yes" } else { "no" };
+        page.push_str(&format!(
+            "| `{code}` | {} | {who} | {later} |\n",
+            code.documentation().trim()
+        ));
+    }
+    page
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -34,7 +34,7 @@ mod world;
 
 pub use self::call::{Answer, Cost};
 pub use self::engine::{ENGINE_ID, Engine, TARGET, WASM_STACK_BYTES};
-pub use self::limits::{Limit, Limits};
+pub use self::limits::{Limit, Limits, limits_reference};
 pub use self::release::{Release, TargetEntry};
 pub use self::source::Source;
 

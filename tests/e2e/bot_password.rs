@@ -12,7 +12,10 @@ fn world() -> Builder {
 
 async fn store(world: &World, name: &str, text: &str) -> anyhow::Result<()> {
     let secret = json!({"Name": name, "SecretString": text, "ClientRequestToken": "7d4f8f3a-0000-4000-8000-000000000000"});
-    world.aws().call(Service::SecretsManager, "CreateSecret", &secret).await?;
+    world
+        .aws()
+        .call(Service::SecretsManager, "CreateSecret", &secret)
+        .await?;
     Ok(())
 }
 
@@ -24,7 +27,10 @@ async fn is_in_the_environment() -> anyhow::Result<()> {
 #[tokio::test]
 async fn is_in_the_parameter_that_the_template_uses() -> anyhow::Result<()> {
     let world = world().start().await?;
-    world.aws().put_parameter("/symops.com/DB_PASSWORD", &world.bot_password).await?;
+    world
+        .aws()
+        .put_parameter("/symops.com/DB_PASSWORD", &world.bot_password)
+        .await?;
     world.still_works().await
 }
 
@@ -38,37 +44,62 @@ async fn is_in_a_parameter_of_another_name() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn is_where_the_role_template_has_it() -> anyhow::Result<()> {
-    let mut builder = world().variable("PG_HOST", "127.0.0.1").variable("PG_NAME", "app").variable("PG_USER", BOT);
+    let mut builder = world()
+        .variable("PG_HOST", "127.0.0.1")
+        .variable("PG_NAME", "app")
+        .variable("PG_USER", BOT);
     for name in ["DB_HOST", "DB_NAME", "DB_USER"] {
         builder = builder.without_variable(name);
     }
     let world = builder.start().await?;
-    world.aws().put_parameter("/symops.com/PG_PASSWORD", &world.bot_password).await?;
+    world
+        .aws()
+        .put_parameter("/symops.com/PG_PASSWORD", &world.bot_password)
+        .await?;
     world.still_works().await
 }
 
 #[tokio::test]
 async fn is_the_whole_text_of_a_secret() -> anyhow::Result<()> {
-    let world = world().variable("DB_PASSWORD_SECRET", "bot").start().await?;
+    let world = world()
+        .variable("DB_PASSWORD_SECRET", "bot")
+        .start()
+        .await?;
     store(&world, "bot", &world.bot_password).await?;
     world.still_works().await
 }
 
 #[tokio::test]
 async fn is_a_field_of_a_secret() -> anyhow::Result<()> {
-    let world = world().variable("DB_PASSWORD_SECRET", "rds!bot#password").start().await?;
-    store(&world, "rds!bot", &json!({"username": BOT, "password": world.bot_password}).to_string()).await?;
+    let world = world()
+        .variable("DB_PASSWORD_SECRET", "rds!bot#password")
+        .start()
+        .await?;
+    store(
+        &world,
+        "rds!bot",
+        &json!({"username": BOT, "password": world.bot_password}).to_string(),
+    )
+    .await?;
     world.still_works().await
 }
 
 #[tokio::test]
 async fn may_be_rotated_between_two_events() -> anyhow::Result<()> {
     let world = world().start().await?;
-    world.aws().put_parameter("/symops.com/DB_PASSWORD", &world.bot_password).await?;
+    world
+        .aws()
+        .put_parameter("/symops.com/DB_PASSWORD", &world.bot_password)
+        .await?;
     world.still_works().await?;
 
-    world.sql("ALTER ROLE sym_bot PASSWORD 'another one'").await?;
-    world.aws().put_parameter("/symops.com/DB_PASSWORD", "another one").await?;
+    world
+        .sql("ALTER ROLE sym_bot PASSWORD 'another one'")
+        .await?;
+    world
+        .aws()
+        .put_parameter("/symops.com/DB_PASSWORD", "another one")
+        .await?;
     world.end_bots_sessions().await?;
     world.still_works().await
 }
@@ -79,17 +110,26 @@ async fn is_looked_for_again_once_it_is_there() -> anyhow::Result<()> {
     let sentence = "the function can't read its database password from the SSM parameter `/symops.com/DB_PASSWORD`: check \
         that it exists and that the function's role may read it [secret-unavailable]";
     world.refuses(&Event::escalate(), sentence).await?;
-    world.aws().put_parameter("/symops.com/DB_PASSWORD", "wrong").await?;
+    world
+        .aws()
+        .put_parameter("/symops.com/DB_PASSWORD", "wrong")
+        .await?;
     let sentence = "the database doesn't let `sym_bot` log in: check the function's password and the server's rules \
         [database-login]";
     world.refuses(&Event::escalate(), sentence).await?;
-    world.aws().put_parameter("/symops.com/DB_PASSWORD", &world.bot_password).await?;
+    world
+        .aws()
+        .put_parameter("/symops.com/DB_PASSWORD", &world.bot_password)
+        .await?;
     world.still_works().await
 }
 
 #[tokio::test]
 async fn is_missed_in_a_secret_by_name() -> anyhow::Result<()> {
-    let world = world().variable("DB_PASSWORD_SECRET", "bot#password").start().await?;
+    let world = world()
+        .variable("DB_PASSWORD_SECRET", "bot#password")
+        .start()
+        .await?;
     let unread = "the function can't read its database password from the secret `bot`: check that it exists and that the \
         function's role may read it [secret-unavailable]";
     world.refuses(&Event::escalate(), unread).await?;

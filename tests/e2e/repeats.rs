@@ -75,7 +75,10 @@ fn is_replay(answer: &str) -> bool {
 
 #[tokio::test]
 async fn without_a_replay_window_a_run_may_begin_again() -> anyhow::Result<()> {
-    let world = World::builder().variable("REPLAY_WINDOW_SECONDS", "0").start().await?;
+    let world = World::builder()
+        .variable("REPLAY_WINDOW_SECONDS", "0")
+        .start()
+        .await?;
     for event in [Event::escalate(), Event::escalate_temporary_user()] {
         for _ in 0..2 {
             world.body(&event).await?;
@@ -94,17 +97,26 @@ async fn of_two_runs_on_one_role_the_last_takes_it_back() -> anyhow::Result<()> 
 
     let body = world.body(&first.end()).await?;
     assert_eq!(body["username"], PERSON);
-    assert_eq!(body["note"], "`sym_user` keeps `readonly` until 1 more run(s) end");
+    assert_eq!(
+        body["note"],
+        "`sym_user` keeps `readonly` until 1 more run(s) end"
+    );
     assert_eq!(world.person_counts_orders().await, Ok(ORDERS));
 
-    assert_eq!(world.send(&second.end()).await?, success(json!({"username": PERSON})));
+    assert_eq!(
+        world.send(&second.end()).await?,
+        success(json!({"username": PERSON}))
+    );
     assert_eq!(world.person_counts_orders().await, Err("42501".to_owned()));
     Ok(())
 }
 
 #[tokio::test]
 async fn standing_membership_is_not_taken_away() -> anyhow::Result<()> {
-    let world = World::builder().sql("GRANT readonly TO sym_user").start().await?;
+    let world = World::builder()
+        .sql("GRANT readonly TO sym_user")
+        .start()
+        .await?;
     let before = world.state().await?;
     let event = Event::escalate();
     world.body(&event).await?;
@@ -124,10 +136,23 @@ async fn a_user_renamed_in_between_still_loses_access() -> anyhow::Result<()> {
     world.body(&event).await?;
     world.sql("ALTER ROLE sym_user RENAME TO newly_wed").await?;
     // SCRAM's salt is not the name's: the password stays.
-    assert_eq!(world.count_orders("newly_wed", &world.person_password).await, Ok(ORDERS));
+    assert_eq!(
+        world
+            .count_orders("newly_wed", &world.person_password)
+            .await,
+        Ok(ORDERS)
+    );
 
-    assert_eq!(world.send(&event.end()).await?, success(json!({"username": PERSON})));
-    assert_eq!(world.count_orders("newly_wed", &world.person_password).await, Err("42501".to_owned()));
+    assert_eq!(
+        world.send(&event.end()).await?,
+        success(json!({"username": PERSON}))
+    );
+    assert_eq!(
+        world
+            .count_orders("newly_wed", &world.person_password)
+            .await,
+        Err("42501".to_owned())
+    );
     Ok(())
 }
 
@@ -147,7 +172,9 @@ async fn another_user_of_the_same_name_is_left_alone_and_said() -> anyhow::Resul
     let world = World::start().await?;
     let event = Event::escalate();
     world.body(&event).await?;
-    world.sql("DROP ROLE sym_user; CREATE ROLE sym_user LOGIN; GRANT readonly TO sym_user").await?;
+    world
+        .sql("DROP ROLE sym_user; CREATE ROLE sym_user LOGIN; GRANT readonly TO sym_user")
+        .await?;
     let sentence = "database user `sym_user` is not the one of this run any more (made anew, or restored from a backup), \
         so nothing was taken from it: an administrator has to look, and to revoke by hand [access-remains]";
     world.refuses(&event.end(), sentence).await
@@ -159,7 +186,9 @@ async fn a_person_who_has_left_needs_nothing_taken_away() -> anyhow::Result<()> 
     let event = Event::escalate();
     world.body(&event).await?;
     world.sql("DROP ROLE sym_user").await?;
-    let answer = success(json!({"username": PERSON, "note": "database user `sym_user` doesn't exist any more"}));
+    let answer = success(
+        json!({"username": PERSON, "note": "database user `sym_user` doesn't exist any more"}),
+    );
     assert_eq!(world.send(&event.end()).await?, answer);
     Ok(())
 }
@@ -182,7 +211,9 @@ async fn a_temporary_user_renamed_in_between_is_removed() -> anyhow::Result<()> 
     let event = Event::escalate_temporary_user();
     let body = world.body(&event).await?;
     let user = body["username"].as_str().unwrap_or_default();
-    world.sql(&format!("ALTER ROLE {user} RENAME TO hidden")).await?;
+    world
+        .sql(&format!("ALTER ROLE {user} RENAME TO hidden"))
+        .await?;
     assert_eq!(world.send(&event.end()).await?, success(json!({})));
     assert!(!world.role_exists("hidden").await?);
     Ok(())
@@ -191,13 +222,21 @@ async fn a_temporary_user_renamed_in_between_is_removed() -> anyhow::Result<()> 
 #[tokio::test]
 async fn one_persons_two_temporary_users_are_two() -> anyhow::Result<()> {
     let world = World::start().await?;
-    let (first, second) = (Event::escalate_temporary_user(), Event::escalate_temporary_user());
+    let (first, second) = (
+        Event::escalate_temporary_user(),
+        Event::escalate_temporary_user(),
+    );
     let (one, two) = (world.body(&first).await?, world.body(&second).await?);
     assert_ne!(one["username"], two["username"]);
     world.body(&first.end()).await?;
-    let secret = world.secret(two["secret_name"].as_str().unwrap_or_default()).await?;
+    let secret = world
+        .secret(two["secret_name"].as_str().unwrap_or_default())
+        .await?;
     let (user, password) = (&secret["username"], &secret["password"]);
-    let count = world.count_orders(user.as_str().unwrap_or_default(), password.as_str().unwrap_or_default());
+    let count = world.count_orders(
+        user.as_str().unwrap_or_default(),
+        password.as_str().unwrap_or_default(),
+    );
     assert_eq!(count.await, Ok(ORDERS));
     world.body(&second.end()).await?;
     Ok(())

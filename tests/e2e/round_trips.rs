@@ -9,17 +9,27 @@ async fn lending_a_role_takes_two_at_most() -> anyhow::Result<()> {
     world.proxy().reset();
     world.body(&Event::escalate()).await?;
     let traffic = world.proxy().traffic();
-    assert!(traffic.round_trips <= 2 && traffic.connections == 0, "{traffic:?}");
+    assert!(
+        traffic.round_trips <= 2 && traffic.connections == 0,
+        "{traffic:?}"
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn making_a_user_takes_four_at_most() -> anyhow::Result<()> {
-    let world = World::builder().variable("STRATEGY", "temporary-user").proxy().start().await?;
+    let world = World::builder()
+        .variable("STRATEGY", "temporary-user")
+        .proxy()
+        .start()
+        .await?;
     world.still_works().await?;
     world.proxy().reset();
     world.body(&Event::escalate_temporary_user()).await?;
     let traffic = world.proxy().traffic();
-    assert!(traffic.round_trips <= 4 && traffic.connections == 0, "{traffic:?}");
+    assert!(
+        traffic.round_trips <= 4 && traffic.connections == 0,
+        "{traffic:?}"
+    );
     Ok(())
 }

@@ -23,7 +23,10 @@ async fn no_password_is_in_any_log() -> anyhow::Result<()> {
     world.send(&event).await?;
 
     let log = world.postgres.log_text();
-    assert!(log.contains("sym.create_user"), "statements are logged: {log}");
+    assert!(
+        log.contains("sym.create_user"),
+        "statements are logged: {log}"
+    );
     world.check_log("the server's log", &log);
     world.check_log("the function's log", &world.lambda.logs());
     Ok(())

@@ -15,30 +15,50 @@ fn text<'a>(secret: &'a Value, field: &str) -> &'a str {
 
 #[tokio::test]
 async fn the_templates_own_events_make_the_templates_own_secret() -> anyhow::Result<()> {
-    let world = World::builder().variable("STRATEGY", "temporary-user").aws().start().await?;
+    let world = World::builder()
+        .variable("STRATEGY", "temporary-user")
+        .aws()
+        .start()
+        .await?;
     let before = world.state().await?;
 
     let mut body = world.body(&Event::sample("v6/escalate-role")).await?;
     let expires_at = body.remove("expires_at").unwrap_or_default();
-    assert_eq!(Value::from(body), json!({"secret_name": SECRET, "username": USER}));
-    let valid = format!("SELECT rolvaliduntil = {expires_at:?}::timestamptz FROM pg_roles WHERE rolname = '{USER}'")
-        .replace('"', "'")
-        .replace("String(", "")
-        .replace(")::", "::");
+    assert_eq!(
+        Value::from(body),
+        json!({"secret_name": SECRET, "username": USER})
+    );
+    let expires_at = expires_at.as_str().unwrap_or_default();
+    let valid = format!(
+        "SELECT rolvaliduntil = '{expires_at}'::timestamptz FROM pg_roles WHERE rolname = '{USER}'"
+    );
     assert_eq!(world.query(&valid).await?.as_deref(), Some("true"));
     let secret = world.secret(SECRET).await?;
-    assert_eq!(world.count_orders(USER, text(&secret, "password")).await, Ok(ORDERS));
+    assert_eq!(
+        world.count_orders(USER, text(&secret, "password")).await,
+        Ok(ORDERS)
+    );
 
-    assert_eq!(world.send(&Event::sample("v6/deescalate-role")).await?, success(json!({})));
+    assert_eq!(
+        world.send(&Event::sample("v6/deescalate-role")).await?,
+        success(json!({}))
+    );
     assert!(!world.role_exists(USER).await?);
-    assert_eq!(world.count_orders(USER, text(&secret, "password")).await, Err("28P01".to_owned()));
+    assert_eq!(
+        world.count_orders(USER, text(&secret, "password")).await,
+        Err("28P01".to_owned())
+    );
     assert_eq!(world.state().await?, before);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_secret_in_aws_says_how_to_log_in_and_whose_it_is() -> anyhow::Result<()> {
-    let world = World::builder().variable("STRATEGY", "temporary-user").aws().start().await?;
+    let world = World::builder()
+        .variable("STRATEGY", "temporary-user")
+        .aws()
+        .start()
+        .await?;
     world.body(&Event::sample("v6/escalate-role")).await?;
 
     let secret = world.secret(SECRET).await?;
@@ -86,10 +106,19 @@ async fn both_schemas_samples_are_served_alike() -> anyhow::Result<()> {
         ("v6", "symuserc25fe475217e16f1046d5d15"),
         ("v4", "symuser4ef1386fed6e81ea5dd19d10"),
     ] {
-        let body = world.body(&Event::sample(&format!("{version}/escalate-temporary-user"))).await?;
+        let body = world
+            .body(&Event::sample(&format!(
+                "{version}/escalate-temporary-user"
+            )))
+            .await?;
         assert_eq!(body["username"], user);
-        let secret = world.secret(body["secret_name"].as_str().unwrap_or_default()).await?;
-        assert_eq!(world.count_orders(user, text(&secret, "password")).await, Ok(ORDERS));
+        let secret = world
+            .secret(body["secret_name"].as_str().unwrap_or_default())
+            .await?;
+        assert_eq!(
+            world.count_orders(user, text(&secret, "password")).await,
+            Ok(ORDERS)
+        );
 
         let end = Event::sample(&format!("{version}/deescalate-temporary-user"));
         assert_eq!(world.send(&end).await?, success(json!({})));
@@ -103,8 +132,12 @@ async fn open_sessions_end_with_the_access() -> anyhow::Result<()> {
     let world = World::start().await?;
     let event = Event::escalate_temporary_user();
     let body = world.body(&event).await?;
-    let secret = world.secret(body["secret_name"].as_str().unwrap_or_default()).await?;
-    let session = world.login(text(&secret, "username"), text(&secret, "password")).await;
+    let secret = world
+        .secret(body["secret_name"].as_str().unwrap_or_default())
+        .await?;
+    let session = world
+        .login(text(&secret, "username"), text(&secret, "password"))
+        .await;
     let session = session.expect("the user can log in");
     // By this, a session of the template's user keeps its rights for ever.
     session.batch_execute("SET ROLE readonly").await?;
@@ -112,7 +145,12 @@ async fn open_sessions_end_with_the_access() -> anyhow::Result<()> {
 
     assert_eq!(world.send(&event.end()).await?, success(json!({})));
     let after = count_orders(&session).await;
-    assert!(["57P01", "closed"].map(|code| Err(code.to_owned())).contains(&after), "{after:?}");
+    assert!(
+        ["57P01", "closed"]
+            .map(|code| Err(code.to_owned()))
+            .contains(&after),
+        "{after:?}"
+    );
     Ok(())
 }
 
@@ -121,12 +159,16 @@ async fn a_session_reads_57p01_when_it_is_ended() -> anyhow::Result<()> {
     let world = World::start().await?;
     let event = Event::escalate_temporary_user();
     let body = world.body(&event).await?;
-    let secret = world.secret(body["secret_name"].as_str().unwrap_or_default()).await?;
-    let session = world.login(text(&secret, "username"), text(&secret, "password")).await;
+    let secret = world
+        .secret(body["secret_name"].as_str().unwrap_or_default())
+        .await?;
+    let session = world
+        .login(text(&secret, "username"), text(&secret, "password"))
+        .await;
     let session = session.expect("the user can log in");
-    let waiting = async { session.batch_execute("SELECT pg_sleep(60)").await };
+    let (end, waiting) = (event.end(), session.batch_execute("SELECT pg_sleep(60)"));
 
-    let (waited, ended) = tokio::join!(waiting, world.send(&event.end()));
+    let (waited, ended) = tokio::join!(waiting, world.send(&end));
     assert_eq!(ended?, success(json!({})));
     let error = waited.expect_err("the statement was ended");
     assert_eq!(error.code().map(|code| code.code()), Some("57P01"));
@@ -141,10 +183,16 @@ async fn what_the_user_made_does_not_keep_it_alive() -> anyhow::Result<()> {
         .await?;
     let event = Event::escalate_temporary_user();
     let body = world.body(&event).await?;
-    let secret = world.secret(body["secret_name"].as_str().unwrap_or_default()).await?;
-    let session = world.login(text(&secret, "username"), text(&secret, "password")).await;
+    let secret = world
+        .secret(body["secret_name"].as_str().unwrap_or_default())
+        .await?;
+    let session = world
+        .login(text(&secret, "username"), text(&secret, "password"))
+        .await;
     let session = session.expect("the user can log in");
-    session.batch_execute("CREATE TABLE notes (); GRANT SELECT ON notes TO PUBLIC").await?;
+    session
+        .batch_execute("CREATE TABLE notes (); GRANT SELECT ON notes TO PUBLIC")
+        .await?;
 
     assert_eq!(world.send(&event.end()).await?, success(json!({})));
     assert!(!world.role_exists(text(&secret, "username")).await?);
@@ -163,11 +211,19 @@ async fn the_user_is_bounded_by_the_server_itself() -> anyhow::Result<()> {
     let event = Event::escalate_temporary_user().with("/fields/duration", json!(30));
     let body = world.body(&event).await?;
     let user = body["username"].as_str().unwrap_or_default();
-    let secret = world.secret(body["secret_name"].as_str().unwrap_or_default()).await?;
+    let secret = world
+        .secret(body["secret_name"].as_str().unwrap_or_default())
+        .await?;
     let password = text(&secret, "password");
 
-    let _first = world.login(user, password).await.expect("the first gets in");
-    assert_eq!(world.count_orders(user, password).await, Err("53300".to_owned()));
+    let _first = world
+        .login(user, password)
+        .await
+        .expect("the first gets in");
+    assert_eq!(
+        world.count_orders(user, password).await,
+        Err("53300".to_owned())
+    );
     let facts = format!(
         "SELECT rolvaliduntil BETWEEN now() + '29 min' AND now() + '30 min' AND NOT rolsuper AND NOT rolcreaterole
             AND NOT rolcreatedb AND NOT rolreplication AND NOT rolbypassrls FROM pg_roles WHERE rolname = '{user}'"
@@ -182,7 +238,10 @@ async fn a_bot_without_a_domain_gets_a_user_too() -> anyhow::Result<()> {
     let event = Event::escalate_temporary_user().user("deploy-bot");
     let body = world.body(&event).await?;
     let user = body["username"].as_str().unwrap_or_default();
-    assert!(user.starts_with("deploybot") && user.len() == 9 + 24, "{user}");
+    assert!(
+        user.starts_with("deploybot") && user.len() == 9 + 24,
+        "{user}"
+    );
     world.body(&event.end()).await?;
     assert!(!world.role_exists(user).await?);
     Ok(())
@@ -194,22 +253,39 @@ async fn each_statement_of_a_file_runs_in_order() -> anyhow::Result<()> {
     let world = World::builder().file("readonly.sql", sql).start().await?;
     let event = Event::escalate_temporary_user();
     let body = world.body(&event).await?;
-    let secret = world.secret(body["secret_name"].as_str().unwrap_or_default()).await?;
-    let session = world.login(text(&secret, "username"), text(&secret, "password")).await;
+    let secret = world
+        .secret(body["secret_name"].as_str().unwrap_or_default())
+        .await?;
+    let session = world
+        .login(text(&secret, "username"), text(&secret, "password"))
+        .await;
     let session = session.expect("the user can log in");
     let row = session.query_one("SHOW statement_timeout", &[]).await?;
-    assert_eq!((row.get(0), count_orders(&session).await), ("7s", Ok(ORDERS)));
+    assert_eq!(
+        (row.get(0), count_orders(&session).await),
+        ("7s", Ok(ORDERS))
+    );
     world.body(&event.end()).await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_ledger_in_a_database_of_its_own_spans_both() -> anyhow::Result<()> {
-    let world = World::builder().variable("LEDGER_DB", "ledger").start_with_ledger().await?;
+    let world = World::builder()
+        .variable("LEDGER_DB", "ledger")
+        .start()
+        .await?;
+    world.postgres.create_database("ledger").await?;
+    world
+        .postgres
+        .execute_sql("ledger", "CREATE SCHEMA sym AUTHORIZATION sym_bot")
+        .await?;
     let before = world.state().await?;
     let event = Event::escalate_temporary_user();
     let body = world.body(&event).await?;
-    let secret = world.secret(body["secret_name"].as_str().unwrap_or_default()).await?;
+    let secret = world
+        .secret(body["secret_name"].as_str().unwrap_or_default())
+        .await?;
     let (user, password) = (text(&secret, "username"), text(&secret, "password"));
     assert_eq!(secret["dbname"], "app");
     assert_eq!(world.count_orders(user, password).await, Ok(ORDERS));

@@ -206,3 +206,25 @@ impl wasmtime::ResourceLimiter for Limiter {
         self.limits.memories as usize
     }
 }
+
+/// The reference page, in Markdown.
+pub fn limits_reference() -> String {
+    let mut page = String::from(
+        "# Limits of plugins\n\n\
+         What a plugin may use up in one call.\n\
+         `[limits]` in `plugins.toml` sets a limit for all plugins, `[resolver.limits]` and `[targets.NAME.limits]` for one.\n\
+         This page is generated from `host/src/plugin/limits.rs`.\n\n\
+         | key | default | most | what and why | error |\n|---|---|---|---|---|\n",
+    );
+    for limit in Limit::ALL {
+        page.push_str(&format!(
+            "| `{}` | {} | {} | {} | `{}` |\n",
+            limit.key(),
+            limit.default_value(),
+            limit.most(),
+            limit.documentation().trim(),
+            limit.code()
+        ));
+    }
+    page
+}

@@ -1,0 +1,36 @@
+//! The reference pages in `docs/` are what the code says.
+//!
+//! `UPDATE_REFERENCE=1 cargo test -p sym-host --test reference` writes them.
+
+use std::fs;
+use std::path::Path;
+
+#[track_caller]
+fn check(name: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(name);
+    if std::env::var_os("UPDATE_REFERENCE").is_some() {
+        fs::write(&path, expected).expect("the page can be written");
+    }
+    let page = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        page == expected,
+        "docs/{name} is not what the code says: run `UPDATE_REFERENCE=1 cargo test -p sym-host --test reference`"
+    );
+}
+
+#[test]
+fn the_page_of_variables_is_current() {
+    check("configuration.md", &sym_host::env::reference());
+}
+
+#[test]
+fn the_page_of_error_codes_is_current() {
+    check("errors.md", &sym_host::error::reference());
+}
+
+#[test]
+fn the_page_of_limits_is_current() {
+    check("limits.md", &sym_host::plugin::limits_reference());
+}
