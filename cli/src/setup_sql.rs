@@ -31,6 +31,9 @@ pub(crate) struct SetupSqlArgs {
     /// The strategies that will be used; `temporary-user` includes `role`.
     #[arg(long, value_enum, default_value = "temporary-user")]
     strategy: StrategyArg,
+    /// Have pg_cron end what is overdue, every minute.
+    #[arg(long)]
+    pg_cron: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -53,6 +56,7 @@ pub(crate) fn run(args: &SetupSqlArgs) -> anyhow::Result<Status> {
             StrategyArg::Role => Strategy::Role,
             StrategyArg::TemporaryUser => Strategy::TemporaryUser,
         },
+        pg_cron: args.pg_cron,
     };
     output::data(&setup.to_sql()?);
     Ok(Status::Done)

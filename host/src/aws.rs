@@ -1,14 +1,20 @@
 //! AWS clients, made when the first is needed: a function whose password is in
 //! its environment and whose plugins are in its zip never pays for them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sdk_secretsmanager::error::DisplayErrorContext;
+use aws_sigv4::http_request::{
+    SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
+};
+use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::identity::Identity;
 use tokio::sync::OnceCell;
 
-use crate::config::PasswordSource;
+use crate::config::{Database, PasswordSource};
 use crate::error::{Code, Error, Result};
 use crate::secret::Password;
 
@@ -16,6 +22,9 @@ use crate::secret::Password;
 /// mostly 10 seconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long RDS takes a token. A connection that it opened stays open.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(900);
 
 /// The AWS side of the function.
 #[derive(Debug, Default)]
@@ -48,8 +57,8 @@ impl Aws {
     ///
     /// # Errors
     /// `secret-unavailable`.
-    pub async fn password(&self, source: &PasswordSource) -> Result<Password> {
-        match source {
+    pub async fn password(&self, database: &Database) -> Result<Password> {
+        match &database.password {
             PasswordSource::Given(password) => Ok(password.clone()),
             PasswordSource::Parameter(name) => {
                 let unavailable = || {
@@ -112,6 +121,99 @@ impl Aws {
                     )),
                 }
             }
+            PasswordSource::IamToken => self.token(database).await,
         }
+    }
+
+    /// A token that Amazon RDS takes in place of a password, for 15 minutes.
+    ///
+    /// Source: RDS user guide, "IAM database authentication": a presigned
+    /// request for the action `connect` of the service `rds-db`, without its
+    /// scheme.
+    async fn token(&self, database: &Database) -> Result<Password> {
+        let unavailable = |why: &str| {
+            Error::new(
+                Code::SecretUnavailable,
+                "the function can't sign a token for the database: check that it has a role and a region",
+            )
+            .with_source(why.to_owned())
+        };
+        let config = self.config().await;
+        let region = config.region().ok_or_else(|| unavailable("no region"))?;
+        let provider = config
+            .credentials_provider()
+            .ok_or_else(|| unavailable("no credentials"))?;
+        let credentials = provider.provide_credentials().await;
+        let identity = credentials
+            .map_err(|error| unavailable(&DisplayErrorContext(error).to_string()))?
+            .into();
+        let signing = SystemTime::now();
+        presigned(database, &identity, region.as_ref(), signing)
+            .map_err(|error| unavailable(&error.to_string()))
+    }
+}
+
+fn presigned(
+    database: &Database,
+    identity: &Identity,
+    region: &str,
+    time: SystemTime,
+) -> std::result::Result<Password, Box<dyn std::error::Error + Send + Sync>> {
+    let mut settings = SigningSettings::default();
+    settings.signature_location = SignatureLocation::QueryParams;
+    settings.expires_in = Some(TOKEN_LIFETIME);
+    let parameters = v4::SigningParams::builder()
+        .identity(identity)
+        .region(region)
+        .name("rds-db")
+        .time(time)
+        .settings(settings)
+        .build()?;
+    let address = format!("{}:{}", database.host, database.port);
+    let mut url = url::Url::parse(&format!("https://{address}/"))?;
+    url.query_pairs_mut()
+        .append_pair("Action", "connect")
+        .append_pair("DBUser", &database.user);
+    let request = SignableRequest::new(
+        "GET",
+        url.as_str(),
+        std::iter::empty(),
+        SignableBody::Bytes(&[]),
+    )?;
+    let (instructions, _) = sign(request, &parameters.into())?.into_parts();
+    for (name, value) in instructions.params() {
+        url.query_pairs_mut().append_pair(name, value);
+    }
+    Ok(Password::from(
+        url.as_str().trim_start_matches("https://").to_owned(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_credential_types::Credentials;
+
+    #[test]
+    fn a_token_is_a_presigned_request_without_its_scheme() {
+        let variables = |name: &str| match name {
+            "PLUGINS" => Some("dir:///p".to_owned()),
+            "DB_HOST" => Some("db.example".to_owned()),
+            "DB_USER" => Some("sym_bot".to_owned()),
+            "DB_AUTH" => Some("iam".to_owned()),
+            _ => None,
+        };
+        let config = crate::config::Config::from_env(variables).expect("is valid");
+        let identity =
+            Credentials::new("AKID", "SECRET", Some("SESSION".to_owned()), None, "test").into();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let token =
+            presigned(&config.database, &identity, "eu-central-1", time).expect("is signed");
+        let expected = "db.example:5432/?Action=connect&DBUser=sym_bot\
+            &X-Amz-Algorithm=AWS4-HMAC-SHA256\
+            &X-Amz-Credential=AKID%2F20231114%2Feu-central-1%2Frds-db%2Faws4_request\
+            &X-Amz-Date=20231114T221320Z&X-Amz-Expires=900&X-Amz-SignedHeaders=host\
+            &X-Amz-Security-Token=SESSION&X-Amz-Signature=";
+        assert!(token.expose().starts_with(expected), "{}", token.expose());
     }
 }

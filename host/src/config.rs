@@ -81,6 +81,8 @@ pub enum PasswordSource {
         /// Field of its JSON; `None` takes the whole text.
         field: Option<String>,
     },
+    /// There is none: RDS takes a token that the function's role signs.
+    IamToken,
 }
 
 /// Encryption of the connection to the database.
@@ -325,6 +327,9 @@ impl Reader<'_> {
     }
 
     fn password(&mut self) -> PasswordSource {
+        if self.choice(env::DB_AUTH, &[("password", false), ("iam", true)]) {
+            return PasswordSource::IamToken;
+        }
         if let Some(password) = self.text(env::DB_PASSWORD) {
             return PasswordSource::Given(Password::from(password));
         }
@@ -487,6 +492,7 @@ mod tests {
                 PasswordSource::Given(_) => "given".to_owned(),
                 PasswordSource::Parameter(name) => format!("parameter {name}"),
                 PasswordSource::Secret { id, field } => format!("secret {id} {field:?}"),
+                PasswordSource::IamToken => "token".to_owned(),
             };
             assert_eq!(source, expected);
         }
@@ -499,6 +505,7 @@ mod tests {
             &[("DB_PASSWORD_SECRET", "arn:a#password")],
             r#"secret arn:a Some("password")"#,
         );
+        check(&[("DB_AUTH", "iam"), ("DB_PASSWORD", "x")], "token");
         check(
             &[("DB_PASSWORD_SECRET", "s"), ("DB_PASSWORD", "")],
             "secret s None",

@@ -9,6 +9,7 @@
 ///
 /// With the feature, the step with the number in `SYM_CRASH_AFTER_STEP` aborts
 /// the process, without unwinding, and names itself on standard error first.
+/// The one in `SYM_PANIC_AFTER_STEP` panics.
 #[cfg(feature = "crash-steps")]
 #[expect(
     clippy::print_stderr,
@@ -18,17 +19,18 @@ pub(crate) fn after(step: &str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    static CRASH_AFTER: OnceLock<Option<u64>> = OnceLock::new();
+    static CRASH_AND_PANIC: OnceLock<[Option<u64>; 2]> = OnceLock::new();
     static STEPS: AtomicU64 = AtomicU64::new(0);
-    let read = || std::env::var("SYM_CRASH_AFTER_STEP").ok()?.parse().ok();
-    let Some(crash_after) = *CRASH_AFTER.get_or_init(read) else {
-        return;
-    };
-    if STEPS.fetch_add(1, Ordering::Relaxed) + 1 == crash_after {
-        let line = step.lines().next().unwrap_or_default();
-        eprintln!("crash after step {crash_after}: {line}");
+    let number = |name: &str| std::env::var(name).ok()?.parse().ok();
+    let read = || ["SYM_CRASH_AFTER_STEP", "SYM_PANIC_AFTER_STEP"].map(number);
+    let [crash, panic] = *CRASH_AND_PANIC.get_or_init(read);
+    let this = STEPS.fetch_add(1, Ordering::Relaxed) + 1;
+    let line = step.lines().next().unwrap_or_default();
+    if crash == Some(this) {
+        eprintln!("crash after step {this}: {line}");
         std::process::abort();
     }
+    assert!(panic != Some(this), "asked to panic after `{line}`");
 }
 
 /// Nothing: see the feature `crash-steps`.

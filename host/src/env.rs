@@ -53,6 +53,9 @@ variables! {
     DB_USER = "DB_USER" or "PG_USER",
         "The user that the function logs in as. Not a superuser.",
         "required";
+    DB_AUTH = "DB_AUTH",
+        "`password`, or `iam`: Amazon RDS takes a token that the function's role signs, and there is no password at all.",
+        "`password`";
     DB_PASSWORD = "DB_PASSWORD" or "PG_PASSWORD",
         "Its password.",
         "read from the next";

@@ -45,7 +45,7 @@ impl Kind {
 
 /// One event.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "an object")]
 pub struct Event {
     /// About the schema.
     pub meta: Meta,
@@ -64,7 +64,7 @@ pub struct Event {
 
 /// `meta`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "an object")]
 pub struct Meta {
     /// 4 and 6 are known; any other is read the same way.
     pub schema_version: Option<Value>,
@@ -72,7 +72,7 @@ pub struct Meta {
 
 /// `run`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "an object")]
 pub struct Run {
     /// Identifies the run; the same in all its events.
     pub srn: Option<String>,
@@ -84,7 +84,7 @@ pub struct Run {
 
 /// `event`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "an object")]
 pub struct Spec {
     /// `escalate`, `deescalate`, `request`, …
     #[serde(rename = "type")]
@@ -97,7 +97,7 @@ pub struct Spec {
 
 /// One of `run.actors`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "an object")]
 pub struct Actor {
     /// Email address, or the bare name of a bot.
     pub username: Option<String>,
@@ -109,7 +109,7 @@ pub struct Actor {
 
 /// `fields`. A deescalate event has only `target`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "an object")]
 pub struct Fields {
     /// What is asked for.
     pub target: Target,
@@ -121,7 +121,7 @@ pub struct Fields {
 
 /// `fields.target`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "an object")]
 pub struct Target {
     /// Its name in Sym's Terraform.
     pub name: Option<String>,

@@ -24,7 +24,7 @@ pub use self::sweep::Swept;
 use crate::aws::Aws;
 use crate::config::Config;
 use crate::error::{Code, Error, Result};
-use crate::event::{Event, Kind, printable};
+use crate::event::{Event, Kind};
 use crate::plugin::{Engine, Release, Source};
 use crate::postgres::Who;
 use crate::postgres::sweep::{OpenGrant, Overdue};
@@ -246,7 +246,7 @@ impl Ready {
         let source = Source::parse(&config.plugins).map_err(|why| {
             Error::new(
                 Code::InvalidConfig,
-                format!("the function's variable `PLUGINS` {}", printable(&why, 200)),
+                format!("the function's variable `PLUGINS` {why}"),
             )
         })?;
         Ok(Self {

@@ -238,7 +238,7 @@ async fn a_secret_that_can_not_be_deleted_keeps_no_access_alive() -> anyhow::Res
     assert_eq!(world.send(&event.end()).await?, refusal(NO_SECRETS));
     assert_eq!(
         world.count_orders(user, password).await,
-        Err("28000".to_owned())
+        Err("28P01".to_owned())
     );
 
     fs::remove_file(world.secrets_directory())?;

@@ -41,7 +41,7 @@ async fn events_of_the_older_schema_are_served_alike() -> anyhow::Result<()> {
         world.send(&Event::sample("v4/deescalate-role")).await?,
         answer
     );
-    assert_eq!(world.state().await?, before);
+    world.is_as(&before).await?;
     Ok(())
 }
 
@@ -90,12 +90,12 @@ async fn names_that_need_quoting_are_the_same_users() -> anyhow::Result<()> {
         world.send(&event).await?,
         success(json!({"username": name}))
     );
-    assert_ne!(world.state().await?, before);
+    assert!(world.state().await? != before);
     assert_eq!(
         world.send(&event.end()).await?,
         success(json!({"username": name}))
     );
-    assert_eq!(world.state().await?, before);
+    world.is_as(&before).await?;
     Ok(())
 }
 

@@ -123,8 +123,11 @@ impl Database {
         if let Some(password) = &*password {
             return Ok(password.clone());
         }
-        let read = aws.password(&self.config.password).await?;
-        *password = Some(read.clone());
+        // A token lives for 15 minutes, and signing one costs next to nothing.
+        let read = aws.password(&self.config).await?;
+        if !matches!(self.config.password, PasswordSource::IamToken) {
+            *password = Some(read.clone());
+        }
         Ok(read)
     }
 }

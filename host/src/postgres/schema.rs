@@ -18,6 +18,16 @@ const TABLES: &[(i32, &str)] = &[(1, include_str!("schema/tables_1.sql"))];
 /// All functions. They are replaced as a whole.
 const FUNCTIONS: &str = include_str!("schema/functions.sql");
 
+/// All of it, for a schema that is empty.
+pub(crate) fn to_sql() -> String {
+    let tables: String = TABLES.iter().map(|(_, tables)| *tables).collect();
+    format!("{tables}\n{FUNCTIONS}\n{}", comment())
+}
+
+fn comment() -> String {
+    format!("COMMENT ON SCHEMA sym IS 'sym-postgres {VERSION}';")
+}
+
 /// Brings the schema to [`VERSION`], in one transaction. Two hosts that do it
 /// at once do it one after the other, and the second finds nothing to do.
 ///
@@ -48,7 +58,7 @@ pub(crate) async fn migrate(connection: &Connection, database: &str) -> Result<(
                 }
             }
             connection.run(FUNCTIONS).await?;
-            connection.run(&format!("COMMENT ON SCHEMA sym IS 'sym-postgres {VERSION}'")).await?;
+            connection.run(&comment()).await?;
         }
         connection.run("COMMIT").await?;
         Ok::<(), Failure>(())

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::schema;
 use crate::plan::Strategy;
-use crate::sql::{QuoteError, quote_identifier};
+use crate::sql::{QuoteError, quote_identifier, quote_literal};
 
 /// What the SQL is for.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Setup {
     pub roles: Vec<String>,
     /// `temporary-user` needs more than `role`.
     pub strategy: Strategy,
+    /// Have pg_cron end what is overdue, every minute.
+    pub pg_cron: bool,
 }
 
 impl Setup {
@@ -31,8 +34,8 @@ impl Setup {
     /// # Errors
     /// A name that can't be one: it holds a NUL.
     pub fn to_sql(&self) -> Result<String, QuoteError> {
-        let bot = quote_identifier(&self.bot)?;
-        let database = quote_identifier(&self.database)?;
+        let bot = identifier(&self.bot)?;
+        let database = identifier(&self.database)?;
         let ledger = self.ledger.as_deref().unwrap_or(&self.database);
         let since_16 = self.major >= 16;
         let mut sql = String::new();
@@ -48,15 +51,12 @@ impl Setup {
             "-- The roles that people ask for. Leave out those that you have, and give each just what it is for.",
         );
         for role in &self.roles {
-            let role = quote_identifier(role)?;
+            let role = identifier(role)?;
             line(&format!(
                 "CREATE ROLE {role};\nGRANT CONNECT ON DATABASE {database} TO {role};\n\
                  GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};\n\
                  ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {role};"
             ));
-            if self.major < 15 {
-                line(&format!("GRANT USAGE ON SCHEMA public TO {role};"));
-            }
             line("");
         }
         line(
@@ -68,11 +68,11 @@ impl Setup {
             ""
         };
         line(&format!(
-            "CREATE ROLE {bot} LOGIN{create_role} CONNECTION LIMIT 50;"
+            "CREATE USER {bot} WITH{create_role} CONNECTION LIMIT 50;"
         ));
         line(&format!(
             "GRANT CONNECT ON DATABASE {} TO {bot};\n",
-            quote_identifier(ledger)?
+            identifier(ledger)?
         ));
         line(if since_16 {
             "-- It may lend these roles, and with INHERIT and SET off it can't use them itself."
@@ -85,10 +85,7 @@ impl Setup {
             "WITH ADMIN OPTION"
         };
         for role in &self.roles {
-            line(&format!(
-                "GRANT {} TO {bot} {lending};",
-                quote_identifier(role)?
-            ));
+            line(&format!("GRANT {} TO {bot} {lending};", identifier(role)?));
         }
         line("\n-- It ends the sessions of people whose time is over.");
         line(&format!(
@@ -99,8 +96,6 @@ impl Setup {
                 ""
             }
         ));
-        line("\n-- The ledger: who has what until when. The function makes what is in it.");
-        line(&format!("CREATE SCHEMA sym AUTHORIZATION {bot};"));
         if self.strategy == Strategy::TemporaryUser {
             line(
                 "\n-- sym_managed marks the users that the function made: it touches no other. sym_graveyard gets what\n\
@@ -124,6 +119,97 @@ impl Setup {
             );
             line("GRANT CREATE ON SCHEMA public TO sym_graveyard;");
         }
+        line(&format!(
+            "\n-- The ledger: who has what until when, and the functions that change it. They belong to the\n\
+             -- function's user, which would make the same at its first event, and brings them up to date later.\n\
+             CREATE SCHEMA sym AUTHORIZATION {bot};\n\
+             GRANT {bot} TO CURRENT_USER{};\nSET ROLE {bot};\n",
+            if since_16 { " WITH SET TRUE" } else { "" }
+        ));
+        line(&schema::to_sql());
+        line(&format!("RESET ROLE;\nREVOKE {bot} FROM CURRENT_USER;"));
+        if self.pg_cron {
+            let text = |text: &str| quote_literal(text);
+            line(&format!(
+                "\n-- Every minute the database itself ends what is overdue, whatever became of Lambda, Sym and AWS.\n\
+                 -- Run this one in the database that has pg_cron (cron.database_name).\n\
+                 SELECT cron.schedule_in_database('sym-expire', '* * * * *', 'SELECT sym.expire()', {}, {});",
+                text(ledger)?,
+                text(&self.bot)?
+            ));
+        }
         Ok(sql)
+    }
+}
+
+/// A name as a person would write it: quoted where PostgreSQL reads it as
+/// something else otherwise.
+fn identifier(name: &str) -> Result<String, QuoteError> {
+    let quoted = quote_identifier(name)?;
+    let is_plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && pg_query::parse(&format!("CREATE ROLE {name}"), 0).is_ok();
+    Ok(if is_plain { name.to_owned() } else { quoted })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setup(major: u32) -> Setup {
+        Setup {
+            major,
+            database: "app".to_owned(),
+            ledger: None,
+            bot: "sym_bot".to_owned(),
+            roles: vec![
+                "readonly".to_owned(),
+                "Read \"Write\"".to_owned(),
+                "select".to_owned(),
+            ],
+            strategy: Strategy::TemporaryUser,
+            pg_cron: true,
+        }
+    }
+
+    #[test]
+    fn the_pages_own_statements_are_in_it() {
+        let sql = setup(15).to_sql().expect("is made");
+        for statement in [
+            "CREATE ROLE readonly;",
+            "GRANT CONNECT ON DATABASE app TO readonly;",
+            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO readonly;",
+            "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO readonly;",
+            "GRANT readonly TO sym_bot WITH ADMIN OPTION;",
+        ] {
+            assert!(sql.contains(statement), "{statement}");
+        }
+    }
+
+    #[test]
+    fn since_16_the_bot_cannot_use_what_it_lends() {
+        let sql = setup(16).to_sql().expect("is made");
+        assert!(
+            sql.contains("GRANT readonly TO sym_bot WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;")
+        );
+        assert!(!sql.contains("ADMIN OPTION"));
+    }
+
+    #[test]
+    fn odd_names_are_quoted() {
+        let sql = setup(15).to_sql().expect("is made");
+        assert!(sql.contains("CREATE ROLE \"Read \"\"Write\"\"\";"));
+        assert!(sql.contains("CREATE ROLE \"select\";"));
+    }
+
+    #[test]
+    fn there_is_no_password_in_it() {
+        assert!(
+            !setup(15)
+                .to_sql()
+                .expect("is made")
+                .contains("WITH PASSWORD")
+        );
     }
 }

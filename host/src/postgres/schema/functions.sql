@@ -31,7 +31,13 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     SELECT pg_advisory_xact_lock(hashtextextended('sym run ' || run, 0));
 $$;
 
--- The role that the statement's version calls by this name, or NULL.
+-- Names the transaction after its run, for pg_stat_activity and the server's log.
+CREATE OR REPLACE FUNCTION sym.name_transaction(run text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    SELECT set_config('application_name', 'sym-postgres ' || substring(run FROM '[^:]*$'), true);
+$$;
+
+-- The role of this name, or NULL.
 CREATE OR REPLACE FUNCTION sym.role_named(name text) RETURNS oid
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     -- The cast to name would shorten a longer one to somebody else's.
@@ -156,6 +162,7 @@ DECLARE
     grantor    oid;
     standing   boolean := false;
 BEGIN
+    PERFORM sym.name_transaction(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
     IF entry.state IN ('pending', 'granted') AND entry.strategy <> 'role' THEN
         PERFORM sym.refuse('run-conflict', jsonb_build_object('strategy', entry.strategy));
@@ -202,6 +209,10 @@ BEGIN
         IF NOT standing THEN
             PERFORM sym.grant_membership(this_role, this_user);
             grantor := sym.own_membership(this_role, this_user);
+            -- Open runs that found a membership of somebody else's, which has
+            -- been taken away since: the last of all to end takes ours back.
+            UPDATE sym.grants g SET standing = false, grantor_oid = grantor
+                WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND g.standing;
         END IF;
     END IF;
     -- The absence of an error proves nothing: look.
@@ -249,17 +260,33 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
       AND g.run <> this_run;
 $$;
 
+-- Whether the membership that this grantor made is there. Up to 15 there is one
+-- row a pair: one that was made anew by somebody else is not ours to take.
+CREATE OR REPLACE FUNCTION sym.is_granted_by(role_oid oid, user_oid oid, grantor_oid oid) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM pg_auth_members m
+                   WHERE m.roleid = role_oid AND m.member = user_oid AND m.grantor = grantor_oid);
+$$;
+
 -- Ends a run of the strategy `role`, or one that never began. `ending`: by,
--- requester, target. A run of a temporary user is only named: removing it needs
--- commits in between (`disable_user`, …, `drop_user`).
+-- requester, target, sessions (`keep`, or not). A run of a temporary user is
+-- only named: removing it needs commits in between (`disable_user`, …,
+-- `drop_user`).
+--
+-- Where a session could keep what was taken back, the run is `ending` until
+-- `end_kept_sessions` has looked, which is only worth something after the COMMIT
+-- of this.
 CREATE OR REPLACE FUNCTION sym.give_back(this_run text, ending jsonb) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry     sym.grants;
     has_user  boolean;
     has_role  boolean;
+    namesake  oid;
     others    jsonb := '[]';
     paths     jsonb := '[]';
+    outcome   text;
+    keeps     boolean;
 BEGIN
     LOOP
         SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
@@ -274,8 +301,7 @@ BEGIN
             RETURN to_jsonb(entry) || '{"outcome": "never-began"}';
         END IF;
         IF entry.state = 'ended' THEN
-            RETURN to_jsonb(entry) || jsonb_build_object('outcome', 'already-ended',
-                'others', sym.other_runs(this_run, entry.role_oid, entry.user_oid));
+            RETURN to_jsonb(entry) || '{"outcome": "already-ended"}';
         END IF;
         IF entry.strategy = 'temporary-user' THEN
             RETURN to_jsonb(entry) || '{"outcome": "temporary-user"}';
@@ -290,33 +316,97 @@ BEGIN
     has_role := EXISTS (SELECT FROM pg_roles WHERE oid = entry.role_oid);
     -- The name is there, the OID isn't: another person of that name, or a
     -- restored database with the membership in it. We can't tell, so we say so.
-    IF NOT has_user AND sym.role_named(entry.user_name) IS NOT NULL THEN
+    IF entry.state = 'granted' AND NOT has_user AND sym.role_named(entry.user_name) IS NOT NULL THEN
         PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-user', 'user', entry.user_name, 'role', entry.role_name));
-    ELSIF has_user AND NOT has_role AND sym.role_named(entry.role_name) IS NOT NULL THEN
+    ELSIF entry.state = 'granted' AND has_user AND NOT has_role AND sym.role_named(entry.role_name) IS NOT NULL THEN
         PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-role', 'user', entry.user_name, 'role', entry.role_name));
     END IF;
 
     IF has_user AND has_role THEN
         others := sym.other_runs(this_run, entry.role_oid, entry.user_oid);
-        IF NOT entry.standing AND others = '[]' AND sym.own_membership(entry.role_oid, entry.user_oid) IS NOT NULL THEN
-            EXECUTE format('REVOKE %s FROM %s', entry.role_oid::regrole, entry.user_oid::regrole);
-            -- A REVOKE of what another granted only warns: look.
-            IF EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = entry.role_oid AND m.member = entry.user_oid
-                       AND (current_setting('server_version_num')::int < 160000 OR m.grantor = entry.grantor_oid)) THEN
-                PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-revoked', 'user', entry.user_oid::regrole::text,
-                    'role', entry.role_oid::regrole::text));
+        IF entry.state = 'granted' AND NOT entry.standing AND others = '[]' THEN
+            namesake := sym.role_named(entry.user_name);
+            IF sym.is_granted_by(entry.role_oid, entry.user_oid, entry.grantor_oid) THEN
+                EXECUTE format('REVOKE %s FROM %s', entry.role_oid::regrole, entry.user_oid::regrole);
+                -- A REVOKE of what another granted only warns: look.
+                IF sym.is_granted_by(entry.role_oid, entry.user_oid, entry.grantor_oid) THEN
+                    PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-revoked', 'user', entry.user_oid::regrole::text,
+                        'role', entry.role_oid::regrole::text));
+                END IF;
+            ELSIF namesake <> entry.user_oid AND sym.is_granted_by(entry.role_oid, namesake, entry.grantor_oid)
+                  AND sym.other_runs(this_run, entry.role_oid, namesake) = '[]' THEN
+                -- Not with whom the row says, but with the user of its name:
+                -- somebody has changed the row, or the users.
+                PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-user', 'user', entry.user_name, 'role', entry.role_name));
             END IF;
         END IF;
         paths := sym.remaining_paths(entry.role_oid, entry.user_oid);
     END IF;
 
-    UPDATE sym.grants g SET state = 'ended', ended_at = now(), ended_by = ending ->> 'by'
+    outcome := CASE WHEN NOT has_user THEN 'user-gone' WHEN NOT has_role THEN 'role-gone'
+                    WHEN entry.standing THEN 'standing' WHEN others <> '[]' THEN 'shared' ELSE 'taken-back' END;
+    keeps := outcome IN ('taken-back', 'user-gone') AND NOT entry.standing AND ending ->> 'sessions' IS DISTINCT FROM 'keep';
+    UPDATE sym.grants g SET state = CASE WHEN keeps THEN 'ending' ELSE 'ended' END,
+                            ended_at = CASE WHEN keeps THEN NULL ELSE now() END, ended_by = ending ->> 'by'
         WHERE g.run = this_run RETURNING * INTO entry;
-    RETURN to_jsonb(entry) || jsonb_build_object(
-        'outcome', CASE WHEN NOT has_user THEN 'user-gone' WHEN NOT has_role THEN 'role-gone'
-                        WHEN entry.standing THEN 'standing' WHEN others <> '[]' THEN 'shared' ELSE 'taken-back' END,
+    RETURN to_jsonb(entry) || jsonb_build_object('outcome', outcome,
         'others', others, 'remaining', paths, 'gained', CASE WHEN has_user
             THEN greatest(sym.own_privileges(entry.user_oid) - entry.privileges, 0) ELSE 0 END);
+END $$;
+
+-- The sessions of a user that could keep a role that was taken back. Up to 15
+-- one may have done SET ROLE, which nobody else can see. Since 16 it can't have:
+-- a cursor that is open in a transaction is what remains.
+CREATE OR REPLACE FUNCTION sym.keeping_sessions(user_oid oid) RETURNS int[]
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    -- Of other people's sessions the bot sees no state and no times, but these.
+    SELECT coalesce(array_agg(a.pid), '{}') FROM pg_stat_activity a
+    WHERE a.usesysid = user_oid AND a.pid <> pg_backend_pid()
+      AND (current_setting('server_version_num')::int < 160000 OR a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL);
+$$;
+
+-- Ends these sessions, as far as they are this user's, and returns how many of
+-- them it found.
+CREATE OR REPLACE FUNCTION sym.end_these_sessions(user_oid oid, pids int[]) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- What is seen stays the same for a whole transaction otherwise.
+    PERFORM pg_stat_clear_snapshot();
+    RETURN (SELECT count(pg_terminate_backend(a.pid))::int FROM pg_stat_activity a
+            WHERE a.usesysid = end_these_sessions.user_oid AND a.pid = ANY (pids));
+EXCEPTION WHEN insufficient_privilege THEN
+    PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'sessions', 'user', user_oid::regrole::text));
+END $$;
+
+-- The last stage of giving a role back, in a transaction after that of
+-- `give_back`: ends the sessions that could keep it, or `everything` that the
+-- user has, waits until they are gone, and then the run has ended. Returns how
+-- many there were.
+CREATE OR REPLACE FUNCTION sym.end_kept_sessions(this_run text, everything boolean) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entry sym.grants;
+    pids  int[];
+BEGIN
+    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
+    IF entry.state IS DISTINCT FROM 'ending' OR entry.strategy IS DISTINCT FROM 'role' THEN
+        RETURN 0;
+    END IF;
+    -- Those that begin from now on can't take the role any more. Lent again by
+    -- another run, it is that one's to end.
+    pids := CASE WHEN sym.other_runs(this_run, entry.role_oid, entry.user_oid) <> '[]' THEN '{}'
+                 WHEN everything THEN (SELECT coalesce(array_agg(a.pid), '{}') FROM pg_stat_activity a
+                                       WHERE a.usesysid = entry.user_oid AND a.pid <> pg_backend_pid())
+                 ELSE sym.keeping_sessions(entry.user_oid) END;
+    FOR attempt IN 1..40 LOOP
+        IF sym.end_these_sessions(entry.user_oid, pids) = 0 THEN
+            UPDATE sym.grants g SET state = 'ended', ended_at = now() WHERE g.run = this_run AND g.state = 'ending';
+            RETURN cardinality(pids);
+        END IF;
+        -- They end at their next interrupt check: a matter of milliseconds.
+        PERFORM pg_sleep(CASE WHEN attempt < 5 THEN 0.002 ELSE 0.025 END);
+    END LOOP;
+    PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'sessions', 'user', entry.user_oid::regrole::text));
 END $$;
 
 -- Begins a run of a temporary user: a committed row that says what may exist
@@ -328,6 +418,7 @@ DECLARE
     this_run text := request ->> 'run';
     entry    sym.grants;
 BEGIN
+    PERFORM sym.name_transaction(this_run);
     PERFORM sym.lock_run(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
     IF FOUND THEN
@@ -380,6 +471,7 @@ DECLARE
     this_user oid;
     options  text;
 BEGIN
+    PERFORM sym.name_transaction(this_run);
     PERFORM sym.lock_run(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
     IF NOT FOUND THEN
@@ -448,6 +540,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry sym.grants;
 BEGIN
+    PERFORM sym.name_transaction(this_run);
     PERFORM sym.lock_run(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run AND g.state = 'pending' FOR UPDATE;
     IF NOT FOUND THEN
@@ -484,6 +577,7 @@ DECLARE
     entry      sym.grants;
     membership record;
 BEGIN
+    PERFORM sym.name_transaction(this_run);
     PERFORM sym.lock_run(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
     IF entry.strategy IS DISTINCT FROM 'temporary-user' THEN
@@ -495,12 +589,22 @@ BEGIN
         IF NOT sym.is_user_of(entry.user_oid, this_run) THEN
             PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-ours', 'user', entry.user_oid::regrole::text));
         END IF;
-        EXECUTE format('ALTER ROLE %s NOLOGIN PASSWORD NULL VALID UNTIL ''1970-01-01 00:00:00Z''', entry.user_oid::regrole);
+        BEGIN
+            EXECUTE format('ALTER ROLE %s NOLOGIN PASSWORD NULL VALID UNTIL ''1970-01-01 00:00:00Z''', entry.user_oid::regrole);
+        EXCEPTION WHEN insufficient_privilege THEN
+            PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'privileged', 'user', entry.user_oid::regrole::text));
+        END;
         FOR membership IN
             SELECT DISTINCT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
             WHERE m.member = entry.user_oid AND r.rolname <> 'sym_managed'
         LOOP
-            EXECUTE format('REVOKE %s FROM %s', membership.roleid::regrole, entry.user_oid::regrole);
+            BEGIN
+                EXECUTE format('REVOKE %s FROM %s', membership.roleid::regrole, entry.user_oid::regrole);
+            EXCEPTION WHEN insufficient_privilege OR dependent_objects_still_exist THEN
+                -- Somebody else granted it. Who can't log in has nothing of it,
+                -- and it goes with the user.
+                NULL;
+            END;
         END LOOP;
     ELSIF entry.user_oid IS NOT NULL AND sym.role_named(entry.user_name) IS NOT NULL THEN
         PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-user', 'user', entry.user_name));
@@ -509,35 +613,28 @@ BEGIN
     RETURN to_jsonb(entry) || jsonb_build_object('has_user', EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid));
 END $$;
 
--- Ends the sessions of a user that could keep a role that was taken back, and
--- returns how many are left; the caller asks again until none is. Up to 15 a
--- session may have done SET ROLE, which nobody else can see. Since 16 it can't
--- have: a transaction that is open, or that we may not see, is what remains.
-CREATE OR REPLACE FUNCTION sym.end_keeping_sessions(user_oid oid, since timestamptz) RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    session record;
-    found_sessions int := 0;
-BEGIN
-    FOR session IN
-        SELECT a.pid FROM pg_stat_activity a
-        WHERE a.usesysid = end_keeping_sessions.user_oid AND a.pid <> pg_backend_pid() AND a.backend_start <= since
-          AND (current_setting('server_version_num')::int < 160000 OR a.state IS NULL OR a.xact_start <= since)
-    LOOP
-        PERFORM pg_terminate_backend(session.pid);
-        found_sessions := found_sessions + 1;
-    END LOOP;
-    RETURN found_sessions;
-END $$;
-
 -- Ends sessions of a user, by OID: after a DROP that is all that names them.
 -- Returns how many are left; the caller asks again until none is.
 CREATE OR REPLACE FUNCTION sym.end_sessions(user_oid oid) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- Those that it finds; asked again, it finds none.
-    RETURN (SELECT count(pg_terminate_backend(a.pid))::int FROM pg_stat_activity a
-            WHERE a.usesysid = end_sessions.user_oid AND a.pid <> pg_backend_pid());
+    RETURN sym.end_these_sessions(user_oid, (SELECT coalesce(array_agg(a.pid), '{}') FROM pg_stat_activity a
+        WHERE a.usesysid = end_sessions.user_oid AND a.pid <> pg_backend_pid()));
+END $$;
+
+-- Refuses to go on where a prepared transaction of the user's holds locks, and
+-- could make things that nobody owns.
+CREATE OR REPLACE FUNCTION sym.check_no_prepared(user_oid oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    prepared text;
+BEGIN
+    SELECT string_agg(format('prepared transaction %L in database %I', p.gid, p.database), ', ') INTO prepared
+        FROM pg_prepared_xacts p JOIN pg_roles r ON r.rolname = p.owner WHERE r.oid = user_oid;
+    IF prepared IS NOT NULL THEN
+        PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'blocked', 'user', user_oid::regrole::text, 'blockers', prepared));
+    END IF;
 END $$;
 
 -- Removal, before stage 4: in which databases something hangs on the user.
@@ -552,6 +649,7 @@ BEGIN
     IF this_user IS NULL OR NOT sym.is_user_of(this_user, this_run) THEN
         RETURN '{}';
     END IF;
+    PERFORM sym.check_no_prepared(this_user);
     -- Databases have OIDs; 0 stands for what all of them share.
     SELECT coalesce(array_agg(DISTINCT coalesce(d.datname::text, current_database()::text)), '{}') INTO databases
         FROM pg_shdepend s LEFT JOIN pg_database d ON d.oid = s.dbid
@@ -572,6 +670,7 @@ DECLARE
     entry    sym.grants;
     blockers text;
 BEGIN
+    PERFORM sym.name_transaction(this_run);
     PERFORM sym.lock_run(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
     IF entry.state = 'ended' THEN
@@ -583,6 +682,7 @@ BEGIN
         IF NOT sym.is_user_of(entry.user_oid, this_run) THEN
             PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-ours', 'user', entry.user_oid::regrole::text));
         END IF;
+        PERFORM sym.check_no_prepared(entry.user_oid);
         BEGIN
             EXECUTE format('DROP ROLE %s', entry.user_oid::regrole);
         EXCEPTION WHEN dependent_objects_still_exist THEN
@@ -620,24 +720,32 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- The database's own switch, for pg_cron or a DBA in psql, when nobody else
--- comes: ends what is overdue. A role is given back; a temporary user can't do
--- anything any more, and the sweep removes it when it is back. What can't be
+-- comes: ends what is overdue. A role is given back, and a temporary user can't
+-- do anything any more; the sweep removes it when it is back. What can't be
 -- ended is reported, and doesn't keep the others.
+--
+-- Sessions that could keep a role are ended at once, and looked for once more by
+-- the next call: before the COMMIT of this one they could take it again.
 CREATE OR REPLACE FUNCTION sym.expire() RETURNS TABLE (run text, outcome text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry record;
 BEGIN
-    FOR entry IN SELECT o.run, o.strategy, o.state FROM sym.overdue() o WHERE o.why <> 'half-removed' LOOP
+    FOR entry IN SELECT o.run, o.strategy, o.state FROM sym.overdue() o WHERE o.strategy = 'role' OR o.state <> 'ending' LOOP
         run := entry.run;
         BEGIN
-            IF entry.strategy = 'role' THEN
-                outcome := sym.give_back(entry.run, '{"by": "expire"}') ->> 'outcome';
-            ELSE
+            IF entry.strategy = 'temporary-user' THEN
                 outcome := CASE WHEN (sym.disable_user(entry.run, 'expire') ->> 'has_user')::boolean
                                 THEN 'disabled' ELSE 'user-gone' END;
                 -- With the COMMIT of this nobody logs in again.
                 PERFORM sym.end_sessions(g.user_oid) FROM sym.grants g WHERE g.run = entry.run AND g.user_oid IS NOT NULL;
+            ELSIF entry.state = 'ending' THEN
+                PERFORM sym.end_kept_sessions(entry.run, false);
+                outcome := 'ended';
+            ELSE
+                outcome := sym.give_back(entry.run, '{"by": "expire"}') ->> 'outcome';
+                PERFORM sym.end_these_sessions(g.user_oid, sym.keeping_sessions(g.user_oid))
+                    FROM sym.grants g WHERE g.run = entry.run AND g.state = 'ending';
             END IF;
         EXCEPTION WHEN OTHERS THEN
             outcome := 'failed: ' || SQLERRM;
