@@ -5,16 +5,18 @@ use serde_json::json;
 
 use super::{Body, Ready};
 use crate::config::Sessions;
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::postgres::role::Ended;
-use crate::postgres::{Connection, Names, remove, role};
+use crate::postgres::{Connection, Failure, Names, remove, role};
 use crate::request::{Ending, Run};
 
 impl Ready {
     /// Ends a run, whatever its strategy. `by` says who wants it, for the ledger.
     pub(super) async fn end(&self, ending: &Ending, by: &str) -> Result<Body> {
-        let give_back =
-            async |connection: &mut Connection| role::give_back(connection, ending, by).await;
+        let sessions = self.config.sessions;
+        let give_back = async |connection: &mut Connection| {
+            role::give_back(connection, ending, by, sessions).await
+        };
         let ended = self
             .database
             .with_ledger(&self.aws, Names::default(), give_back)
@@ -23,40 +25,26 @@ impl Ready {
             self.remove_user(&ending.run, by).await?;
             return Ok(Body::new());
         }
-        let sessions = self.end_kept_sessions(&ended).await?;
+        let sessions = if ended.grant.state == "ending" {
+            self.end_kept_sessions(&ending.run, &ended).await?
+        } else {
+            0
+        };
         Ok(role_body(&ended, sessions))
     }
 
     /// Ends the sessions that could keep a role that was taken back. Before the
     /// COMMIT of that they could take it again, so it is a call of its own.
     /// Returns how many.
-    async fn end_kept_sessions(&self, ended: &Ended) -> Result<u32> {
-        let is_taken_back = matches!(ended.outcome.as_str(), "taken-back" | "already-ended");
-        if !is_taken_back
-            || ended.grant.standing
-            || !ended.others.is_empty()
-            || self.config.sessions == Sessions::Keep
-        {
-            return Ok(0);
-        }
+    async fn end_kept_sessions(&self, run: &Run, ended: &Ended) -> Result<u32> {
         let all = self.config.sessions == Sessions::Terminate;
-        let end = async |connection: &mut Connection| {
-            role::end_sessions(connection, &ended.grant, all).await
-        };
+        let end =
+            async |connection: &mut Connection| role::end_sessions(connection, run, all).await;
         let names = Names {
             user: ended.grant.user_name.as_deref().unwrap_or_default(),
             ..Names::default()
         };
-        let mut sessions = 0;
-        // They end at their next interrupt check.
-        for _ in 0..remove::SESSION_CHECKS {
-            match self.database.with_ledger(&self.aws, names, end).await? {
-                0 => return Ok(sessions),
-                found => sessions = sessions.max(found),
-            }
-            tokio::time::sleep(remove::SESSION_CHECK_INTERVAL).await;
-        }
-        Err(sessions_remain(names.user))
+        self.database.with_ledger(&self.aws, names, end).await
     }
 
     /// Removes the run's user, stage by stage.
@@ -97,7 +85,7 @@ impl Ready {
         if self.database.with_ledger(&self.aws, names, end).await? {
             return Ok(());
         }
-        Err(sessions_remain(names.user))
+        Err(Failure::sessions_remain(names.user).into_error(names))
     }
 
     /// Takes what the user owns, and what was granted to it, in each database.
@@ -125,16 +113,6 @@ impl Ready {
         }
         Ok(())
     }
-}
-
-fn sessions_remain(user: &str) -> Error {
-    Error::new(
-        Code::AccessRemains,
-        format!(
-            "the access of `{user}` was taken back, but an open session of theirs could not be ended: an \
-             administrator has to end it, or grant `pg_signal_backend` to the function's user"
-        ),
-    )
 }
 
 /// What Sym is told of a role that was given back: the template's `username`,

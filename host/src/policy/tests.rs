@@ -1,3 +1,5 @@
+//! Every kind of statement, allowed and refused, one line each.
+
 use super::*;
 use crate::plan::{Statement, Value};
 

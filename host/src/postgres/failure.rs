@@ -71,6 +71,13 @@ impl Failure {
         Self::new(Kind::Warning { text: text.into() })
     }
 
+    /// Sessions of this user are there still, after all that could be done.
+    pub fn sessions_remain(user: &str) -> Self {
+        let code = "access-remains".to_owned();
+        let why = serde_json::json!({"why": "sessions", "user": user});
+        Self::new(Kind::Refusal { code, why })
+    }
+
     /// The same, of the step with this index of the target's setup.
     pub(crate) fn at_step(mut self, index: usize) -> Self {
         if let Kind::Refused { step, .. } = &mut self.kind {
@@ -360,6 +367,20 @@ fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
             Code::AccessRemains,
             format!(
                 "role `{role}` could not be taken back from `{user}`: an administrator has to run `REVOKE {role} FROM {user}`"
+            ),
+        ),
+        ("access-remains", "sessions") => (
+            Code::AccessRemains,
+            format!(
+                "the access of `{user}` was taken back, but an open session of theirs could not be ended: an \
+                 administrator has to end it, or grant `pg_signal_backend` to the function's user"
+            ),
+        ),
+        ("access-remains", "privileged") => (
+            Code::AccessRemains,
+            format!(
+                "temporary user `{user}` is more privileged than the function's user, so it could not be disabled: an \
+                 administrator has to run `ALTER ROLE {user} NOLOGIN NOSUPERUSER NOREPLICATION NOBYPASSRLS`"
             ),
         ),
         ("access-remains", "blocked") => (

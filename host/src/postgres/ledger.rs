@@ -52,8 +52,6 @@ pub struct Grant {
     pub secret: Option<String>,
     /// When the database ends it by itself: RFC 3339.
     pub expires_at: Option<String>,
-    /// When it ended: RFC 3339.
-    pub ended_at: Option<String>,
     /// Whether the event had been served before.
     #[serde(default)]
     pub repeated: bool,

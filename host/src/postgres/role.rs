@@ -7,8 +7,9 @@ use tokio_postgres::types::Type;
 use super::connection::{Connection, Query, rollback};
 use super::failure::Result;
 use super::ledger::{Grant, NewGrant};
+use crate::config::Sessions;
 use crate::name::RoleName;
-use crate::request::Ending;
+use crate::request::{Ending, Run};
 
 /// Lends a role, and takes it back at once: what an escalate would run into, and
 /// nothing changed.
@@ -69,9 +70,19 @@ pub struct Ended {
 ///
 /// # Errors
 /// A refusal of `sym.give_back`, or what the connection ran into.
-pub async fn give_back(connection: &Connection, ending: &Ending, by: &str) -> Result<Ended> {
-    let details =
-        json!({"by": by, "requester": ending.requester, "target": ending.target}).to_string();
+pub async fn give_back(
+    connection: &Connection,
+    ending: &Ending,
+    by: &str,
+    sessions: Sessions,
+) -> Result<Ended> {
+    let details = json!({
+        "by": by,
+        "requester": ending.requester,
+        "target": ending.target,
+        "sessions": if sessions == Sessions::Keep { "keep" } else { "end" },
+    })
+    .to_string();
     let run = ending.run.srn();
     let query = Query::new("SELECT sym.give_back($1, $2::jsonb)::text")
         .text(&run)
@@ -91,23 +102,16 @@ pub async fn give_back(connection: &Connection, ending: &Ending, by: &str) -> Re
     })
 }
 
-/// Ends the sessions that could keep the role: those that began before the run
-/// ended, and all of them where `all` is wanted. Returns how many it found;
-/// asked again, it finds none.
+/// Ends the sessions that could keep the role, or all of them where `all` is
+/// wanted, and with that the run. Returns how many there were.
 ///
 /// # Errors
-/// What the connection ran into.
-pub async fn end_sessions(connection: &Connection, ended: &Grant, all: bool) -> Result<u32> {
-    let (Some(user_oid), Some(since)) = (ended.user_oid, &ended.ended_at) else {
-        return Ok(0);
-    };
-    let query = if all {
-        Query::new("SELECT sym.end_sessions($1)").with(&user_oid, Type::OID)
-    } else {
-        Query::new("SELECT sym.end_keeping_sessions($1, $2::timestamptz)")
-            .with(&user_oid, Type::OID)
-            .text(since)
-    };
+/// `access-remains` where one can't be ended, or what the connection ran into.
+pub async fn end_sessions(connection: &Connection, run: &Run, all: bool) -> Result<u32> {
+    let run = run.srn();
+    let query = Query::new("SELECT sym.end_kept_sessions($1, $2)")
+        .text(&run)
+        .with(&all, Type::BOOL);
     let rows = connection.query(&query).await?;
     let found: i32 = match rows.first() {
         Some(row) => row.try_get(0)?,

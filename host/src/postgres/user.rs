@@ -87,6 +87,8 @@ pub async fn rehearse(
 
 /// The user, its setup, and the row `granted`, in the open transaction.
 async fn fill(connection: &mut Connection, user: &NewUser<'_>) -> Result<()> {
+    // Those of earlier statements are not the setup's.
+    connection.take_warnings();
     let (run, verifier) = (user.run.srn(), user.verifier.as_str());
     let connection_limit = i32::from(user.connection_limit);
     let roles: Vec<Option<&str>> = user.steps.iter().map(role_of).collect();

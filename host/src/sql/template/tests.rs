@@ -1,3 +1,5 @@
+//! The rule of braces, case by case.
+
 use super::*;
 use proptest::prelude::*;
 
