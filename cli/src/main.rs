@@ -5,13 +5,22 @@
 //! service that we use.
 
 mod doctor;
+mod gc;
 mod grants;
 mod host;
 mod invoke;
+mod keygen;
+mod keys;
 mod output;
+mod publish;
+mod releases;
 mod revoke;
+mod rollback;
 mod setup_sql;
+mod status;
+mod store;
 mod sweep;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -35,6 +44,13 @@ enum Command {
     Grants(grants::GrantsArgs),
     Revoke(revoke::RevokeArgs),
     Sweep(sweep::SweepArgs),
+    Keygen(keygen::KeygenArgs),
+    Publish(publish::PublishArgs),
+    Releases(releases::ReleasesArgs),
+    Status(status::StatusArgs),
+    Rollback(rollback::RollbackArgs),
+    Verify(verify::VerifyArgs),
+    Gc(gc::GcArgs),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +61,13 @@ fn main() -> ExitCode {
         Command::Grants(args) => grants::run(&args),
         Command::Revoke(args) => revoke::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Publish(args) => publish::run(&args),
+        Command::Releases(args) => releases::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Rollback(args) => rollback::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Gc(args) => gc::run(&args),
     };
     match result {
         Ok(status) => status.into(),

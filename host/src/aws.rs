@@ -23,22 +23,40 @@ use crate::secret::Password;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The same where a person waits, for 128 MB at a megabit a second.
+const PATIENCE: Duration = Duration::from_secs(1200);
+
 /// How long RDS takes a token. A connection that it opened stays open.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(900);
 
 /// The AWS side of the function.
 #[derive(Debug, Default)]
 pub struct Aws {
+    is_patient: bool,
     config: OnceCell<SdkConfig>,
+    s3: OnceCell<aws_sdk_s3::Client>,
     secrets_manager: OnceCell<aws_sdk_secretsmanager::Client>,
 }
 
 impl Aws {
+    /// For a person, who sends large files over a slow line and would rather
+    /// wait.
+    pub fn patient() -> Self {
+        Self {
+            is_patient: true,
+            ..Self::default()
+        }
+    }
+
     async fn config(&self) -> &SdkConfig {
         let load = async || {
+            let (attempt, operation) = match self.is_patient {
+                true => (PATIENCE, PATIENCE),
+                false => (ATTEMPT_TIMEOUT, OPERATION_TIMEOUT),
+            };
             let timeouts = TimeoutConfig::builder()
-                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-                .operation_timeout(OPERATION_TIMEOUT);
+                .operation_attempt_timeout(attempt)
+                .operation_timeout(operation);
             aws_config::defaults(BehaviorVersion::latest())
                 .timeout_config(timeouts.build())
                 .load()
@@ -51,6 +69,12 @@ impl Aws {
     pub async fn secrets_manager(&self) -> &aws_sdk_secretsmanager::Client {
         let make = async || aws_sdk_secretsmanager::Client::new(self.config().await);
         self.secrets_manager.get_or_init(make).await
+    }
+
+    /// The client of S3.
+    pub async fn s3(&self) -> &aws_sdk_s3::Client {
+        let make = async || aws_sdk_s3::Client::new(self.config().await);
+        self.s3.get_or_init(make).await
     }
 
     /// The bot's password, from where the operator put it.

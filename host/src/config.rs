@@ -10,6 +10,7 @@ use crate::env::{self, Variable};
 use crate::error::{Code, Error};
 use crate::event::printable;
 use crate::plan::Strategy;
+use crate::plugin::trust::Trust;
 use crate::policy::{Policy, SqlPolicy};
 use crate::request::DurationUnit;
 use crate::secret::Password;
@@ -22,6 +23,10 @@ const MAX_SECONDS: u64 = 366 * 24 * 3600;
 pub struct Config {
     /// `PLUGINS`, not looked at yet.
     pub plugins: String,
+    /// Whose published releases run. `None` where `PLUGINS` is a directory.
+    pub plugin_trust: Option<Trust>,
+    /// How old the pointer to a release may be, in seconds.
+    pub plugin_refresh_seconds: u32,
     /// For targets that don't say theirs.
     pub strategy: Strategy,
     /// How to reach the database.
@@ -179,6 +184,9 @@ impl Config {
             kms_key: reader.text(env::SECRET_KMS_KEY),
         };
         let config = Self {
+            plugin_trust: reader.trust(&plugins),
+            plugin_refresh_seconds: reader.number(env::PLUGIN_REFRESH_SECONDS, 0..=MAX_SECONDS, 60)
+                as u32,
             plugins,
             strategy: reader.choice(
                 env::STRATEGY,
@@ -324,6 +332,20 @@ impl Reader<'_> {
                 .map(str::to_owned)
                 .collect(),
         )
+    }
+
+    fn trust(&mut self, plugins: &str) -> Option<Trust> {
+        // A directory is trusted as its file system is.
+        if plugins.is_empty() || plugins.starts_with("dir:") {
+            return None;
+        }
+        let text = self.required(env::PLUGIN_TRUST);
+        if text.is_empty() {
+            return None;
+        }
+        Trust::parse(&text)
+            .map_err(|why| self.wrong(env::PLUGIN_TRUST.name, &why))
+            .ok()
     }
 
     fn password(&mut self) -> PasswordSource {

@@ -36,8 +36,14 @@ macro_rules! variables {
 
 variables! {
     PLUGINS = "PLUGINS",
-        "Where the plugins come from: `dir:///path` holds `plugins.toml` and the files that it names.",
+        "Where the plugins come from: `s3://bucket/prefix` or `file:///path` hold releases that `symctl publish` made; `dir:///path` holds `plugins.toml` and the files that it names.",
         "required";
+    PLUGIN_TRUST = "PLUGIN_TRUST",
+        "Whose releases run: public keys as `symctl keygen` prints them (`name:base64`, comma separated), or `sha256:…` for one release alone. For `s3://` and `file://`.",
+        "required there";
+    PLUGIN_REFRESH_SECONDS = "PLUGIN_REFRESH_SECONDS",
+        "How long a release is used before the function looks whether there is another.",
+        "`60`";
     STRATEGY = "STRATEGY",
         "How access is given for targets that don't say it in `plugins.toml`: `role` or `temporary-user`.",
         "`role`";
@@ -111,7 +117,7 @@ variables! {
         "The organisations (first part of `run.srn`) that are served, comma separated.",
         "any";
     FUNCTION_NAME = "AWS_LAMBDA_FUNCTION_NAME",
-        "Set by Lambda. Part of secrets' names.",
+        "Set by Lambda. Part of secrets' names, and the audience of releases.",
         "`sym-postgres`";
 }
 

@@ -8,24 +8,26 @@ mod doctor;
 mod dry_run;
 mod ending;
 mod escalate;
+mod releases;
 mod sweep;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use self::database::Database;
 pub use self::doctor::Finding;
+use self::releases::Releases;
 pub use self::sweep::Swept;
 use crate::aws::Aws;
 use crate::config::Config;
 use crate::error::{Code, Error, Result};
 use crate::event::{Event, Kind};
-use crate::plugin::{Engine, Release, Source};
+use crate::plugin::{Engine, Source};
 use crate::postgres::Who;
 use crate::postgres::sweep::{OpenGrant, Overdue};
 use crate::request::{Ending, Request, Run};
@@ -56,12 +58,10 @@ pub struct Invocation<'a> {
 /// A host whose configuration is right.
 struct Ready {
     config: Config,
-    source: Source,
-    engine: Engine,
-    release: Mutex<Option<std::sync::Arc<Release>>>,
+    releases: Releases,
     database: Database,
     store: Store,
-    aws: Aws,
+    aws: Arc<Aws>,
 }
 
 /// For the log line of an event.
@@ -243,19 +243,21 @@ impl From<Error> for Errors {
 
 impl Ready {
     fn new(config: Config, who: Who) -> Result<Self> {
-        let source = Source::parse(&config.plugins).map_err(|why| {
-            Error::new(
-                Code::InvalidConfig,
-                format!("the function's variable `PLUGINS` {why}"),
-            )
-        })?;
+        let audience = &config.secrets.function;
+        let source = Source::parse(&config.plugins, config.plugin_trust.as_ref(), audience)
+            .map_err(|why| {
+                Error::new(
+                    Code::InvalidConfig,
+                    format!("the function's variable `PLUGINS` {why}"),
+                )
+            })?;
+        let aws = Arc::new(Aws::default());
+        let refresh = Duration::from_secs(u64::from(config.plugin_refresh_seconds));
         Ok(Self {
-            source,
-            engine: Engine::new()?,
-            release: Mutex::new(None),
+            releases: Releases::new(source, Engine::new()?, aws.clone(), refresh),
             database: Database::new(config.database.clone(), who),
             store: Store::new(&config.secrets),
-            aws: Aws::default(),
+            aws,
             config,
         })
     }
@@ -305,18 +307,6 @@ impl Ready {
             )),
             _ => Ok(()),
         }
-    }
-
-    /// The release of plugins; loaded at the first event that needs it, and
-    /// tried again at the next where that failed.
-    async fn release(&self) -> Result<std::sync::Arc<Release>> {
-        let mut release = self.release.lock().await;
-        if let Some(release) = &*release {
-            return Ok(release.clone());
-        }
-        let loaded = std::sync::Arc::new(self.source.load(&self.engine).await?);
-        *release = Some(loaded.clone());
-        Ok(loaded)
     }
 }
 

@@ -5,29 +5,37 @@
 //! in fresh sandboxes. What comes back is data that nobody has allowed yet.
 //!
 //! ```text
-//! Source -> plugins.toml -> files, read once -> Release
+//! Source -> [signed statement] -> plugins.toml -> files, read once -> Release
 //!                                                 | first use: compile, check imports and exports
 //!                                                 v
 //! Request -> store with limits -> instance -> call -> Answer, or one error for each way to fail
 //! ```
 //!
-//! **Invariant:** nothing in here knows the database, a secret or a network. A
-//! plugin's only ways out are its answer and its log.
+//! **Invariant:** nothing in here knows the database or a secret, and
+//! [`release_store`] alone a network. A plugin's only ways out are its answer and
+//! its log.
 
 mod bindings;
 mod call;
 mod component;
+pub mod dsse;
 mod engine;
 mod failure;
 mod imports;
 mod limits;
 mod log;
 pub mod manifest;
+mod native;
+pub mod package;
+mod published;
 mod release;
+pub mod release_store;
 mod source;
+pub mod statement;
 mod store;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 mod wasi;
 mod wire;
 mod world;
@@ -35,8 +43,9 @@ mod world;
 pub use self::call::{Answer, Cost};
 pub use self::engine::{ENGINE_ID, Engine, TARGET, WASM_STACK_BYTES};
 pub use self::limits::{Limit, Limits, limits_reference};
+pub use self::published::{Pointer, Published, Version};
 pub use self::release::{Release, TargetEntry};
-pub use self::source::Source;
+pub use self::source::{Loaded, Source};
 
 /// Lower case hexadecimal.
 fn hex(bytes: &[u8]) -> String {

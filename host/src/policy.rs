@@ -113,7 +113,10 @@ pub enum AuthorizedStep {
 
 /// One statement, as text made from the tree that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthorizedStatement(String);
+pub struct AuthorizedStatement {
+    sql: String,
+    is_free: bool,
+}
 
 impl AuthorizedPlan {
     /// How.
@@ -137,13 +140,19 @@ impl AuthorizedPlan {
 impl AuthorizedStatement {
     /// The SQL to run: one statement, without a semicolon or parameters.
     pub fn as_sql(&self) -> &str {
-        &self.0
+        &self.sql
+    }
+
+    /// Whether [`SqlPolicy::Any`] let it pass: then it may change the session
+    /// that it runs in, in ways that can't be seen.
+    pub fn is_free(&self) -> bool {
+        self.is_free
     }
 }
 
 impl fmt::Display for AuthorizedStatement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.sql)
     }
 }
 

@@ -74,8 +74,8 @@ async fn a_source_of_plugins_that_is_none_is_named() -> anyhow::Result<()> {
         .variable("PLUGINS", "/opt/plugins")
         .start()
         .await?;
-    let sentence = "the function's variable `PLUGINS` is `/opt/plugins`, expected `dir:///path/of/a/directory` \
-        [invalid-config]";
+    let sentence = "the function's variable `PLUGINS` is `/opt/plugins`, expected `s3://bucket/prefix`, \
+        `file:///path/of/a/store` or `dir:///path/of/a/directory` [invalid-config]";
     world.refuses(&Event::escalate(), sentence).await
 }
 

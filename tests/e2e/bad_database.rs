@@ -125,7 +125,10 @@ async fn a_superuser_is_not_what_the_function_works_as() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_database_that_was_not_set_up_is_said() -> anyhow::Result<()> {
-    let world = World::builder().sql("DROP SCHEMA sym").start().await?;
+    let world = World::builder()
+        .sql("DROP SCHEMA sym CASCADE")
+        .start()
+        .await?;
     let sentence = "schema `sym` in database `app` is missing or not the function's own: run what `symctl setup-sql` \
         prints [database-setup]";
     world.refuses(&Event::escalate(), sentence).await?;

@@ -54,7 +54,7 @@ async fn names_the_field_that_is_missing_or_wrong() -> anyhow::Result<()> {
             (Event::escalate().with("/run/actors/request/username", json!(["a"])), "the event's field `run.actors.request.username` is of the wrong type: invalid type: sequence, expected a string [invalid-event]"),
             (Event::escalate().without("/fields"), "the event's field `fields.target.name` is missing [invalid-event]"),
             (Event::escalate().without("/fields/target"), "the event's field `fields.target.name` is missing [invalid-event]"),
-            (Event::escalate().with("/fields/target", json!("readonly")), "the event's field `fields.target` is of the wrong type: invalid type: string 'readonly', expected an object [invalid-event]"),
+            (Event::escalate().with("/fields/target", json!("readonly")), "the event's field `fields.target` is of the wrong type: invalid type: string \"readonly\", expected an object [invalid-event]"),
             (Event::escalate().with("/run", json!(null)), "the event's field `run` is of the wrong type: invalid type: null, expected an object [invalid-event]"),
             (duration(json!(0)), wrong_duration),
             (duration(json!(-30)), wrong_duration),

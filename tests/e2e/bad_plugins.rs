@@ -199,7 +199,7 @@ async fn a_target_that_asks_too_much_gets_nothing() -> anyhow::Result<()> {
         ),
         (
             Behaviour::Roles(&["reader"]),
-            "role `reader` is never lent: it is a member of `pg_read_all_data`, which belongs to the system [role-refused]",
+            "role `reader` is never lent: it is a member of `pg_signal_backend`, which belongs to the system [role-refused]",
         ),
         (
             Behaviour::Roles(&["owner"]),
@@ -212,13 +212,7 @@ async fn a_target_that_asks_too_much_gets_nothing() -> anyhow::Result<()> {
         "CREATE ROLE unlendable; CREATE ROLE chief CREATEROLE; CREATE ROLE deputy; GRANT chief TO deputy;
          CREATE ROLE reader; CREATE ROLE owner; CREATE TABLE owned (); ALTER TABLE owned OWNER TO owner;
          GRANT chief, deputy, reader, owner TO sym_bot WITH ADMIN OPTION;
-         DO $$ BEGIN
-            IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pg_read_all_data') THEN
-                GRANT pg_read_all_data TO reader;
-            ELSE
-                GRANT pg_monitor TO reader;
-            END IF;
-         END $$",
+         GRANT pg_signal_backend TO reader",
     );
     let mut sentences = Vec::new();
     for (index, (behaviour, sentence)) in cases.into_iter().enumerate() {
@@ -229,11 +223,7 @@ async fn a_target_that_asks_too_much_gets_nothing() -> anyhow::Result<()> {
         sentences.push(sentence.to_owned());
     }
     let world = builder.file("plugins.toml", manifest).start().await?;
-    for (index, mut sentence) in sentences.into_iter().enumerate() {
-        if world.postgres.install().major < 14 {
-            // It came with 14.
-            sentence = sentence.replace("of `pg_read_all_data`", "of `pg_monitor`");
-        }
+    for (index, sentence) in sentences.into_iter().enumerate() {
         world
             .refuses(&Event::escalate().target(&format!("t{index}")), &sentence)
             .await?;
@@ -271,7 +261,7 @@ async fn a_setup_that_fails_leaves_no_user_and_no_secret() -> anyhow::Result<()>
         "[resolver]\ncomponent = \"default-resolver.wasm\"\n[targets.readonly]\n".to_owned();
     let mut builder = World::builder()
         .variable("STRATEGY", "temporary-user")
-        .sql("CREATE TABLE unseen (); CREATE TABLE seen (); GRANT SELECT ON seen TO sym_bot");
+        .sql("CREATE TABLE unseen (); REVOKE ALL ON unseen FROM readonly; CREATE TABLE seen (); GRANT SELECT ON seen TO sym_bot");
     for (index, (sql, _)) in cases.iter().enumerate() {
         manifest.push_str(&format!("[targets.t{index}]\nsql = \"t{index}.sql\"\n"));
         builder = builder.file(&format!("t{index}.sql"), *sql);

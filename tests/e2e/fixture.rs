@@ -3,12 +3,14 @@
 
 mod event;
 mod guest;
+mod more;
 mod world;
 
 use serde_json::{Value, json};
 
 pub(crate) use self::event::Event;
-pub(crate) use self::guest::{Behaviour, resolver, target};
+pub(crate) use self::guest::{Behaviour, TYPES, resolver, target};
+pub(crate) use self::more::SWEEP;
 pub(crate) use self::world::{BOT, Builder, ORDERS, PERSON, World, count_orders};
 
 /// What a success answers.

@@ -1,6 +1,6 @@
 //! Events that come twice, late, out of order, and while the world changes.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fixture::{Event, ORDERS, PERSON, World, refusal, success};
 
@@ -45,7 +45,7 @@ async fn a_run_that_has_ended_does_not_begin_again() -> anyhow::Result<()> {
         world.body(&event).await?;
         world.body(&event.end()).await?;
         let before = world.state().await?;
-        let answer = world.send(&event).await?.to_string();
+        let answer = world.send(&event).await?;
         assert!(is_replay(&answer), "{answer}");
         world.is_as(&before).await?;
     }
@@ -59,7 +59,7 @@ async fn a_run_that_ends_before_it_begins_does_not_begin() -> anyhow::Result<()>
     for event in [Event::escalate(), Event::escalate_temporary_user()] {
         let note = success(json!({"note": "the run had not begun, and can't begin now"}));
         assert_eq!(world.send(&event.end()).await?, note);
-        let answer = world.send(&event).await?.to_string();
+        let answer = world.send(&event).await?;
         assert!(is_replay(&answer), "{answer}");
         world.is_as(&before).await?;
     }
@@ -67,10 +67,9 @@ async fn a_run_that_ends_before_it_begins_does_not_begin() -> anyhow::Result<()>
 }
 
 /// The seconds that are left may have begun to run.
-fn is_replay(answer: &str) -> bool {
-    (890..=900).any(|seconds| {
-        answer == refusal(&REPLAYED.replace("900", &seconds.to_string())).to_string()
-    })
+fn is_replay(answer: &Value) -> bool {
+    let sentence = |seconds: u32| REPLAYED.replace("900", &seconds.to_string());
+    (890..=900).any(|seconds| *answer == refusal(&sentence(seconds)))
 }
 
 #[tokio::test]
@@ -262,5 +261,28 @@ async fn events_go_on_after_the_functions_session_was_ended() -> anyhow::Result<
     let world = World::start().await?;
     world.still_works().await?;
     world.end_bots_sessions().await?;
+    world.still_works().await
+}
+
+#[tokio::test]
+async fn what_an_administrator_took_back_is_not_given_again() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    // Since 16 each grantor has a membership of their own.
+    let by = if world.postgres.install().major < 16 {
+        ""
+    } else {
+        " GRANTED BY sym_bot"
+    };
+    world
+        .sql(&format!("REVOKE readonly FROM sym_user{by}"))
+        .await?;
+
+    let sentence = "what this run lent to `sym_user` was taken back in the database by somebody else: send a new request \
+        [run-ended]";
+    world.refuses(&event, sentence).await?;
+    world.body(&event.end()).await?;
+    assert_eq!(world.person_counts_orders().await, Err("42501".to_owned()));
     world.still_works().await
 }

@@ -83,7 +83,7 @@ impl Database {
                 // What had begun is undone, before anybody else uses it.
                 Err(_) => rollback(&connection).await.is_ok(),
             };
-            if is_whole {
+            if is_whole && !connection.is_used_up() {
                 *ledger = Some(connection);
             }
             result

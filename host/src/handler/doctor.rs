@@ -57,7 +57,7 @@ impl Ready {
     pub(super) async fn diagnose(&self) -> Vec<Finding> {
         let mut findings = vec![Finding::ok("configuration", "every variable is right")];
         let mut makes_users = self.config.strategy == Strategy::TemporaryUser;
-        match self.release().await {
+        match self.releases.look().await {
             Ok(release) => {
                 makes_users |= release
                     .targets()

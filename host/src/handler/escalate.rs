@@ -11,7 +11,7 @@ use crate::error::{Code, Error, Result};
 use crate::event::printable;
 use crate::name::RoleName;
 use crate::plan::{Plan, Strategy};
-use crate::plugin::Release;
+use crate::plugin::{Release, Version};
 use crate::policy::{AuthorizedPlan, AuthorizedStep};
 use crate::postgres::{Connection, Failure, Grant, Names, NewGrant, failure, role, rollback, user};
 use crate::request::Request;
@@ -42,7 +42,8 @@ impl Ready {
         trace: &mut Trace,
     ) -> Result<(Arc<Release>, AuthorizedPlan)> {
         let planning = async {
-            let release = self.release().await?;
+            let accept = async |version: &Version| self.accept(version).await;
+            let release = self.releases.current(accept).await?;
             trace.release = Some(release.id().to_owned());
             let plan = self.plan(&release, request, deadline).await?;
             Ok((release, plan))

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use wasmtime::component::{Component, InstancePre};
 
 use super::engine::Engine;
 use super::limits::Limits;
+use super::native;
+use super::statement::Digest;
 use super::store::State;
+use super::trust::VerifiedNative;
 use super::world::{self, Export};
-use crate::error::{Code, Error, Result};
+use crate::error::{self, Error, Result};
 use crate::event::printable;
 
 /// Why a component can't be used: a clause that begins with a verb, whose subject
@@ -32,7 +34,7 @@ impl Refusal {
         }
     }
 
-    fn with_detail(mut self, detail: impl fmt::Display) -> Self {
+    pub(super) fn with_detail(mut self, detail: impl fmt::Display) -> Self {
         self.detail = Some(detail.to_string());
         self
     }
@@ -42,30 +44,50 @@ impl Refusal {
 /// name the same file.
 pub(super) struct Artifact {
     path: String,
-    sha256: String,
-    /// Empty once they have been compiled: they may be 18 MB, of 128.
-    bytes: Mutex<Vec<u8>>,
+    /// The beginning of the component's digest.
+    version: String,
+    /// Gone once it has been loaded: it may be 18 MB, of 128, and more where it
+    /// is native code.
+    code: Mutex<Code>,
     compiled: OnceLock<Result<Component, Refusal>>,
+}
+
+/// What a component comes as.
+enum Code {
+    Component(Vec<u8>),
+    Native(VerifiedNative),
+    Loaded,
 }
 
 impl Artifact {
     /// `path` is for messages alone: nothing is read again.
     pub(super) fn new(path: &str, bytes: Vec<u8>) -> Self {
-        let sha256 = super::hex(&Sha256::digest(&bytes));
+        Self::of(path, Digest::of(&bytes), Code::Component(bytes))
+    }
+
+    /// The same for native code. `sha256` is the component's, so that a plugin's
+    /// version doesn't hang on how it came.
+    pub(super) fn native(path: &str, sha256: Digest, code: VerifiedNative) -> Self {
+        Self::of(path, sha256, Code::Native(code))
+    }
+
+    fn of(path: &str, sha256: Digest, code: Code) -> Self {
         Self {
             path: path.to_owned(),
-            sha256,
-            bytes: Mutex::new(bytes),
+            version: sha256.short(),
+            code: Mutex::new(code),
             compiled: OnceLock::new(),
         }
     }
 
     fn compiled(&self, engine: &Engine) -> Result<&Component, Refusal> {
         let compiled = self.compiled.get_or_init(|| {
-            let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-            let compiled = compile(engine, &bytes);
-            *bytes = Vec::new();
-            compiled
+            let mut code = self.code.lock().unwrap_or_else(PoisonError::into_inner);
+            match std::mem::replace(&mut *code, Code::Loaded) {
+                Code::Component(bytes) => compile(engine, &bytes),
+                Code::Native(code) => native::load(engine, &code),
+                Code::Loaded => Err(Refusal::new("could not be loaded by an earlier event")),
+            }
         });
         compiled.as_ref().map_err(Clone::clone)
     }
@@ -160,7 +182,7 @@ impl<E: Export + 'static> Plugin<E> {
     /// The beginning of its digest: tells two builds apart, whatever they call
     /// themselves.
     pub(super) fn version(&self) -> &str {
-        &self.artifact.sha256[..12]
+        &self.artifact.version
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -195,14 +217,14 @@ impl<E: Export + 'static> Plugin<E> {
                 Ok(Ok(())) => {}
                 Ok(Err(panic)) => {
                     return Err(Error::new(
-                        Code::InvalidPlugin,
+                        error::Code::InvalidPlugin,
                         format!("{} can't be compiled", self.subject()),
                     )
                     .with_source(panic));
                 }
                 Err(_) => {
                     return Err(Error::new(
-                        Code::OutOfTime,
+                        error::Code::OutOfTime,
                         format!(
                             "{} was still being compiled when the event's time was up: try again in a minute, \
                              or publish it with native code",
@@ -247,7 +269,7 @@ impl<E: Export + 'static> Plugin<E> {
 
     fn refused(&self, refusal: &Refusal) -> Error {
         let error = Error::new(
-            Code::InvalidPlugin,
+            error::Code::InvalidPlugin,
             format!(
                 "{}, `{}`, {}",
                 self.subject(),

@@ -63,7 +63,7 @@ impl Engine {
     }
 
     fn build() -> wasmtime::Result<Self> {
-        let engine = wasmtime::Engine::new(&config()?)?;
+        let engine = wasmtime::Engine::new(&config(TARGET)?)?;
         let mut pure = Linker::new(&engine);
         postgres::log::add_to_linker::<State, HasSelf<State>>(&mut pure, |state| state)?;
         postgres::config::add_to_linker::<State, HasSelf<State>>(&mut pure, |state| state)?;
@@ -82,12 +82,21 @@ impl Engine {
     }
 }
 
+/// An engine that compiles for a target that may not be this machine. It runs
+/// nothing.
+#[cfg(feature = "all-targets")]
+pub(super) fn compiler_for(target: &str) -> wasmtime::Result<wasmtime::Engine> {
+    // Named only to be built for both architectures.
+    use cranelift_codegen as _;
+    wasmtime::Engine::new(&config(Some(target))?)
+}
+
 /// The one configuration. Changing anything of it makes all compiled code
 /// unloadable: [`ENGINE_ID`]'s revision goes up with it.
-fn config() -> wasmtime::Result<Config> {
+fn config(target: Option<&str>) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     config.module_version(ModuleVersionStrategy::Custom(ENGINE_ID.to_owned()))?;
-    if let Some(target) = TARGET {
+    if let Some(target) = target {
         config.target(target)?;
     }
     #[cfg(feature = "compiler")]

@@ -10,6 +10,8 @@ use super::call::{self, Answer, Cost};
 use super::component::{Artifact, Plugin};
 use super::engine::Engine;
 use super::manifest::{Entry, Manifest, Setup};
+use super::statement::Digest;
+use super::trust::VerifiedNative;
 use super::world::{Export, Resolver, TargetSetup};
 use crate::error::{Code, Error, Result};
 use crate::event::printable;
@@ -63,7 +65,7 @@ impl Release {
         engine: &Engine,
         id: String,
         manifest: &Manifest,
-        files: BTreeMap<String, Vec<u8>>,
+        files: BTreeMap<String, File>,
     ) -> Result<Self> {
         let mut files = Files {
             files,
@@ -93,7 +95,8 @@ impl Release {
     }
 
     /// Names it in logs and in the ledger. For a directory, `dir-` and the
-    /// beginning of a digest of all its files.
+    /// beginning of a digest of all its files; for a published release, `r`, its
+    /// serial, and the beginning of its statement's digest.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -198,10 +201,21 @@ impl Release {
     }
 }
 
+/// A file of a release.
+pub(super) enum File {
+    /// As it is in the directory.
+    Bytes(Vec<u8>),
+    /// A component's native code, and not the component.
+    Native {
+        component: Digest,
+        code: VerifiedNative,
+    },
+}
+
 /// The files of a release on their way into it. One file that several entries
 /// name is compiled once.
 struct Files {
-    files: BTreeMap<String, Vec<u8>>,
+    files: BTreeMap<String, File>,
     artifacts: BTreeMap<String, Arc<Artifact>>,
 }
 
@@ -215,11 +229,14 @@ impl Files {
         let artifact = match self.artifacts.get(path) {
             Some(artifact) => artifact.clone(),
             None => {
-                let bytes = self
-                    .files
-                    .remove(path)
-                    .ok_or_else(|| Error::internal(format!("`{path}` was not read")))?;
-                let artifact = Arc::new(Artifact::new(path, bytes));
+                let artifact = match self.files.remove(path) {
+                    Some(File::Bytes(bytes)) => Artifact::new(path, bytes),
+                    Some(File::Native { component, code }) => {
+                        Artifact::native(path, component, code)
+                    }
+                    None => return Err(Error::internal(format!("`{path}` was not read"))),
+                };
+                let artifact = Arc::new(artifact);
                 self.artifacts.insert(path.clone(), artifact.clone());
                 artifact
             }
@@ -242,10 +259,9 @@ impl Files {
                 format!("the release is refused: `{path}`{what}"),
             )
         };
-        let bytes = self
-            .files
-            .get(path)
-            .ok_or_else(|| Error::internal(format!("`{path}` was not read")))?;
+        let Some(File::Bytes(bytes)) = self.files.get(path) else {
+            return Err(Error::internal(format!("`{path}` was not read")));
+        };
         let text = std::str::from_utf8(bytes).map_err(|_| refused(" isn't UTF-8 text"))?;
         let statements = sql::split_statements(text)
             .map_err(|error| refused(&format!(": {error}")).with_source(error))?;

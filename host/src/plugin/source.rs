@@ -1,8 +1,9 @@
 //! Where a release comes from.
 //!
-//! Now: `dir:///path`, the unpacked tree, trusted as the file system that it is
-//! on (the function's own zip, a laptop). Whatever the source, every file is read
-//! once, into memory; what is hashed is what is run.
+//! `dir:///path` is the unpacked tree, trusted as the file system that it is on
+//! (the function's own zip, a laptop). `s3://` and `file://` are stores of
+//! published releases, which are trusted for their signatures alone. Whatever the
+//! source, every file is read once, into memory; what is hashed is what is run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +15,11 @@ use sha2::{Digest, Sha256};
 
 use super::engine::Engine;
 use super::manifest::{self, Manifest};
-use super::release::Release;
+use super::published::{Published, Version};
+use super::release::{self, Release};
+use super::release_store::ReleaseStore;
+use super::trust::Trust;
+use crate::aws::Aws;
 use crate::error::{Code, Error, Result};
 use crate::event::printable;
 
@@ -23,25 +28,46 @@ use crate::event::printable;
 pub enum Source {
     /// `dir:///path`: a directory with `plugins.toml` and what it names.
     Directory(PathBuf),
+    /// `s3://bucket/prefix` or `file:///path`: a store of published releases.
+    Published(Published),
+}
+
+/// A release, and what tells it from a later one.
+pub struct Loaded {
+    /// The release.
+    pub release: Release,
+    /// Where its pointer stands. `None`: it can't change while we run.
+    pub version: Option<Version>,
 }
 
 impl Source {
-    /// Reads the variable `PLUGINS`.
+    /// Reads the variable `PLUGINS`. `trust` is for stores: without it, they are
+    /// refused. `audience` is the function's name.
     ///
     /// # Errors
     /// One clause that says what was expected.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str, trust: Option<&Trust>, audience: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "is `{}`, expected `dir:///path/of/a/directory`",
+                "is `{}`, expected `s3://bucket/prefix`, `file:///path/of/a/store` or `dir:///path/of/a/directory`",
                 printable(text, 120)
             )
         };
-        let path = text.strip_prefix("dir://").ok_or_else(wrong)?;
-        if !path.starts_with('/') || path.contains('\0') {
-            return Err(wrong());
+        if let Some(path) = text.strip_prefix("dir://") {
+            if !path.starts_with('/') || path.contains('\0') {
+                return Err(wrong());
+            }
+            return Ok(Self::Directory(PathBuf::from(path)));
         }
-        Ok(Self::Directory(PathBuf::from(path)))
+        let store = ReleaseStore::parse(text).map_err(|_| wrong())?;
+        let Some(trust) = trust else {
+            return Err(format!("is `{store}`, which needs `PLUGIN_TRUST`"));
+        };
+        Ok(Self::Published(Published {
+            store,
+            trust: trust.clone(),
+            audience: audience.to_owned(),
+        }))
     }
 
     /// Loads what is there now. Components are compiled when they are first
@@ -50,12 +76,53 @@ impl Source {
     /// # Errors
     /// `release-unavailable` where it can't be read, `invalid-plugin` where it is
     /// there and wrong.
-    pub async fn load(&self, engine: &Engine) -> Result<Release> {
+    pub async fn load(&self, engine: &Engine, aws: &Aws) -> Result<Loaded> {
         match self {
             // Not on another thread: it is a few local files, and nothing else
             // of the event can go on without them.
-            Self::Directory(root) => load_directory(root, engine),
+            Self::Directory(root) => Ok(Loaded {
+                release: load_directory(root, engine)?,
+                version: None,
+            }),
+            Self::Published(published) => {
+                let pointer = published.pointer(aws, None).await?;
+                let pointer =
+                    pointer.ok_or_else(|| Error::internal("a first pointer that is no news"))?;
+                let (release, version) = published.load(engine, aws, pointer).await?;
+                Ok(Loaded {
+                    release,
+                    version: Some(version),
+                })
+            }
         }
+    }
+
+    /// Loads what is there now if it is another than `known`, and compiles and
+    /// checks all of it: what is to replace something that works has to.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub async fn refresh(
+        &self,
+        engine: &Engine,
+        aws: &Aws,
+        known: &Version,
+    ) -> Result<Option<Loaded>> {
+        let Self::Published(published) = self else {
+            return Ok(None);
+        };
+        let Some(pointer) = published.pointer(aws, Some(known)).await? else {
+            return Ok(None);
+        };
+        let (release, version) = published.load(engine, aws, pointer).await?;
+        if let Err(errors) = release.check_all().await {
+            let first = errors.into_iter().next();
+            return Err(first.unwrap_or_else(|| Error::internal("refused without a reason")));
+        }
+        Ok(Some(Loaded {
+            release,
+            version: Some(version),
+        }))
     }
 }
 
@@ -63,11 +130,23 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) => write!(f, "dir://{}", path.display()),
+            Self::Published(published) => published.store.fmt(f),
         }
     }
 }
 
 fn load_directory(root: &Path, engine: &Engine) -> Result<Release> {
+    let (text, manifest, files) = read_directory(root)?;
+    let id = format!("dir-{}", &super::hex(&digest(&text, &files))[..12]);
+    let files = files
+        .into_iter()
+        .map(|(path, bytes)| (path, release::File::Bytes(bytes)))
+        .collect();
+    Release::assemble(engine, id, &manifest, files)
+}
+
+/// `plugins.toml`, what it says, and the files that it names.
+pub(super) fn read_directory(root: &Path) -> Result<(String, Manifest, BTreeMap<String, Vec<u8>>)> {
     let unavailable = |error: io::Error| {
         Error::new(
             Code::ReleaseUnavailable,
@@ -79,13 +158,13 @@ fn load_directory(root: &Path, engine: &Engine) -> Result<Release> {
     let text =
         read(&root, manifest::FILE_NAME, manifest::MAX_BYTES).map_err(|error| match error {
             ReadError::Io(error) => unavailable(error),
-            wrong => invalid(&format!("`{}` {wrong}", manifest::FILE_NAME)),
+            wrong => invalid_directory(&format!("`{}` {wrong}", manifest::FILE_NAME)),
         })?;
     let Ok(text) = String::from_utf8(text) else {
-        return Err(invalid("`plugins.toml` isn't UTF-8 text"));
+        return Err(invalid_directory("`plugins.toml` isn't UTF-8 text"));
     };
     let manifest = Manifest::parse(&text)
-        .map_err(|problems| invalid(&format!("{}: {problems}", manifest::FILE_NAME)))?;
+        .map_err(|problems| invalid_directory(&format!("{}: {problems}", manifest::FILE_NAME)))?;
 
     let mut files = BTreeMap::new();
     let mut wrong = Vec::new();
@@ -98,16 +177,23 @@ fn load_directory(root: &Path, engine: &Engine) -> Result<Release> {
         }
     }
     if !wrong.is_empty() {
-        return Err(invalid(&wrong.join("; ")));
+        return Err(invalid_directory(&wrong.join("; ")));
     }
-    let id = format!("dir-{}", &super::hex(&digest(&text, &files))[..12]);
-    Release::assemble(engine, id, &manifest, files)
+    Ok((text, manifest, files))
 }
 
-fn invalid(what: &str) -> Error {
+fn invalid_directory(what: &str) -> Error {
     Error::new(
         Code::InvalidPlugin,
         format!("the release is refused: {what}"),
+    )
+}
+
+/// A published release is refused, by its id.
+pub(super) fn invalid(id: &str, what: &str) -> Error {
+    Error::new(
+        Code::InvalidPlugin,
+        format!("release {id} is refused: {what}"),
     )
 }
 

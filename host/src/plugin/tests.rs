@@ -25,9 +25,11 @@ async fn load(manifest: &str, files: &[(&str, &[u8])]) -> Result<Release> {
 }
 
 async fn load_from(directory: &Path) -> Result<Release> {
-    Source::Directory(directory.to_owned())
-        .load(&Engine::new().expect("the engine starts"))
-        .await
+    let engine = Engine::new().expect("the engine starts");
+    let loaded = Source::Directory(directory.to_owned())
+        .load(&engine, &crate::aws::Aws::default())
+        .await?;
+    Ok(loaded.release)
 }
 
 fn write(directory: &Path, manifest: &str, files: &[(&str, &[u8])]) {

@@ -58,9 +58,10 @@ pub(super) fn check(sql: &str, scope: &Scope<'_>) -> Result<Vec<AuthorizedStep>,
     }
     rules(&statement, scope, scope.policy.sql)
         .map_err(|refusal| with_hint(refusal, &statement, scope))?;
-    Ok(vec![AuthorizedStep::Sql(AuthorizedStatement(
-        tree.to_sql()?,
-    ))])
+    Ok(vec![AuthorizedStep::Sql(AuthorizedStatement {
+        sql: tree.to_sql()?,
+        is_free: scope.policy.sql == SqlPolicy::Any,
+    })])
 }
 
 fn rules(statement: &Parsed<'_>, scope: &Scope<'_>, policy: SqlPolicy) -> Result<(), Refusal> {

@@ -23,6 +23,10 @@ use crate::secret::Password;
 /// would hold us for ever.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Longest wait for an answer, a little longer than the server's own
+/// `statement_timeout`: a peer that vanished without a word says nothing at all.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(9);
+
 /// For each connection. The lengths of the timeouts leave room to answer within
 /// the 10 seconds that the template's function has.
 ///
@@ -30,9 +34,20 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// move the end of the string from where the policy saw it.
 /// `idle_in_transaction_session_timeout`: a sandbox that is frozen in the
 /// middle of a run must not hold its locks.
+/// `search_path`: whoever may create in `public` could have a function there that
+/// fits a call of ours better than PostgreSQL's own (CVE-2018-1058), and it would
+/// run as us. [`SETUP_SEARCH_PATH`] is for the statements that aren't ours.
 const SESSION: &str = "SET standard_conforming_strings = on; SET client_min_messages = notice; \
     SET lock_timeout = '3s'; SET statement_timeout = '8s'; SET idle_in_transaction_session_timeout = '30s'; \
-    SET search_path = public";
+    SET search_path = pg_catalog, pg_temp";
+
+/// Until the end of the transaction: where a target's statements look for what
+/// they name without a schema.
+pub(super) const SETUP_SEARCH_PATH: &str = "SET LOCAL search_path = public, pg_temp";
+
+/// Most warnings that wait for somebody to look. One is enough to refuse, and a
+/// statement can raise millions.
+const MAX_WARNINGS: usize = 16;
 
 /// Roots of Amazon RDS, all regions.
 ///
@@ -44,7 +59,8 @@ const RDS_ROOTS: &[u8] = include_bytes!("../../certs/rds.pem");
 /// A connection to one database of the cluster.
 pub struct Connection {
     client: Client,
-    notices: mpsc::UnboundedReceiver<String>,
+    notices: mpsc::Receiver<String>,
+    is_used_up: bool,
 }
 
 /// How many statements are under way at once. More gain nothing, and each waits
@@ -56,6 +72,7 @@ pub(crate) struct Query<'a> {
     sql: &'a str,
     arguments: Vec<(&'a (dyn ToSql + Sync), Type)>,
     step: Option<usize>,
+    is_foreign: bool,
 }
 
 impl<'a> Query<'a> {
@@ -65,6 +82,7 @@ impl<'a> Query<'a> {
             sql,
             arguments: Vec::new(),
             step: None,
+            is_foreign: false,
         }
     }
 
@@ -85,14 +103,24 @@ impl<'a> Query<'a> {
         self
     }
 
+    /// Says that it is a target's own, so that what it raises is no word of ours.
+    pub(crate) fn foreign(mut self) -> Self {
+        self.is_foreign = true;
+        self
+    }
+
     fn sql(&self) -> &'a str {
         self.sql
     }
 
     fn failed(&self, error: tokio_postgres::Error) -> Failure {
+        let failure = match self.is_foreign {
+            true => Failure::of_foreign(error),
+            false => error.into(),
+        };
         match self.step {
-            Some(index) => Failure::from(error).at_step(index),
-            None => error.into(),
+            Some(index) => failure.at_step(index),
+            None => failure,
         }
     }
 }
@@ -195,19 +223,23 @@ impl Connection {
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
         T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, notices) = mpsc::unbounded_channel();
+        let (sender, notices) = mpsc::channel(MAX_WARNINGS);
         tokio::spawn(async move {
             while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
             {
                 if let AsyncMessage::Notice(notice) = message
                     && is_warning(&notice)
                 {
-                    // Nobody listens any more: the connection is being dropped.
-                    let _ = sender.send(format!("{} {}", notice.code().code(), notice.message()));
+                    // Enough wait already, or nobody listens any more.
+                    let _ = sender.try_send(format!("{} {}", notice.code().code(), notice.message()));
                 }
             }
         });
-        Self { client, notices }
+        Self {
+            client,
+            notices,
+            is_used_up: false,
+        }
     }
 
     async fn greet(&self) -> Result<Greeting> {
@@ -220,7 +252,8 @@ impl Connection {
                      FROM pg_namespace WHERE nspname = 'sym')",
             &[],
         );
-        let (settings, rows) = futures_util::future::join(settings, facts).await;
+        let both = futures_util::future::join(settings, facts);
+        let (settings, rows) = answer_in(ANSWER_TIMEOUT, both).await?;
         settings?;
         let rows = rows?;
         let row = rows.first().ok_or_else(Failure::timed_out)?;
@@ -242,16 +275,28 @@ impl Connection {
         self.client.is_closed()
     }
 
+    /// Whether it must not serve another event: see [`use_up`](Self::use_up).
+    pub fn is_used_up(&self) -> bool {
+        self.is_used_up
+    }
+
+    /// Says that what runs now may leave something behind in the session that
+    /// neither COMMIT nor ROLLBACK takes away: settings, locks, temporary tables.
+    pub(crate) fn use_up(&mut self) {
+        self.is_used_up = true;
+    }
+
     /// Runs statements of ours, as one simple query: one round trip.
     pub(crate) async fn run(&self, sql: &str) -> Result<()> {
-        let result = self.client.batch_execute(sql).await;
+        let result = answer_in(ANSWER_TIMEOUT, self.client.batch_execute(sql)).await?;
         crash::after(sql);
         Ok(result?)
     }
 
     /// Runs one statement: one round trip, and nothing to prepare.
     pub(crate) async fn query(&self, query: &Query<'_>) -> Result<Vec<Row>> {
-        let result = self.client.query_typed(query.sql, &query.arguments).await;
+        let answer = self.client.query_typed(query.sql, &query.arguments);
+        let result = answer_in(ANSWER_TIMEOUT, answer).await?;
         crash::after(query.sql);
         result.map_err(|error| query.failed(error))
     }
@@ -266,8 +311,12 @@ impl Connection {
     /// has failed.
     pub(crate) async fn pipeline(&self, queries: &[Query<'_>]) -> Result<()> {
         for batch in queries.chunks(PIPELINE) {
-            let send = |query| self.client.query_typed(Query::sql(query), &query.arguments);
-            let results = futures_util::future::join_all(batch.iter().map(send)).await;
+            // Rows are thrown away as they come: a target's SELECT may have any
+            // number of them.
+            let send =
+                |query| self.client.execute_typed(Query::sql(query), &query.arguments);
+            let answers = futures_util::future::join_all(batch.iter().map(send));
+            let results = answer_in(ANSWER_TIMEOUT * PIPELINE as u32, answers).await?;
             crash::after("pipeline");
             for (query, result) in batch.iter().zip(results) {
                 result.map_err(|error| query.failed(error))?;
@@ -280,6 +329,13 @@ impl Connection {
     pub(crate) fn take_warnings(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.notices.try_recv().ok()).collect()
     }
+}
+
+/// Waits for an answer, but not for ever. What was asked may be done all the
+/// same; the connection has to go.
+async fn answer_in<T>(limit: Duration, answer: impl Future<Output = T>) -> Result<T> {
+    let answer = tokio::time::timeout(limit, answer).await;
+    answer.map_err(|_| Failure::timed_out())
 }
 
 /// Ends the open transaction, if there is one: nothing of it has happened.

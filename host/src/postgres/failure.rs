@@ -8,6 +8,9 @@ use tokio_postgres::error::SqlState;
 use crate::error::{Code, Error};
 use crate::event::printable;
 
+/// SQLSTATE of what `sym.refuse` raises.
+const REFUSAL: &str = "SYMRF";
+
 /// Why a call to the database failed.
 #[derive(Debug)]
 pub struct Failure {
@@ -84,6 +87,18 @@ impl Failure {
             *step = Some(index + 1);
         }
         self
+    }
+
+    /// From a statement of a target's: what it raises in our name isn't ours.
+    pub(crate) fn of_foreign(error: tokio_postgres::Error) -> Self {
+        let mut failure = Self::from(error);
+        if let Kind::Refusal { .. } = failure.kind {
+            failure.kind = Kind::Refused {
+                state: REFUSAL.to_owned(),
+                step: None,
+            };
+        }
+        failure
     }
 
     /// Whether the connection has to be replaced.
@@ -175,7 +190,7 @@ impl From<tokio_postgres::Error> for Failure {
             // Without a code it never came from the server: the connection
             // closed, the socket failed, TLS or authentication didn't work out.
             None => Kind::Gone,
-            Some(state) if state.code() == "SYMRF" => {
+            Some(state) if state.code() == REFUSAL => {
                 let why = error
                     .as_db_error()
                     .and_then(|error| error.detail())
@@ -344,6 +359,14 @@ fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
         ("run-ended", _) => (
             Code::RunEnded,
             "this run is being ended: send a new request".to_owned(),
+        ),
+        ("release-refused", _) => (
+            Code::InvalidPlugin,
+            format!(
+                "the release is refused: its serial {} is lower than {}, which was accepted before: publish it anew, or \
+                 run `symctl rollback`",
+                why["serial"], why["highest"]
+            ),
         ),
         ("run-conflict", _) => (
             Code::RunConflict,

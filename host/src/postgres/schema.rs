@@ -9,11 +9,14 @@ use super::connection::{Connection, Query};
 use super::failure::{Failure, Result};
 
 /// Raised with every change of `schema/`: of the tables, and of the functions.
-pub const VERSION: i32 = 1;
+pub const VERSION: i32 = 2;
 
 /// Changes of the tables, in order: the version that each leads to. Each runs
 /// once, on a ledger in use.
-const TABLES: &[(i32, &str)] = &[(1, include_str!("schema/tables_1.sql"))];
+const TABLES: &[(i32, &str)] = &[
+    (1, include_str!("schema/tables_1.sql")),
+    (2, include_str!("schema/tables_2.sql")),
+];
 
 /// All functions. They are replaced as a whole.
 const FUNCTIONS: &str = include_str!("schema/functions.sql");

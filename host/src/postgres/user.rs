@@ -12,7 +12,7 @@
 use serde_json::json;
 use tokio_postgres::types::Type;
 
-use super::connection::{Connection, Query, rollback};
+use super::connection::{Connection, Query, SETUP_SEARCH_PATH, rollback};
 use super::failure::{Failure, Result};
 use super::ledger::{Grant, NewGrant};
 use crate::name::RoleName;
@@ -92,19 +92,29 @@ async fn fill(connection: &mut Connection, user: &NewUser<'_>) -> Result<()> {
     let (run, verifier) = (user.run.srn(), user.verifier.as_str());
     let connection_limit = i32::from(user.connection_limit);
     let roles: Vec<Option<&str>> = user.steps.iter().map(role_of).collect();
-    let mut queries = Vec::with_capacity(user.steps.len() + 2);
+    if user.steps.iter().any(is_free) {
+        connection.use_up();
+    }
+    let mut queries = Vec::with_capacity(user.steps.len() + 3);
     queries.push(
         Query::new("SELECT sym.create_user($1, $2, $3, true)::text")
             .text(&run)
             .text(&verifier)
             .with(&connection_limit, Type::INT4),
     );
+    if user
+        .steps
+        .iter()
+        .any(|step| matches!(step, AuthorizedStep::Sql(_)))
+    {
+        queries.push(Query::new(SETUP_SEARCH_PATH));
+    }
     for (index, step) in user.steps.iter().enumerate() {
         let query = match step {
             AuthorizedStep::GrantRole(_) => Query::new("SELECT sym.admit_user($1, $2)")
                 .text(&run)
                 .text(&roles[index]),
-            AuthorizedStep::Sql(statement) => Query::new(statement.as_sql()),
+            AuthorizedStep::Sql(statement) => Query::new(statement.as_sql()).foreign(),
         };
         queries.push(query.of_step(index));
     }
@@ -132,7 +142,9 @@ pub async fn create_across(
         .text(&verifier)
         .with(&connection_limit, Type::INT4);
     ledger.query(&create).await?;
-    database.run("BEGIN").await?;
+    database
+        .run(&format!("BEGIN; {SETUP_SEARCH_PATH}"))
+        .await?;
     for (index, step) in user.steps.iter().enumerate() {
         match step {
             AuthorizedStep::GrantRole(role) => {
@@ -143,9 +155,8 @@ pub async fn create_across(
                 ledger.query(&admit.of_step(index)).await?;
             }
             AuthorizedStep::Sql(statement) => {
-                database
-                    .query(&Query::new(statement.as_sql()).of_step(index))
-                    .await?;
+                let statement = Query::new(statement.as_sql()).foreign();
+                database.pipeline(&[statement.of_step(index)]).await?;
             }
         }
     }
@@ -188,6 +199,10 @@ fn role_of(step: &AuthorizedStep) -> Option<&str> {
         AuthorizedStep::GrantRole(role) => Some(role.as_str()),
         AuthorizedStep::Sql(_) => None,
     }
+}
+
+fn is_free(step: &AuthorizedStep) -> bool {
+    matches!(step, AuthorizedStep::Sql(statement) if statement.is_free())
 }
 
 fn check_warnings(connection: &mut Connection) -> Result<()> {

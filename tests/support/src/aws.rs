@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::body::Bytes;
@@ -173,6 +173,24 @@ impl Aws {
             "Name": name, "Value": value, "Type": "SecureString", "Overwrite": true,
         });
         self.call(Service::Ssm, "PutParameter", &call).await?;
+        Ok(())
+    }
+
+    /// Makes a bucket of S3.
+    ///
+    /// # Errors
+    ///
+    /// moto refuses the name, or is gone.
+    pub async fn create_bucket(&self, name: &str) -> anyhow::Result<()> {
+        let request = Request::put(format!("/{name}"))
+            .header("host", self.address.to_string())
+            .body(Full::new(Bytes::new()))?;
+        let (status, body) = self.send(request).await?;
+        ensure!(
+            status == 200,
+            "{status}: {}",
+            String::from_utf8_lossy(&body)
+        );
         Ok(())
     }
 

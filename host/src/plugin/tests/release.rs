@@ -13,7 +13,10 @@ fn component() -> Vec<u8> {
 #[test]
 fn the_variable_is_parsed() {
     let expected = Source::Directory("/var/task/plugins".into());
-    assert_eq!(Source::parse("dir:///var/task/plugins"), Ok(expected));
+    assert_eq!(
+        Source::parse("dir:///var/task/plugins", None, "f"),
+        Ok(expected)
+    );
     for text in [
         "",
         "/var",
@@ -22,12 +25,11 @@ fn the_variable_is_parsed() {
         "ftp://x",
         "dir:///a\0b",
     ] {
-        let error = Source::parse(text).expect_err("is refused");
-        assert!(
-            error.contains("expected `dir:///path/of/a/directory`"),
-            "{error}"
-        );
+        let error = Source::parse(text, None, "f").expect_err("is refused");
+        assert!(error.contains("or `dir:///path/of/a/directory`"), "{error}");
     }
+    let error = Source::parse("s3://bucket/prefix", None, "f").expect_err("is refused");
+    assert!(error.contains("needs `PLUGIN_TRUST`"), "{error}");
 }
 
 #[tokio::test]

@@ -288,6 +288,7 @@ DECLARE
     outcome   text;
     keeps     boolean;
 BEGIN
+    PERFORM sym.name_transaction(this_run);
     LOOP
         SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
         IF NOT FOUND THEN
@@ -718,6 +719,24 @@ CREATE OR REPLACE FUNCTION sym.open_grants() RETURNS SETOF sym.grants
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT * FROM sym.grants g WHERE g.state <> 'ended' ORDER BY g.expires_at, g.run;
 $$;
+
+-- Accepts a release of plugins for a function, by its serial: one that is lower
+-- than any before is an old release that somebody put back. Returns the highest.
+CREATE OR REPLACE FUNCTION sym.accept_release(audience text, serial bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    accepted sym.releases;
+BEGIN
+    INSERT INTO sym.releases AS r (audience, serial) VALUES (accept_release.audience, accept_release.serial)
+        ON CONFLICT ON CONSTRAINT releases_pkey DO UPDATE SET serial = excluded.serial, accepted_at = now()
+        WHERE r.serial < excluded.serial;
+    SELECT r.* INTO accepted FROM sym.releases r WHERE r.audience = accept_release.audience;
+    IF accepted.serial > accept_release.serial THEN
+        PERFORM sym.refuse('release-refused',
+            jsonb_build_object('serial', accept_release.serial, 'highest', accepted.serial));
+    END IF;
+    RETURN accepted.serial;
+END $$;
 
 -- The database's own switch, for pg_cron or a DBA in psql, when nobody else
 -- comes: ends what is overdue. A role is given back, and a temporary user can't

@@ -1,0 +1,52 @@
+//! `symctl keygen`: a key that signs releases.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::json;
+
+use crate::keys::{Algorithm, SigningKey, write_private};
+use crate::output::{self, Status};
+
+/// Make a key that signs releases: `NAME.key`, which stays secret, and
+/// `NAME.pub`, which is for the function's variable `PLUGIN_TRUST` and is
+/// printed too.
+#[derive(Args)]
+#[command(after_help = "Example:\n  symctl keygen team")]
+pub(crate) struct KeygenArgs {
+    /// The key's name: letters, digits, `-` and `_`.
+    name: String,
+    /// Which kind of key.
+    #[arg(long, value_enum, default_value = "ed25519")]
+    algorithm: Algorithm,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &KeygenArgs) -> anyhow::Result<Status> {
+    let is_proper = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if args.name.is_empty() || args.name.len() > 64 || !args.name.bytes().all(is_proper) {
+        bail!(
+            "`{}` can't be a key's name, expected up to 64 letters, digits, `-` and `_`",
+            args.name
+        );
+    }
+    let (key, pkcs8) = SigningKey::generate(&args.name, args.algorithm)?;
+    let private = format!("{}.key", args.name);
+    write_private(Path::new(&private), &pkcs8)?;
+    let public = format!("{}.pub", args.name);
+    let trust = key.trust();
+    fs::write(&public, format!("{trust}\n")).with_context(|| format!("can't write `{public}`"))?;
+    output::note(&format!(
+        "`{private}` signs releases: keep it where your other secrets are. The function's PLUGIN_TRUST is:"
+    ));
+    if args.json {
+        output::json(&json!({"trust": trust, "private": private, "public": public}));
+    } else {
+        output::data(&trust);
+    }
+    Ok(Status::Done)
+}

@@ -1,0 +1,149 @@
+//! Keys that sign releases: files of ours, in PKCS#8.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow, bail};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::ValueEnum;
+use sym_host::plugin::dsse::{Envelope, Signature, pre_authentication_encoding};
+use sym_host::plugin::trust::PublicKey;
+
+const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
+const END: &str = "-----END PRIVATE KEY-----";
+
+/// What a key can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Algorithm {
+    /// Small and fast; what there is no reason against.
+    Ed25519,
+    /// What AWS KMS and hardware have.
+    P256,
+}
+
+/// A private key.
+pub(crate) struct SigningKey {
+    name: String,
+    pair: Pair,
+}
+
+enum Pair {
+    Ed25519(Ed25519KeyPair),
+    P256(EcdsaKeyPair),
+}
+
+impl SigningKey {
+    /// A new key, and its PKCS#8.
+    pub(crate) fn generate(name: &str, algorithm: Algorithm) -> anyhow::Result<(Self, Vec<u8>)> {
+        let no_random = |_| anyhow!("the system has no random bytes");
+        let document = match algorithm {
+            // Version 1, which OpenSSL reads too.
+            Algorithm::Ed25519 => Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()),
+            Algorithm::P256 => {
+                EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
+            }
+        };
+        let document = document.map_err(no_random)?.as_ref().to_vec();
+        Ok((Self::from_pkcs8(name, &document)?, document))
+    }
+
+    /// Reads a key. Its name is the file's, without `.key`.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("can't read the key `{}`", path.display()))?;
+        let body = text
+            .split_once(BEGIN)
+            .and_then(|(_, rest)| rest.split_once(END))
+            .map(|(body, _)| body.split_whitespace().collect::<String>());
+        let document = body.and_then(|body| STANDARD.decode(body).ok());
+        let Some(document) = document else {
+            bail!(
+                "`{}` is no private key in PEM (PKCS#8): `symctl keygen` makes one",
+                path.display()
+            );
+        };
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        Self::from_pkcs8(&name, &document)
+    }
+
+    fn from_pkcs8(name: &str, document: &[u8]) -> anyhow::Result<Self> {
+        let ed25519 = Ed25519KeyPair::from_pkcs8(document).map(Pair::Ed25519);
+        let pair = ed25519.or_else(|_| {
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document).map(Pair::P256)
+        });
+        let pair = pair.map_err(|_| anyhow!("the key is neither Ed25519 nor P-256"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            pair,
+        })
+    }
+
+    /// What verifies its signatures.
+    pub(crate) fn public(&self) -> PublicKey {
+        match &self.pair {
+            Pair::Ed25519(pair) => PublicKey::Ed25519(pair.public_key().as_ref().to_vec()),
+            Pair::P256(pair) => PublicKey::P256(pair.public_key().as_ref().to_vec()),
+        }
+    }
+
+    /// An item of `PLUGIN_TRUST`.
+    pub(crate) fn trust(&self) -> String {
+        format!("{}:{}", self.name, STANDARD.encode(self.public().to_spki()))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Signs a statement.
+    pub(crate) fn sign(&self, payload: Vec<u8>) -> anyhow::Result<Envelope> {
+        let message = pre_authentication_encoding(&payload);
+        let bytes = match &self.pair {
+            Pair::Ed25519(pair) => pair.sign(&message).as_ref().to_vec(),
+            Pair::P256(pair) => {
+                let signature = pair.sign(&SystemRandom::new(), &message);
+                let signature = signature.map_err(|_| anyhow!("the key can't sign"))?;
+                signature.as_ref().to_vec()
+            }
+        };
+        Ok(Envelope {
+            payload,
+            signatures: vec![Signature {
+                key_id: self.name.clone(),
+                bytes,
+            }],
+        })
+    }
+}
+
+/// Writes a private key, for its owner alone, and never over another.
+pub(crate) fn write_private(path: &Path, pkcs8: &[u8]) -> anyhow::Result<()> {
+    let encoded = STANDARD.encode(pkcs8);
+    let mut text = format!("{BEGIN}\n");
+    for line in encoded.as_bytes().chunks(64) {
+        text.push_str(&String::from_utf8_lossy(line));
+        text.push('\n');
+    }
+    text.push_str(END);
+    text.push('\n');
+    let file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    let mut file = file.with_context(|| {
+        format!(
+            "can't make the key `{}`: one that is there is never overwritten",
+            path.display()
+        )
+    })?;
+    file.write_all(text.as_bytes())?;
+    Ok(file.sync_all()?)
+}

@@ -1,0 +1,169 @@
+//! `symctl publish`: from a directory to the release that functions use.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+use serde_json::json;
+use sym_host::aws::Aws;
+use sym_host::plugin::package::{Package, TARGETS, precompile};
+use sym_host::plugin::release_store::{object_key, release_key};
+use sym_host::plugin::statement::{Digest, NativeEntry, SCHEMA, Statement};
+use sym_host::plugin::{ENGINE_ID, Engine, Source};
+
+use crate::host::failed;
+use crate::keys::SigningKey;
+use crate::output::{self, Status};
+use crate::store::{Steps, Store, block_on, now, publisher};
+
+/// Check a directory of plugins, compile it, sign it, upload it, and switch to
+/// it. Functions use it when they look next, with no restart.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  symctl publish plugins/ --to s3://bucket/sym-postgres --key team.key"
+)]
+pub(crate) struct PublishArgs {
+    /// The directory with `plugins.toml`.
+    directory: PathBuf,
+    /// The store: `s3://bucket/prefix` or `file:///dir`.
+    #[arg(long, value_name = "URL")]
+    to: String,
+    /// The private key, from `symctl keygen`.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// The functions that may use it, by name.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "sym-postgres"
+    )]
+    audience: Vec<String>,
+    /// Publish no native code: functions compile the components themselves, and
+    /// start slower.
+    #[arg(long)]
+    without_native: bool,
+    /// Do everything but upload and switch.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &PublishArgs) -> anyhow::Result<Status> {
+    let key = SigningKey::read(&args.key)?;
+    let store = Store::open(&args.to)?;
+    block_on(publish(args, &key, &store))
+}
+
+async fn publish(args: &PublishArgs, key: &SigningKey, store: &Store) -> anyhow::Result<Status> {
+    let mut steps = Steps::start();
+    if let Err(errors) = check(args).await? {
+        return Ok(failed(&errors));
+    }
+    let package = Package::read(&args.directory).map_err(|error| anyhow!(error.to_log()))?;
+    steps.done(&format!("checked {} files", package.files.len()));
+
+    let mut objects: Vec<(Digest, Vec<u8>)> = Vec::new();
+    let mut native = Vec::new();
+    let mut compiled = BTreeSet::new();
+    for file in package.files.iter().filter(|file| file.is_component) {
+        if args.without_native || !compiled.insert(file.entry.sha256) {
+            continue;
+        }
+        for target in TARGETS {
+            let code = precompile(&file.bytes, target).map_err(|error| anyhow!(error.to_log()))?;
+            let sha256 = Digest::of(&code);
+            native.push(NativeEntry {
+                of: file.entry.sha256,
+                engine: ENGINE_ID.to_owned(),
+                target: target.to_owned(),
+                sha256,
+                bytes: code.len() as u64,
+            });
+            steps.done(&format!(
+                "compiled {} for {target}: {} kB",
+                file.entry.path,
+                code.len() / 1000
+            ));
+            objects.push((sha256, code));
+        }
+    }
+
+    let before = store.current().await?;
+    let highest = store.releases().await?;
+    let highest = highest
+        .iter()
+        .chain(before.iter().map(|current| &current.release));
+    let serial = highest.map(|found| found.statement.serial).max();
+    let statement = Statement {
+        schema: SCHEMA,
+        audience: args.audience.clone(),
+        serial: serial.unwrap_or_default() + 1,
+        created: now()?,
+        publisher: publisher(),
+        files: package
+            .files
+            .iter()
+            .map(|file| file.entry.clone())
+            .collect(),
+        native,
+    };
+    objects.extend(
+        package
+            .files
+            .into_iter()
+            .map(|file| (file.entry.sha256, file.bytes)),
+    );
+    let payload = statement.to_json();
+    Statement::from_json(&payload).map_err(|why| anyhow!("the release {why}"))?;
+    let envelope = key.sign(payload)?.to_json();
+    let digest = Digest::of(&envelope);
+    let id = format!("r{}-{}", statement.serial, digest.short());
+    steps.done(&format!("signed {id} with `{}`", key.name()));
+
+    if !args.dry_run {
+        // The statement first: what it names is then never taken for garbage.
+        store.upload(&release_key(digest), &envelope).await?;
+        let count = objects.len();
+        let mut new = 0;
+        for (digest, bytes) in objects {
+            new += usize::from(store.upload(&object_key(digest), &bytes).await?);
+        }
+        steps.done(&format!(
+            "uploaded {new} of {count} objects, the others were there"
+        ));
+        store.switch(&envelope, before.as_ref()).await?;
+        steps.done(&format!("{} is {id} now", store.url()));
+    }
+    if args.json {
+        output::json(&json!({
+            "release": id, "sha256": digest, "url": store.url(), "dry_run": args.dry_run,
+            "before": before.map(|current| current.release.id()), "statement": statement,
+        }));
+    } else {
+        output::data(&id);
+    }
+    Ok(Status::Done)
+}
+
+/// Loads the directory as the function would, and checks every plugin.
+async fn check(args: &PublishArgs) -> anyhow::Result<Result<(), Vec<sym_host::error::Error>>> {
+    let directory = args
+        .directory
+        .canonicalize()
+        .with_context(|| format!("can't read `{}`", args.directory.display()))?;
+    if args.audience.iter().any(String::is_empty) {
+        bail!("a function in `--audience` has no name: separate the names by one comma each");
+    }
+    let engine = Engine::new().map_err(|error| anyhow!(error.to_log()))?;
+    let loaded = Source::Directory(directory)
+        .load(&engine, &Aws::default())
+        .await;
+    Ok(match loaded {
+        Ok(loaded) => loaded.release.check_all().await,
+        Err(error) => Err(vec![error]),
+    })
+}

@@ -1,0 +1,54 @@
+//! `symctl releases`: what is in a store.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::output::{self, Status};
+use crate::store::{Found, Store, block_on};
+
+/// Show the releases of a store, the newest first.
+#[derive(Args)]
+#[command(after_help = "Example:\n  symctl releases s3://bucket/sym-postgres")]
+pub(crate) struct ReleasesArgs {
+    /// The store: `s3://bucket/prefix` or `file:///dir`.
+    url: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &ReleasesArgs) -> anyhow::Result<Status> {
+    let store = Store::open(&args.url)?;
+    let (current, releases) =
+        block_on(async { Ok((store.current().await?, store.releases().await?)) })?;
+    let current = current.map(|current| current.release.digest);
+    let is_current = |found: &Found| Some(found.digest) == current;
+    if args.json {
+        let list: Vec<Value> = releases
+            .iter()
+            .map(|found| describe(found, is_current(found)))
+            .collect();
+        output::json(&list);
+        return Ok(Status::Done);
+    }
+    let mut rows = vec![["RELEASE", "CREATED", "SIGNED BY", "AUDIENCE", ""].map(str::to_owned)];
+    for found in &releases {
+        rows.push([
+            found.id(),
+            found.statement.created.clone(),
+            found.signed_by.join(", "),
+            found.statement.audience.join(", "),
+            if is_current(found) { "in use" } else { "" }.to_owned(),
+        ]);
+    }
+    output::table(&rows);
+    Ok(Status::Done)
+}
+
+/// A release, as JSON has it. Who signed it is what it says itself.
+pub(crate) fn describe(found: &Found, is_current: bool) -> Value {
+    json!({
+        "release": found.id(), "sha256": found.digest, "signed_by": found.signed_by,
+        "current": is_current, "statement": found.statement,
+    })
+}

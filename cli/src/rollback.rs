@@ -1,0 +1,129 @@
+//! `symctl rollback`: an older release, signed as a new one.
+//!
+//! With a new serial: functions refuse one that is lower than any they have
+//! accepted, whoever signed it.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+use serde_json::json;
+use sym_host::plugin::release_store::release_key;
+use sym_host::plugin::statement::{Digest, Statement};
+
+use crate::keys::SigningKey;
+use crate::output::{self, Status};
+use crate::store::{Found, Steps, Store, block_on, now, publisher};
+
+/// Sign what an older release holds as a new one, and switch to it.
+#[derive(Args)]
+#[command(after_help = "Example:\n  symctl rollback s3://bucket/sym-postgres r7 --key team.key")]
+pub(crate) struct RollbackArgs {
+    /// The store: `s3://bucket/prefix` or `file:///dir`.
+    url: String,
+    /// The release, as `symctl releases` shows it; the beginning is enough.
+    /// Without it: the one before.
+    release: Option<String>,
+    /// The private key, from `symctl keygen`.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &RollbackArgs) -> anyhow::Result<Status> {
+    let key = SigningKey::read(&args.key)?;
+    let store = Store::open(&args.url)?;
+    block_on(rollback(args, &key, &store))
+}
+
+async fn rollback(args: &RollbackArgs, key: &SigningKey, store: &Store) -> anyhow::Result<Status> {
+    let mut steps = Steps::start();
+    let before = store.current().await?;
+    let current = before
+        .as_ref()
+        .with_context(|| format!("nothing was published to `{}` yet", store.url()))?;
+    let releases = store.releases().await?;
+    let wanted = find(args.release.as_deref(), &current.release, &releases)?;
+    // What it is made of may have been collected as garbage.
+    for (digest, bytes) in pinned(&wanted.statement) {
+        let there = store.object(digest, bytes).await?;
+        if Digest::of(&there) != digest {
+            bail!(
+                "{} can't be used: object {digest} is not what its name says",
+                wanted.id()
+            );
+        }
+    }
+    steps.done(&format!("{} is whole", wanted.id()));
+    let highest = releases.iter().map(|found| found.statement.serial).max();
+    let statement = Statement {
+        serial: highest
+            .unwrap_or_default()
+            .max(current.release.statement.serial)
+            + 1,
+        created: now()?,
+        publisher: publisher(),
+        ..wanted.statement.clone()
+    };
+    let payload = statement.to_json();
+    Statement::from_json(&payload).map_err(|why| anyhow!("the release {why}"))?;
+    let envelope = key.sign(payload)?.to_json();
+    let digest = Digest::of(&envelope);
+    let id = format!("r{}-{}", statement.serial, digest.short());
+    store.upload(&release_key(digest), &envelope).await?;
+    store.switch(&envelope, before.as_ref()).await?;
+    steps.done(&format!(
+        "{} is {id} now, which holds what {} does",
+        store.url(),
+        wanted.id()
+    ));
+    if args.json {
+        output::json(&json!({
+            "release": id, "sha256": digest, "of": wanted.id(), "before": current.release.id(),
+        }));
+    } else {
+        output::data(&id);
+    }
+    Ok(Status::Done)
+}
+
+/// Every object of a release, with its length.
+pub(crate) fn pinned(statement: &Statement) -> impl Iterator<Item = (Digest, u64)> {
+    let files = statement.files.iter().map(|file| (file.sha256, file.bytes));
+    files.chain(
+        statement
+            .native
+            .iter()
+            .map(|native| (native.sha256, native.bytes)),
+    )
+}
+
+fn find<'a>(
+    name: Option<&str>,
+    current: &Found,
+    releases: &'a [Found],
+) -> anyhow::Result<&'a Found> {
+    let Some(name) = name else {
+        let is_older = |found: &&Found| found.statement.serial < current.statement.serial;
+        let older = releases.iter().find(is_older);
+        return older.context("there is no release before the one in use");
+    };
+    // `r1` is not `r12`.
+    let is_it = |found: &&Found| {
+        found.id() == name
+            || found
+                .id()
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('-'))
+            || found.digest.to_string() == name
+            || (name.contains('-') && found.id().starts_with(name))
+    };
+    let mut found = releases.iter().filter(is_it);
+    match (found.next(), found.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => bail!("there is no release `{name}`: `symctl releases` shows what there is"),
+        (Some(_), Some(_)) => bail!("`{name}` is the beginning of several releases"),
+    }
+}

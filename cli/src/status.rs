@@ -1,0 +1,65 @@
+//! `symctl status`: the release that functions use.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use clap::Args;
+use sym_host::plugin::ENGINE_ID;
+
+use crate::output::{self, Status};
+use crate::releases::describe;
+use crate::store::{Store, block_on};
+
+/// Show the release that is in use: since when, signed by whom, and for which
+/// hosts there is native code.
+#[derive(Args)]
+#[command(after_help = "Example:\n  symctl status s3://bucket/sym-postgres")]
+pub(crate) struct StatusArgs {
+    /// The store: `s3://bucket/prefix` or `file:///dir`.
+    url: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Status> {
+    let store = Store::open(&args.url)?;
+    let current = block_on(store.current())?;
+    let current = current.with_context(|| {
+        format!(
+            "nothing was published to `{}` yet: `symctl publish`",
+            store.url()
+        )
+    })?;
+    let found = current.release;
+    if args.json {
+        output::json(&describe(&found, true));
+        return Ok(Status::Done);
+    }
+    let statement = &found.statement;
+    output::data(&format!("release   {}", found.id()));
+    output::data(&format!("since     {}", statement.created));
+    output::data(&format!(
+        "signed by {} (`symctl verify` looks whether it is so)",
+        found.signed_by.join(", ")
+    ));
+    output::data(&format!("audience  {}", statement.audience.join(", ")));
+    for file in &statement.files {
+        output::data(&format!("file      {} ({} bytes)", file.path, file.bytes));
+    }
+    let mut hosts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for native in &statement.native {
+        *hosts.entry((&native.engine, &native.target)).or_default() += 1;
+    }
+    for ((engine, target), count) in hosts {
+        let remark = if engine == ENGINE_ID {
+            ""
+        } else {
+            ", not for hosts of this version"
+        };
+        output::data(&format!(
+            "native    {target}, engine {engine}: {count} component(s){remark}"
+        ));
+    }
+    Ok(Status::Done)
+}

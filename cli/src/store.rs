@@ -1,0 +1,212 @@
+//! What the subcommands that look into a store of releases share.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, anyhow};
+use sym_host::aws::Aws;
+use sym_host::plugin::dsse::{self, Envelope};
+use sym_host::plugin::release_store::{self, CURRENT, Condition, ReleaseStore, StoreError};
+use sym_host::plugin::statement::{Digest, Statement};
+
+use crate::output;
+
+/// A store, and how to reach it.
+pub(crate) struct Store {
+    store: ReleaseStore,
+    aws: Aws,
+}
+
+/// A statement in a store. Nobody has verified it: it is for showing.
+pub(crate) struct Found {
+    pub(crate) digest: Digest,
+    pub(crate) statement: Statement,
+    pub(crate) signed_by: Vec<String>,
+}
+
+impl Found {
+    /// As the function's log and the ledger name it.
+    pub(crate) fn id(&self) -> String {
+        format!("r{}-{}", self.statement.serial, self.digest.short())
+    }
+}
+
+/// The pointer.
+pub(crate) struct Current {
+    pub(crate) release: Found,
+    pub(crate) etag: String,
+}
+
+/// Runs something that waits for the network.
+pub(crate) fn block_on<T>(run: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(run)
+}
+
+impl Store {
+    pub(crate) fn open(url: &str) -> anyhow::Result<Self> {
+        let store = ReleaseStore::parse(url).map_err(|why| anyhow!("the store's URL {why}"))?;
+        Ok(Self {
+            store,
+            aws: Aws::patient(),
+        })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.store.to_string()
+    }
+
+    /// The release in use; `None` in a store where nothing was published yet.
+    pub(crate) async fn current(&self) -> anyhow::Result<Option<Current>> {
+        match self.store.get(&self.aws, CURRENT, dsse::MAX_BYTES).await {
+            Ok(object) => Ok(Some(Current {
+                release: read(CURRENT, &object.bytes)?,
+                etag: object.etag,
+            })),
+            Err(StoreError::Missing) => Ok(None),
+            Err(error) => Err(failed(CURRENT, error)),
+        }
+    }
+
+    /// All releases, the newest first. What can't be read is said and left out.
+    pub(crate) async fn releases(&self) -> anyhow::Result<Vec<Found>> {
+        let listed = self.store.list(&self.aws, release_store::RELEASES).await;
+        let mut releases = Vec::new();
+        for entry in listed.map_err(|error| failed("releases", error))? {
+            match self.read(&entry.key).await {
+                Ok(bytes) => match read(&entry.key, &bytes) {
+                    Ok(found) => releases.push(found),
+                    Err(error) => output::note(&format!("left out: {error:#}")),
+                },
+                Err(error) => output::note(&format!("left out: {error:#}")),
+            }
+        }
+        releases.sort_by_key(|found| std::cmp::Reverse(found.statement.serial));
+        Ok(releases)
+    }
+
+    async fn read(&self, key: &str) -> anyhow::Result<Vec<u8>> {
+        let object = self.store.get(&self.aws, key, dsse::MAX_BYTES).await;
+        Ok(object.map_err(|error| failed(key, error))?.bytes)
+    }
+
+    /// The raw bytes of the pointer.
+    pub(crate) async fn current_bytes(&self) -> anyhow::Result<Vec<u8>> {
+        self.read(CURRENT).await
+    }
+
+    /// An object's bytes, at most as many as these.
+    pub(crate) async fn object(&self, digest: Digest, most: u64) -> anyhow::Result<Vec<u8>> {
+        let key = release_store::object_key(digest);
+        let object = self.store.get(&self.aws, &key, most).await;
+        Ok(object.map_err(|error| failed(&key, error))?.bytes)
+    }
+
+    /// Puts bytes under the name of their digest. Returns whether they were new.
+    pub(crate) async fn upload(&self, key: &str, bytes: &[u8]) -> anyhow::Result<bool> {
+        let put = self.store.put_new(&self.aws, key, bytes).await;
+        if put.map_err(|error| failed(key, error))? {
+            return Ok(true);
+        }
+        // The name is the digest: what else is there was put there by mistake,
+        // or worse, and every host refuses it.
+        let there = self.store.get(&self.aws, key, bytes.len() as u64).await;
+        if there.is_ok_and(|object| object.bytes == bytes) {
+            return Ok(false);
+        }
+        output::note(&format!("`{key}` was not what its name says: written anew"));
+        let put = self.store.put(&self.aws, key, bytes, Condition::Always);
+        put.await.map_err(|error| failed(key, error))?;
+        Ok(true)
+    }
+
+    /// Switches to a release, unless somebody else did since `before` was read.
+    pub(crate) async fn switch(
+        &self,
+        envelope: &[u8],
+        before: Option<&Current>,
+    ) -> anyhow::Result<()> {
+        let condition = match before {
+            Some(current) => Condition::IsStill(&current.etag),
+            None => Condition::IsAbsent,
+        };
+        match self
+            .store
+            .put(&self.aws, CURRENT, envelope, condition)
+            .await
+        {
+            Ok(()) => Ok(()),
+            Err(StoreError::Changed) => Err(anyhow!(
+                "another release was published to `{}` at the same time, and is in use; this one isn't: look at it with \
+                 `symctl status`, and publish again",
+                self.url()
+            )),
+            Err(error) => Err(failed(CURRENT, error)),
+        }
+    }
+
+    /// The keys and lengths of a directory.
+    pub(crate) async fn list(&self, below: &str) -> anyhow::Result<Vec<release_store::Listed>> {
+        let listed = self.store.list(&self.aws, below).await;
+        listed.map_err(|error| failed(below, error))
+    }
+
+    pub(crate) async fn delete(&self, key: &str) -> anyhow::Result<()> {
+        let deleted = self.store.delete(&self.aws, key).await;
+        deleted.map_err(|error| failed(key, error))
+    }
+}
+
+fn read(key: &str, bytes: &[u8]) -> anyhow::Result<Found> {
+    let wrong = |why: String| anyhow!("`{key}` {why}");
+    let envelope = Envelope::from_json(bytes).map_err(wrong)?;
+    let statement = Statement::from_json(&envelope.payload).map_err(wrong)?;
+    Ok(Found {
+        digest: Digest::of(bytes),
+        statement,
+        signed_by: envelope
+            .signatures
+            .into_iter()
+            .map(|signature| signature.key_id)
+            .collect(),
+    })
+}
+
+fn failed(key: &str, error: StoreError) -> anyhow::Error {
+    match error {
+        StoreError::Unavailable(detail) => {
+            anyhow!(detail).context(format!("`{key}` can't be read or written"))
+        }
+        error => anyhow!("`{key}` {error}"),
+    }
+}
+
+/// Shows the steps of something that takes a while, each with its time, to
+/// standard error.
+pub(crate) struct Steps(Instant);
+
+impl Steps {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// A step is done.
+    pub(crate) fn done(&mut self, what: &str) {
+        let milliseconds = self.0.elapsed().as_millis();
+        output::note(&format!("{milliseconds:>7} ms  {what}"));
+        self.0 = Instant::now();
+    }
+}
+
+/// The time of now, for a statement.
+pub(crate) fn now() -> anyhow::Result<String> {
+    let now = jiff::Timestamp::now();
+    let seconds = jiff::Timestamp::from_second(now.as_second());
+    Ok(seconds.context("the clock is wrong")?.to_string())
+}
+
+/// What makes statements.
+pub(crate) fn publisher() -> String {
+    format!("symctl {}", env!("CARGO_PKG_VERSION"))
+}

@@ -1,0 +1,70 @@
+//! `symctl verify`: what a function would do with a store.
+
+use anyhow::anyhow;
+use clap::Args;
+use serde_json::json;
+use sym_host::aws::Aws;
+use sym_host::plugin::release_store::ReleaseStore;
+use sym_host::plugin::trust::Trust;
+use sym_host::plugin::{Engine, Published};
+
+use crate::host::failed;
+use crate::output::{self, Status};
+use crate::store::{Steps, block_on};
+
+/// Fetch, verify and load the release in use, as a function would. Only the
+/// serial is not looked at: that is in the function's ledger.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  symctl verify s3://bucket/sym-postgres --trust \"$(cat team.pub)\""
+)]
+pub(crate) struct VerifyArgs {
+    /// The store: `s3://bucket/prefix` or `file:///dir`.
+    url: String,
+    /// The function's PLUGIN_TRUST.
+    #[arg(long, value_name = "KEYS")]
+    trust: String,
+    /// The function's name.
+    #[arg(long, value_name = "NAME", default_value = "sym-postgres")]
+    audience: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Status> {
+    let published = Published {
+        store: ReleaseStore::parse(&args.url).map_err(|why| anyhow!("the store's URL {why}"))?,
+        trust: Trust::parse(args.trust.trim()).map_err(|why| anyhow!("`--trust` {why}"))?,
+        audience: args.audience.clone(),
+    };
+    let engine = Engine::new().map_err(|error| anyhow!(error.to_log()))?;
+    block_on(async {
+        let mut steps = Steps::start();
+        let aws = Aws::patient();
+        let pointer = match published.pointer(&aws, None).await {
+            Ok(Some(pointer)) => pointer,
+            Ok(None) => return Err(anyhow!("the store gave no pointer")),
+            Err(error) => return Ok(failed(&[error])),
+        };
+        let id = pointer.release.id().to_owned();
+        let signers = pointer.release.signers().to_vec();
+        steps.done(&format!("{id} is signed by {}", signers.join(", ")));
+        let (release, _) = match published.load(&engine, &aws, pointer).await {
+            Ok(loaded) => loaded,
+            Err(error) => return Ok(failed(&[error])),
+        };
+        steps.done("every object is what was signed");
+        if let Err(errors) = release.check_all().await {
+            return Ok(failed(&errors));
+        }
+        steps.done("every plugin loads");
+        if args.json {
+            let targets: Vec<&str> = release.targets().map(|(name, _)| name).collect();
+            output::json(&json!({"release": id, "signers": signers, "targets": targets}));
+        } else {
+            output::data(&id);
+        }
+        Ok(Status::Done)
+    })
+}

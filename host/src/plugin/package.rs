@@ -1,0 +1,75 @@
+//! A directory on its way into a store: its files as a release has them, and the
+//! native code of its components.
+//!
+//! It signs nothing and writes nothing: `symctl` does.
+
+use std::path::Path;
+
+use super::manifest::FileKind;
+use super::source;
+use super::statement::{Digest, FileEntry};
+use crate::error::Result;
+
+/// The files of a release-to-be, read once.
+pub struct Package {
+    /// `plugins.toml` first, then what it names.
+    pub files: Vec<PackedFile>,
+}
+
+/// One of them.
+pub struct PackedFile {
+    /// As the statement will have it.
+    pub entry: FileEntry,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Whether it is to be compiled.
+    pub is_component: bool,
+}
+
+impl Package {
+    /// Reads `plugins.toml` and what it names.
+    ///
+    /// # Errors
+    /// As those of a release from `dir://`.
+    pub fn read(root: &Path) -> Result<Self> {
+        let (text, manifest, mut bytes) = source::read_directory(root)?;
+        let packed = |path: &str, bytes: Vec<u8>, is_component| PackedFile {
+            entry: FileEntry {
+                path: path.to_owned(),
+                sha256: Digest::of(&bytes),
+                bytes: bytes.len() as u64,
+            },
+            bytes,
+            is_component,
+        };
+        let mut files = vec![packed(super::manifest::FILE_NAME, text.into_bytes(), false)];
+        for (path, kind) in manifest.files() {
+            if let Some(bytes) = bytes.remove(path) {
+                files.push(packed(path, bytes, kind == FileKind::Component));
+            }
+        }
+        Ok(Self { files })
+    }
+}
+
+/// The targets for which `symctl publish` makes native code: Lambda's two
+/// architectures.
+pub const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
+
+/// Compiles a component for one of [`TARGETS`].
+///
+/// # Errors
+/// `invalid-plugin`.
+#[cfg(feature = "all-targets")]
+pub fn precompile(component: &[u8], target: &str) -> Result<Vec<u8>> {
+    use crate::error::{Code, Error};
+    super::engine::compiler_for(target)
+        .and_then(|engine| engine.precompile_component(component))
+        .map_err(|error| {
+            Error::new(
+                Code::InvalidPlugin,
+                format!("the component can't be compiled for {target}"),
+            )
+            .with_source(format!("{error:#}"))
+        })
+}

@@ -1,0 +1,19 @@
+//! The highest serial of a release that was accepted, which the ledger keeps:
+//! the bucket can't be asked, since it is who writes there that is feared.
+
+use tokio_postgres::types::Type;
+
+use super::connection::{Connection, Query};
+use super::failure::Result;
+
+/// Accepts a release for a function.
+///
+/// # Errors
+/// A refusal of `sym.accept_release` where a later one was accepted, or what the
+/// connection ran into.
+pub async fn accept(connection: &Connection, audience: &str, serial: i64) -> Result<()> {
+    let query = Query::new("SELECT sym.accept_release($1, $2)")
+        .text(&audience)
+        .with(&serial, Type::INT8);
+    connection.query(&query).await.map(drop)
+}

@@ -1,0 +1,255 @@
+//! Releases: published by `symctl`, used by the function without a restart.
+
+mod publisher;
+mod tampered;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
+
+use serde_json::Value;
+use sym_test_support::aws::Aws;
+
+use self::publisher::{Publisher, SECOND};
+use crate::fixture::{Event, World, refusal};
+
+const DENIED: &str = "Not today. [denied]";
+
+/// A function that looks for another release before each event.
+async fn world(publisher: &Publisher) -> anyhow::Result<World> {
+    let mut builder = World::builder()
+        .variable("PLUGINS", publisher.url())
+        .variable("PLUGIN_TRUST", publisher.trust())
+        .variable("PLUGIN_REFRESH_SECONDS", "0");
+    for (name, value) in publisher.environment() {
+        builder = builder.variable(name, value);
+    }
+    builder.start().await
+}
+
+/// The release that the ledger names for the last run.
+async fn ledgers_release(world: &World) -> anyhow::Result<String> {
+    let sql = "SELECT release FROM sym.grants ORDER BY created_at DESC LIMIT 1";
+    Ok(world.query(sql).await?.unwrap_or_default())
+}
+
+async fn is_denied(world: &World) -> anyhow::Result<()> {
+    assert_eq!(world.send(&Event::escalate()).await?, refusal(DENIED));
+    Ok(())
+}
+
+/// Publishes, changes, rolls back and collects, with one function all the time.
+async fn a_life(publisher: &Publisher) -> anyhow::Result<()> {
+    let world = world(publisher).await?;
+    let sentence =
+        "the plugins' release isn't whole: `current.json` is missing [release-unavailable]";
+    world.refuses(&Event::escalate(), sentence).await?;
+
+    let first = publisher.publish_first()?;
+    world.still_works().await?;
+    assert_eq!(ledgers_release(&world).await?, first);
+
+    let second = publisher.publish_second()?;
+    is_denied(&world).await?;
+    assert!(
+        world
+            .lambda
+            .logs()
+            .contains(&format!("\"release\":\"{second}\""))
+    );
+
+    let third = publisher.run(&["rollback", &publisher.url(), "--key", "team.key"])?;
+    world.still_works().await?;
+    assert_eq!(ledgers_release(&world).await?, third.trim());
+    assert!(third.starts_with("r3-"), "{third}");
+
+    let listed = publisher.json(&["releases", &publisher.url(), "--json"])?;
+    let ids: Vec<&str> = listed
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry["release"].as_str())
+        .collect();
+    assert_eq!(ids, [third.trim(), &second, &first]);
+    let status = publisher.json(&["status", &publisher.url(), "--json"])?;
+    assert_eq!(status["release"], third.trim());
+    assert_eq!(status["signed_by"], serde_json::json!(["team"]));
+    let trust = publisher.trust();
+    let verified = publisher.run(&["verify", &publisher.url(), "--trust", &trust])?;
+    assert_eq!(verified, third);
+
+    // What the third holds is the first's: only the first's statement goes.
+    let gone = publisher.json(&["gc", &publisher.url(), "--keep", "0", "--json"])?;
+    assert_eq!(gone["releases"], serde_json::json!([first]));
+    assert_eq!(gone["objects"], 0);
+    world.lambda.restart().await?;
+    world.still_works().await?;
+    publisher.run(&["rollback", &publisher.url(), &second, "--key", "team.key"])?;
+    is_denied(&world).await
+}
+
+#[tokio::test]
+async fn a_directory_serves_the_life_of_releases() -> anyhow::Result<()> {
+    a_life(&Publisher::in_directory()?).await
+}
+
+#[tokio::test]
+async fn a_bucket_serves_the_life_of_releases() -> anyhow::Result<()> {
+    let aws = Aws::start()?;
+    aws.create_bucket("releases").await?;
+    a_life(&Publisher::in_bucket(&aws, "releases")?).await
+}
+
+#[tokio::test]
+async fn a_p256_key_signs_as_well() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.run(&["keygen", "kms", "--algorithm", "p256"])?;
+    publisher.publish(publisher.first(), "kms.key", &[])?;
+    let trust = format!("{},{}", publisher.trust(), publisher.trust_in("kms.pub")?);
+    let world = World::builder()
+        .variable("PLUGINS", publisher.url())
+        .variable("PLUGIN_TRUST", trust)
+        .start()
+        .await?;
+    world.still_works().await
+}
+
+#[tokio::test]
+async fn a_pinned_release_stays_whatever_is_published() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.publish_first()?;
+    let status = publisher.json(&["status", &publisher.url(), "--json"])?;
+    let sha256 = status["sha256"].as_str().unwrap_or_default();
+    let world = World::builder()
+        .variable("PLUGINS", publisher.url())
+        .variable("PLUGIN_TRUST", format!("sha256:{sha256}"))
+        .variable("PLUGIN_REFRESH_SECONDS", "0")
+        .start()
+        .await?;
+    world.still_works().await?;
+    publisher.publish_second()?;
+    world.still_works().await?;
+    world.lambda.restart().await?;
+    world.still_works().await
+}
+
+// The components themselves are taken away: what runs is the native code.
+#[tokio::test]
+async fn native_code_that_symctl_made_runs_in_the_bootstrap() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.publish_first()?;
+    for file in publisher.statement()?["files"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        if file["path"]
+            .as_str()
+            .is_some_and(|path| path.ends_with(".wasm"))
+        {
+            std::fs::remove_file(publisher.object(&file["sha256"]))?;
+        }
+    }
+    world(&publisher).await?.still_works().await
+}
+
+#[tokio::test]
+async fn a_release_without_native_code_is_compiled_in_place() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.publish(publisher.first(), "team.key", &["--without-native"])?;
+    assert_eq!(publisher.statement()?["native"], serde_json::json!([]));
+    world(&publisher).await?.still_works().await
+}
+
+#[tokio::test]
+async fn without_the_store_warm_goes_on_and_cold_refuses_but_access_ends() -> anyhow::Result<()> {
+    let aws = Aws::start()?;
+    aws.create_bucket("releases").await?;
+    let publisher = Publisher::in_bucket(&aws, "releases")?;
+    publisher.publish_first()?;
+    let world = world(&publisher).await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    drop(aws);
+
+    world.body(&Event::escalate()).await?;
+    assert!(
+        world.lambda.logs().contains("release kept"),
+        "{}",
+        world.lambda.logs()
+    );
+    world.lambda.restart().await?;
+    let sentence = "the plugins' release can't be reached: try again, and if it stays so, see the function's log \
+        [release-unavailable]";
+    world.refuses(&Event::escalate(), sentence).await?;
+    world.body(&event.end()).await?;
+    Ok(())
+}
+
+// Both have read the same pointer when the first of them may write.
+#[tokio::test]
+async fn of_two_publishers_at_once_one_wins_and_the_other_is_told() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.publish_first()?;
+    let lock = std::fs::File::create(publisher.store().join(".lock"))?;
+    lock.lock()?;
+    let mut running = Vec::new();
+    for _ in 0..2 {
+        let mut command = publisher.publish_command(publisher.second(), "team.key", &[]);
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut errors = BufReader::new(child.stderr.take().expect("is piped"));
+        let mut line = String::new();
+        while !line.contains("signed r2-") {
+            line.clear();
+            assert_ne!(errors.read_line(&mut line)?, 0, "it ended early");
+        }
+        running.push((child, errors));
+    }
+    lock.unlock()?;
+    let mut won = 0;
+    for (mut child, mut errors) in running {
+        let mut text = String::new();
+        errors.read_to_string(&mut text)?;
+        if child.wait()?.success() {
+            won += 1;
+        } else {
+            assert!(text.contains("published to"), "{text}");
+            assert!(text.contains("at the same time"), "{text}");
+        }
+    }
+    assert_eq!(won, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_not_published_changes_nothing() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    let url = publisher.url();
+    let plan = publisher.json(&[
+        "publish",
+        publisher.first(),
+        "--to",
+        &url,
+        "--key",
+        "team.key",
+        "--dry-run",
+        "--json",
+    ])?;
+    assert_eq!(plan["dry_run"], Value::Bool(true));
+    assert!(!publisher.store().exists());
+    std::fs::write(publisher.path(SECOND).join("plugins.toml"), "[resolver]\n")?;
+    let error = publisher
+        .publish_second()
+        .expect_err("is refused")
+        .to_string();
+    assert!(error.contains("line 1"), "{error}");
+    assert!(!publisher.store().exists());
+    let error = publisher
+        .run(&["keygen", "team"])
+        .expect_err("is there")
+        .to_string();
+    assert!(error.contains("never overwritten"), "{error}");
+    Ok(())
+}

@@ -1,0 +1,340 @@
+//! The table of what can be done to a release by who can write the store, or
+//! holds an old one: refused each time, with its reason, warm and cold.
+//!
+//! `docs/releases.md` has the same table.
+
+use std::fs;
+
+use anyhow::ensure;
+use serde_json::{Value, json};
+
+use super::publisher::{Publisher, SECOND, copy};
+use super::world;
+use crate::fixture::{Event, World};
+
+/// A store with a good release in use, and one with a next one to change.
+struct Stores {
+    publisher: Publisher,
+    world: World,
+}
+
+impl Stores {
+    async fn make() -> anyhow::Result<Stores> {
+        let publisher = Publisher::in_directory()?;
+        publisher.publish_first()?;
+        copy(&publisher.store(), &publisher.path("good"))?;
+        publisher.publish_second()?;
+        copy(&publisher.store(), &publisher.path("next"))?;
+        let world = world(&publisher).await?;
+        Ok(Stores { publisher, world })
+    }
+
+    fn use_store(&self, name: &str) -> anyhow::Result<()> {
+        fs::remove_dir_all(self.publisher.store())?;
+        copy(&self.publisher.path(name), &self.publisher.store())
+    }
+
+    /// The good release serves; then the next one appears, changed by `tamper`.
+    async fn check(
+        &self,
+        reason: &str,
+        tamper: impl Fn(&Publisher) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let world = &self.world;
+        self.use_store("good")?;
+        world.lambda.restart().await?;
+        world.still_works().await?;
+
+        self.use_store("next")?;
+        tamper(&self.publisher)?;
+        let before = world.lambda.logs().len();
+        world.still_works().await?;
+        let log = world.lambda.logs()[before..].to_owned();
+        let is_kept = |line: &str| {
+            line.contains("release kept") && line.contains(&reason.replace('"', "\\\""))
+        };
+        ensure!(log.lines().any(is_kept), "warm, expected `{reason}`: {log}");
+
+        world.lambda.restart().await?;
+        let state = world.state().await?;
+        let answer = world.send(&Event::escalate()).await?;
+        let sentence = answer["errors"][0].as_str().unwrap_or_default();
+        ensure!(
+            sentence.contains(reason),
+            "cold, expected `{reason}`: {answer}"
+        );
+        world.is_as(&state).await
+    }
+}
+
+fn pointer(publisher: &Publisher) -> std::path::PathBuf {
+    publisher.store().join("current.json")
+}
+
+/// The entry of a file in the statement.
+fn entry<'a>(statement: &'a mut Value, path: &str) -> &'a mut Value {
+    let files = statement["files"].as_array_mut().expect("is a list");
+    let mut files = files.iter_mut();
+    files.find(|file| file["path"] == path).expect("is there")
+}
+
+/// The native code of the resolver for this machine.
+fn native(statement: &mut Value) -> &mut Value {
+    let resolver = entry(statement, "default-resolver.wasm")["sha256"].clone();
+    let list = statement["native"].as_array_mut().expect("is a list");
+    let here = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let mut list = list.iter_mut();
+    list.find(|native| native["of"] == resolver && native["target"] == here.as_str())
+        .expect("is there")
+}
+
+/// Every object that this host needs of the next release.
+fn needed(publisher: &Publisher) -> anyhow::Result<Vec<(String, Value)>> {
+    let mut statement = publisher.statement()?;
+    let mut needed = vec![(
+        "the native code of `default-resolver.wasm`".to_owned(),
+        native(&mut statement)["sha256"].clone(),
+    )];
+    for path in ["plugins.toml", "readonly.sql"] {
+        needed.push((
+            format!("`{path}`"),
+            entry(&mut statement, path)["sha256"].clone(),
+        ));
+    }
+    Ok(needed)
+}
+
+fn change(
+    publisher: &Publisher,
+    object: &Value,
+    change: impl Fn(&mut Vec<u8>),
+) -> anyhow::Result<()> {
+    let path = publisher.object(object);
+    let mut bytes = fs::read(&path)?;
+    change(&mut bytes);
+    Ok(fs::write(path, bytes)?)
+}
+
+#[tokio::test]
+async fn objects_that_were_changed_are_refused() -> anyhow::Result<()> {
+    let stores = Stores::make().await?;
+    for (what, object) in needed(&stores.publisher)? {
+        let object = &object;
+        // The first byte, one in the middle, the last.
+        for part in 0..3 {
+            let reason = format!("is refused: {what} is not what was signed");
+            let flip = |publisher: &Publisher| {
+                change(publisher, object, |bytes| {
+                    let index = (bytes.len() - 1) * part / 2;
+                    bytes[index] ^= 1;
+                })
+            };
+            stores.check(&reason, flip).await?;
+        }
+        let reason = format!("{what} has ");
+        let truncate = |publisher: &Publisher| {
+            change(publisher, object, |bytes| bytes.truncate(bytes.len() - 1))
+        };
+        stores.check(&reason, truncate).await?;
+        let reason = format!("{what} is longer than the ");
+        let lengthen = |publisher: &Publisher| change(publisher, object, |bytes| bytes.push(0));
+        stores.check(&reason, lengthen).await?;
+        let reason = format!("{what} of release");
+        let delete = |publisher: &Publisher| Ok(fs::remove_file(publisher.object(object))?);
+        stores.check(&reason, delete).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn objects_that_were_swapped_are_refused() -> anyhow::Result<()> {
+    let stores = Stores::make().await?;
+    let mut statement = stores.publisher.statement()?;
+    let code = native(&mut statement)["sha256"].clone();
+    let component = entry(&mut statement, "default-resolver.wasm")["sha256"].clone();
+    let others = statement["native"].as_array().cloned().unwrap_or_default();
+    let other = others.iter().find(|other| other["sha256"] != code);
+    let other = other.expect("there are several")["sha256"].clone();
+    // Another piece of native code, rightly made and signed for something else;
+    // WebAssembly where native code should be.
+    for from in [&other, &component] {
+        let swap = |publisher: &Publisher| {
+            fs::copy(publisher.object(from), publisher.object(&code))?;
+            Ok(())
+        };
+        let reason = "the native code of `default-resolver.wasm` ";
+        stores.check(reason, swap).await?;
+    }
+    let garbage = |publisher: &Publisher| change(publisher, &code, |bytes| bytes.fill(0xa5));
+    stores.check("is not what was signed", garbage).await
+}
+
+#[tokio::test]
+async fn statements_that_nobody_trusted_signed_are_refused() -> anyhow::Result<()> {
+    let stores = Stores::make().await?;
+    let edit = |publisher: &Publisher, edit: &dyn Fn(&mut Value)| {
+        let mut envelope: Value = serde_json::from_slice(&fs::read(pointer(publisher))?)?;
+        edit(&mut envelope);
+        Ok(fs::write(pointer(publisher), envelope.to_string())?)
+    };
+    stores
+        .check("nobody signed it", |publisher| {
+            edit(publisher, &|envelope| envelope["signatures"] = json!([]))
+        })
+        .await?;
+    stores
+        .check("no key of `PLUGIN_TRUST` signed it", |publisher| {
+            edit(publisher, &|envelope| {
+                let signature = envelope["signatures"][0]["sig"].as_str();
+                let signature = signature.unwrap_or_default().replacen('A', "B", 1);
+                let signature = signature.replacen('a', "b", 1);
+                envelope["signatures"][0]["sig"] = json!(signature);
+            })
+        })
+        .await?;
+    // The payload of the good release under the signature of the next.
+    stores
+        .check("no key of `PLUGIN_TRUST` signed it", |publisher| {
+            let good = fs::read(publisher.path("good/current.json"))?;
+            let good: Value = serde_json::from_slice(&good)?;
+            edit(publisher, &|envelope| {
+                envelope["payload"] = good["payload"].clone()
+            })
+        })
+        .await?;
+    stores
+        .check("holds something else", |publisher| {
+            edit(publisher, &|envelope| {
+                envelope["payloadType"] = json!("text/plain")
+            })
+        })
+        .await?;
+    stores
+        .check("is no signed statement", |publisher| {
+            Ok(fs::write(pointer(publisher), "{}")?)
+        })
+        .await?;
+    stores
+        .check("is no signed statement", |publisher| {
+            let bytes = fs::read(pointer(publisher))?;
+            Ok(fs::write(pointer(publisher), &bytes[..bytes.len() / 2])?)
+        })
+        .await?;
+    stores
+        .check("`current.json` is longer than 1048576 bytes", |publisher| {
+            Ok(fs::write(pointer(publisher), vec![b' '; (1 << 20) + 1])?)
+        })
+        .await?;
+    stores.publisher.run(&["keygen", "stranger"])?;
+    stores
+        .check("no key of `PLUGIN_TRUST` signed it", |publisher| {
+            publisher.publish(SECOND, "stranger.key", &[]).map(drop)
+        })
+        .await?;
+    stores
+        .check(
+            "it is for `other`, and this function is `sym-postgres`",
+            |publisher| {
+                publisher
+                    .publish(SECOND, "team.key", &["--audience", "other"])
+                    .map(drop)
+            },
+        )
+        .await
+}
+
+// Whoever holds the key can do no more than publish plugins.
+#[tokio::test]
+async fn statements_that_are_signed_and_wrong_are_refused() -> anyhow::Result<()> {
+    let stores = Stores::make().await?;
+    let signed = |edit: fn(&mut Value)| {
+        move |publisher: &Publisher| {
+            let mut statement = publisher.statement()?;
+            edit(&mut statement);
+            publisher.sign(&statement)
+        }
+    };
+    let cases: [(&str, fn(&mut Value)); 6] = [
+        // Rightly signed as native code, and isn't any.
+        (
+            "has something else where its native code should be",
+            |statement| {
+                let component = entry(statement, "default-resolver.wasm").clone();
+                let native = native(statement);
+                native["sha256"] = component["sha256"].clone();
+                native["bytes"] = component["bytes"].clone();
+            },
+        ),
+        // Native code as a component: it is never loaded by what it looks like.
+        (
+            "is native code, expected a WebAssembly component",
+            |statement| {
+                let code = native(statement).clone();
+                statement["native"] = json!([]);
+                let component = entry(statement, "default-resolver.wasm");
+                component["sha256"] = code["sha256"].clone();
+                component["bytes"] = code["bytes"].clone();
+            },
+        ),
+        ("has files that `plugins.toml` doesn't name", |statement| {
+            let mut more = entry(statement, "readonly.sql").clone();
+            more["path"] = json!("more.sql");
+            statement["files"]
+                .as_array_mut()
+                .expect("is a list")
+                .push(more);
+        }),
+        ("`readonly.sql` is named and not signed", |statement| {
+            let files = statement["files"].as_array_mut().expect("is a list");
+            files.retain(|file| file["path"] != "readonly.sql");
+        }),
+        ("unknown field `more`", |statement| {
+            statement["more"] = json!(1)
+        }),
+        ("use a newer host", |statement| {
+            statement["schema"] = json!(2)
+        }),
+    ];
+    for (reason, edit) in cases {
+        stores.check(reason, signed(edit)).await?;
+    }
+    Ok(())
+}
+
+// Signed as rightly as the one in use, and older: warm it is known from the
+// release that serves, cold from the ledger.
+#[tokio::test]
+async fn an_older_release_that_is_put_back_is_refused() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.publish_second()?;
+    let older = fs::read(pointer(&publisher))?;
+    publisher.publish_first()?;
+    let world = world(&publisher).await?;
+    world.still_works().await?;
+    fs::write(pointer(&publisher), older)?;
+    world.still_works().await?;
+    assert!(
+        world
+            .lambda
+            .logs()
+            .contains("its serial 1 is lower than 2, which was in use")
+    );
+    world.lambda.restart().await?;
+    let sentence = "the release is refused: its serial 1 is lower than 2, which was accepted before: publish it anew, \
+        or run `symctl rollback` [invalid-plugin]";
+    world.refuses(&Event::escalate(), sentence).await
+}
+
+/// Code of another engine is left alone, and the component compiled instead.
+#[tokio::test]
+async fn native_code_of_another_engine_is_not_used() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.publish_first()?;
+    let mut statement = publisher.statement()?;
+    for native in statement["native"].as_array_mut().into_iter().flatten() {
+        native["engine"] = json!("48.0.7/1");
+        native["sha256"] = json!("0".repeat(64));
+    }
+    publisher.sign(&statement)?;
+    world(&publisher).await?.still_works().await
+}

@@ -1,0 +1,6 @@
+;; From the future.
+;; kind: target
+;; expect: invalid-plugin
+;; says: another version of WebAssembly
+;; damage: version
+(component)

@@ -1,0 +1,7 @@
+;; Steps with empty names: a list that costs the guest nothing.
+;; kind: target
+;; expect: invalid-plan
+;; pages: 20
+(data (i32.const 16) "\00\00\00\00\00\00\01\00\40\9c\00\00")
+(func $run (export "run") (param i32) (result i32)
+    (i32.const 16))

@@ -1,0 +1,13 @@
+;; It wants more than a plugin may have.
+;; kind: target
+;; expect: invalid-plugin
+;; says: imports WASI (`wasi:filesystem/preopens@0.2.6`)
+(component
+    {types}
+    (import "wasi:filesystem/preopens@0.2.6" (instance))
+    (core module $main
+        (memory (export "memory") 2)
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 65536))
+        (func (export "run") (param i32) (result i32) (i32.const 16)))
+    (core instance $main (instantiate $main))
+    {lift $main})

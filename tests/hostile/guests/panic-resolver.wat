@@ -1,0 +1,5 @@
+;; kind: resolver
+;; expect: plugin-trapped
+;; says: panicked
+(func $run (export "run") (param i32) (result i32)
+    unreachable)

@@ -1,0 +1,8 @@
+;; A statement of zeros.
+;; kind: target
+;; expect: plugin-output
+;; pages: 40
+(data (i32.const 16) "\00\00\00\00\00\01\00\00\01\00\00\00")
+(data (i32.const 256) "\01\00\00\00\00\00\02\00\00\00\10\00\08\00\00\00\00\00\00\00")
+(func $run (export "run") (param i32) (result i32)
+    (i32.const 16))

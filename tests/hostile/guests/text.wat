@@ -1,0 +1,6 @@
+;; WebAssembly as text.
+;; kind: target
+;; expect: invalid-plugin
+;; says: is no WebAssembly
+;; damage: text
+(component)
