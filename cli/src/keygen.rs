@@ -8,7 +8,9 @@ use clap::Args;
 use serde_json::json;
 
 use crate::keys::{Algorithm, SigningKey, write_private};
+use crate::kms::KmsKey;
 use crate::output::{self, Status};
+use crate::store::block_on;
 
 /// Make a key that signs releases: `NAME.key`, which stays secret, and
 /// `NAME.pub`, which is for the function's variable `PLUGIN_TRUST` and is
@@ -21,6 +23,10 @@ pub(crate) struct KeygenArgs {
     /// Which kind of key.
     #[arg(long, value_enum, default_value = "ed25519")]
     algorithm: Algorithm,
+    /// Make no key: write `NAME.pub` for one that AWS KMS keeps (its id, ARN or
+    /// alias).
+    #[arg(long, value_name = "ARN", conflicts_with = "algorithm")]
+    kms_key: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -34,15 +40,22 @@ pub(crate) fn run(args: &KeygenArgs) -> anyhow::Result<Status> {
             args.name
         );
     }
-    let (key, pkcs8) = SigningKey::generate(&args.name, args.algorithm)?;
-    let private = format!("{}.key", args.name);
-    write_private(Path::new(&private), &pkcs8)?;
+    let (key, private) = match &args.kms_key {
+        Some(id) => (SigningKey::in_kms(block_on(KmsKey::open(id))?), None),
+        None => {
+            let (key, pkcs8) = SigningKey::generate(&args.name, args.algorithm)?;
+            let private = format!("{}.key", args.name);
+            write_private(Path::new(&private), &pkcs8)?;
+            output::note(&format!(
+                "`{private}` signs releases: keep it where your other secrets are"
+            ));
+            (key, Some(private))
+        }
+    };
     let public = format!("{}.pub", args.name);
-    let trust = key.trust();
+    let trust = key.trust(&args.name);
     fs::write(&public, format!("{trust}\n")).with_context(|| format!("can't write `{public}`"))?;
-    output::note(&format!(
-        "`{private}` signs releases: keep it where your other secrets are. The function's PLUGIN_TRUST is:"
-    ));
+    output::note("the function's variable PLUGIN_TRUST is:");
     if args.json {
         output::json(&json!({"trust": trust, "private": private, "public": public}));
     } else {

@@ -1,9 +1,9 @@
-//! Keys that sign releases: files of ours, in PKCS#8.
+//! Keys that sign releases: files of ours, in PKCS#8, or AWS KMS.
 
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use aws_lc_rs::rand::SystemRandom;
@@ -12,12 +12,37 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use sym_host::plugin::dsse::{Envelope, Signature, pre_authentication_encoding};
 use sym_host::plugin::trust::PublicKey;
 
+use crate::kms::KmsKey;
+
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";
+
+/// Who signs.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct KeyArgs {
+    /// The private key, from `symctl keygen`.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// A key in AWS KMS instead: its id, ARN or alias.
+    #[arg(long, value_name = "ARN")]
+    kms_key: Option<String>,
+}
+
+impl KeyArgs {
+    /// The key.
+    pub(crate) async fn open(&self) -> anyhow::Result<SigningKey> {
+        match (&self.key, &self.kms_key) {
+            (Some(path), _) => SigningKey::read(path),
+            (None, Some(id)) => Ok(SigningKey::in_kms(KmsKey::open(id).await?)),
+            (None, None) => bail!("`--key` or `--kms-key` is missing"),
+        }
+    }
+}
 
 /// What a key can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -37,6 +62,7 @@ pub(crate) struct SigningKey {
 enum Pair {
     Ed25519(Ed25519KeyPair),
     P256(EcdsaKeyPair),
+    Kms(KmsKey),
 }
 
 impl SigningKey {
@@ -73,6 +99,14 @@ impl SigningKey {
         Self::from_pkcs8(&name, &document)
     }
 
+    /// A key that KMS keeps.
+    pub(crate) fn in_kms(key: KmsKey) -> Self {
+        Self {
+            name: key.id().to_owned(),
+            pair: Pair::Kms(key),
+        }
+    }
+
     fn from_pkcs8(name: &str, document: &[u8]) -> anyhow::Result<Self> {
         let ed25519 = Ed25519KeyPair::from_pkcs8(document).map(Pair::Ed25519);
         let pair = ed25519.or_else(|_| {
@@ -90,12 +124,13 @@ impl SigningKey {
         match &self.pair {
             Pair::Ed25519(pair) => PublicKey::Ed25519(pair.public_key().as_ref().to_vec()),
             Pair::P256(pair) => PublicKey::P256(pair.public_key().as_ref().to_vec()),
+            Pair::Kms(key) => key.public().clone(),
         }
     }
 
     /// An item of `PLUGIN_TRUST`.
-    pub(crate) fn trust(&self) -> String {
-        format!("{}:{}", self.name, STANDARD.encode(self.public().to_spki()))
+    pub(crate) fn trust(&self, name: &str) -> String {
+        format!("{name}:{}", STANDARD.encode(self.public().to_spki()))
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -103,7 +138,7 @@ impl SigningKey {
     }
 
     /// Signs a statement.
-    pub(crate) fn sign(&self, payload: Vec<u8>) -> anyhow::Result<Envelope> {
+    pub(crate) async fn sign(&self, payload: Vec<u8>) -> anyhow::Result<Envelope> {
         let message = pre_authentication_encoding(&payload);
         let bytes = match &self.pair {
             Pair::Ed25519(pair) => pair.sign(&message).as_ref().to_vec(),
@@ -112,6 +147,7 @@ impl SigningKey {
                 let signature = signature.map_err(|_| anyhow!("the key can't sign"))?;
                 signature.as_ref().to_vec()
             }
+            Pair::Kms(key) => key.sign(&message).await?,
         };
         Ok(Envelope {
             payload,

@@ -11,6 +11,7 @@ mod host;
 mod invoke;
 mod keygen;
 mod keys;
+mod kms;
 mod output;
 mod publish;
 mod releases;

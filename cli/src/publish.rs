@@ -13,7 +13,7 @@ use sym_host::plugin::statement::{Digest, NativeEntry, SCHEMA, Statement};
 use sym_host::plugin::{ENGINE_ID, Engine, Source};
 
 use crate::host::failed;
-use crate::keys::SigningKey;
+use crate::keys::KeyArgs;
 use crate::output::{self, Status};
 use crate::store::{Steps, Store, block_on, now, publisher};
 
@@ -29,9 +29,8 @@ pub(crate) struct PublishArgs {
     /// The store: `s3://bucket/prefix` or `file:///dir`.
     #[arg(long, value_name = "URL")]
     to: String,
-    /// The private key, from `symctl keygen`.
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[command(flatten)]
+    key: KeyArgs,
     /// The functions that may use it, by name.
     #[arg(
         long,
@@ -53,13 +52,13 @@ pub(crate) struct PublishArgs {
 }
 
 pub(crate) fn run(args: &PublishArgs) -> anyhow::Result<Status> {
-    let key = SigningKey::read(&args.key)?;
     let store = Store::open(&args.to)?;
-    block_on(publish(args, &key, &store))
+    block_on(publish(args, &store))
 }
 
-async fn publish(args: &PublishArgs, key: &SigningKey, store: &Store) -> anyhow::Result<Status> {
+async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     let mut steps = Steps::start();
+    let key = args.key.open().await?;
     if let Err(errors) = check(args).await? {
         return Ok(failed(&errors));
     }
@@ -119,7 +118,7 @@ async fn publish(args: &PublishArgs, key: &SigningKey, store: &Store) -> anyhow:
     );
     let payload = statement.to_json();
     Statement::from_json(&payload).map_err(|why| anyhow!("the release {why}"))?;
-    let envelope = key.sign(payload)?.to_json();
+    let envelope = key.sign(payload).await?.to_json();
     let digest = Digest::of(&envelope);
     let id = format!("r{}-{}", statement.serial, digest.short());
     steps.done(&format!("signed {id} with `{}`", key.name()));

@@ -3,15 +3,13 @@
 //! With a new serial: functions refuse one that is lower than any they have
 //! accepted, whoever signed it.
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde_json::json;
 use sym_host::plugin::release_store::release_key;
 use sym_host::plugin::statement::{Digest, Statement};
 
-use crate::keys::SigningKey;
+use crate::keys::KeyArgs;
 use crate::output::{self, Status};
 use crate::store::{Found, Steps, Store, block_on, now, publisher};
 
@@ -24,22 +22,21 @@ pub(crate) struct RollbackArgs {
     /// The release, as `symctl releases` shows it; the beginning is enough.
     /// Without it: the one before.
     release: Option<String>,
-    /// The private key, from `symctl keygen`.
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[command(flatten)]
+    key: KeyArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &RollbackArgs) -> anyhow::Result<Status> {
-    let key = SigningKey::read(&args.key)?;
     let store = Store::open(&args.url)?;
-    block_on(rollback(args, &key, &store))
+    block_on(rollback(args, &store))
 }
 
-async fn rollback(args: &RollbackArgs, key: &SigningKey, store: &Store) -> anyhow::Result<Status> {
+async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> {
     let mut steps = Steps::start();
+    let key = args.key.open().await?;
     let before = store.current().await?;
     let current = before
         .as_ref()
@@ -69,7 +66,7 @@ async fn rollback(args: &RollbackArgs, key: &SigningKey, store: &Store) -> anyho
     };
     let payload = statement.to_json();
     Statement::from_json(&payload).map_err(|why| anyhow!("the release {why}"))?;
-    let envelope = key.sign(payload)?.to_json();
+    let envelope = key.sign(payload).await?.to_json();
     let digest = Digest::of(&envelope);
     let id = format!("r{}-{}", statement.serial, digest.short());
     store.upload(&release_key(digest), &envelope).await?;

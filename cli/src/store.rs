@@ -91,11 +91,6 @@ impl Store {
         Ok(object.map_err(|error| failed(key, error))?.bytes)
     }
 
-    /// The raw bytes of the pointer.
-    pub(crate) async fn current_bytes(&self) -> anyhow::Result<Vec<u8>> {
-        self.read(CURRENT).await
-    }
-
     /// An object's bytes, at most as many as these.
     pub(crate) async fn object(&self, digest: Digest, most: u64) -> anyhow::Result<Vec<u8>> {
         let key = release_store::object_key(digest);

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sym_test_support::lambda::Lambda;
 
 use self::cases::{Case, Kind, Release};
-use self::snapshot::Watch;
+use self::snapshot::{State, Watch};
 use crate::fixture::{Behaviour, Builder, Event, World, resolver, target};
 
 /// Roles and people besides those of each world. The bot may lend more of them
@@ -225,6 +225,7 @@ async fn with_release(
 struct Trial<'a> {
     world: &'a World,
     watch: Watch,
+    before: State,
     wrong: Vec<String>,
     count: usize,
 }
@@ -233,9 +234,11 @@ impl<'a> Trial<'a> {
     async fn begin(world: &'a World) -> anyhow::Result<Trial<'a>> {
         // So that the first case finds the ledger as the others do.
         world.still_works().await?;
+        let watch = Watch::new(world).await?;
         Ok(Trial {
             world,
-            watch: Watch::new(world).await?,
+            before: watch.state(world).await?,
+            watch,
             wrong: Vec::new(),
             count: 0,
         })
@@ -262,13 +265,12 @@ impl<'a> Trial<'a> {
         event: &Event,
     ) -> anyhow::Result<()> {
         self.count += 1;
-        let before = self.watch.state(self.world).await?;
         let answer = self.world.send_to(lambda, &event.to_string()).await?;
         if let Err(why) = case.judge(&answer) {
             self.say(case, &format!("{why}: {answer}"));
         }
         if case.expect != "ok" {
-            let changes = before.changes(&self.watch.state(self.world).await?);
+            let changes = self.before.changes(&self.watch.state(self.world).await?);
             if !changes.is_empty() {
                 self.say(case, &format!("was changed: {changes:#?}"));
             }
@@ -278,7 +280,7 @@ impl<'a> Trial<'a> {
             self.say(case, &format!("its end was answered: {end}"));
         }
         let after = self.watch.state(self.world).await?;
-        let changes = before.changes(&after);
+        let changes = self.before.changes(&after);
         if !changes.is_empty() || after.open_runs != 0 {
             self.say(
                 case,

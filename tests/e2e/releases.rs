@@ -6,11 +6,12 @@ mod tampered;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
-use serde_json::Value;
-use sym_test_support::aws::Aws;
+use anyhow::bail;
+use serde_json::{Value, json};
+use sym_test_support::aws::{Aws, Service};
 
 use self::publisher::{Publisher, SECOND};
-use crate::fixture::{Event, World, refusal};
+use crate::fixture::{Event, PERSON, World, refusal, success};
 
 const DENIED: &str = "Not today. [denied]";
 
@@ -32,9 +33,32 @@ async fn ledgers_release(world: &World) -> anyhow::Result<String> {
     Ok(world.query(sql).await?.unwrap_or_default())
 }
 
+/// Events that a new release may take to be in use. It is one, unless the machine
+/// is so busy that an event doesn't wait for it.
+const EVENTS: usize = 100;
+
+/// The second release is in use.
 async fn is_denied(world: &World) -> anyhow::Result<()> {
-    assert_eq!(world.send(&Event::escalate()).await?, refusal(DENIED));
-    Ok(())
+    serves(world, &refusal(DENIED)).await
+}
+
+/// The plugins of the first release are in use.
+async fn is_served(world: &World) -> anyhow::Result<()> {
+    serves(world, &success(json!({"username": PERSON}))).await?;
+    world.still_works().await
+}
+
+async fn serves(world: &World, expected: &Value) -> anyhow::Result<()> {
+    let mut answer = Value::Null;
+    for _ in 0..EVENTS {
+        let event = Event::escalate();
+        answer = world.send(&event).await?;
+        world.send(&event.end()).await?;
+        if answer == *expected {
+            return Ok(());
+        }
+    }
+    bail!("expected {expected}: {answer}")
 }
 
 /// Publishes, changes, rolls back and collects, with one function all the time.
@@ -58,7 +82,7 @@ async fn a_life(publisher: &Publisher) -> anyhow::Result<()> {
     );
 
     let third = publisher.run(&["rollback", &publisher.url(), "--key", "team.key"])?;
-    world.still_works().await?;
+    is_served(&world).await?;
     assert_eq!(ledgers_release(&world).await?, third.trim());
     assert!(third.starts_with("r3-"), "{third}");
 
@@ -72,14 +96,14 @@ async fn a_life(publisher: &Publisher) -> anyhow::Result<()> {
     assert_eq!(ids, [third.trim(), &second, &first]);
     let status = publisher.json(&["status", &publisher.url(), "--json"])?;
     assert_eq!(status["release"], third.trim());
-    assert_eq!(status["signed_by"], serde_json::json!(["team"]));
+    assert_eq!(status["signed_by"], json!(["team"]));
     let trust = publisher.trust();
     let verified = publisher.run(&["verify", &publisher.url(), "--trust", &trust])?;
     assert_eq!(verified, third);
 
     // What the third holds is the first's: only the first's statement goes.
     let gone = publisher.json(&["gc", &publisher.url(), "--keep", "0", "--json"])?;
-    assert_eq!(gone["releases"], serde_json::json!([first]));
+    assert_eq!(gone["releases"], json!([first]));
     assert_eq!(gone["objects"], 0);
     world.lambda.restart().await?;
     world.still_works().await?;
@@ -111,6 +135,30 @@ async fn a_p256_key_signs_as_well() -> anyhow::Result<()> {
         .start()
         .await?;
     world.still_works().await
+}
+
+#[tokio::test]
+async fn a_key_that_never_leaves_kms_signs_as_well() -> anyhow::Result<()> {
+    let aws = Aws::start()?;
+    aws.create_bucket("releases").await?;
+    let publisher = Publisher::in_bucket(&aws, "releases")?;
+    let key = json!({"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"});
+    let key = aws.call(Service::Kms, "CreateKey", &key).await?;
+    let id = key["KeyMetadata"]["Arn"].as_str().unwrap_or_default();
+    publisher.run(&["keygen", "kms", "--kms-key", id])?;
+    assert!(!publisher.path("kms.key").exists());
+    let url = publisher.url();
+    let publish = ["publish", publisher.first(), "--to", &url, "--kms-key", id];
+    publisher.run(&publish)?;
+    let trust = publisher.trust_in("kms.pub")?;
+    publisher.run(&["verify", &url, "--trust", &trust])?;
+    let error = publisher.run(&["verify", &url, "--trust", &publisher.trust()]);
+    let error = error.expect_err("is another key's").to_string();
+    assert!(
+        error.contains("no key of `PLUGIN_TRUST` signed it"),
+        "{error}"
+    );
+    Ok(())
 }
 
 #[tokio::test]
@@ -156,7 +204,7 @@ async fn native_code_that_symctl_made_runs_in_the_bootstrap() -> anyhow::Result<
 async fn a_release_without_native_code_is_compiled_in_place() -> anyhow::Result<()> {
     let publisher = Publisher::in_directory()?;
     publisher.publish(publisher.first(), "team.key", &["--without-native"])?;
-    assert_eq!(publisher.statement()?["native"], serde_json::json!([]));
+    assert_eq!(publisher.statement()?["native"], json!([]));
     world(&publisher).await?.still_works().await
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Event, ORDERS, World, count_orders, success};
+use crate::fixture::{Event, ORDERS, World, count_orders, refusal, success};
 
 /// What the template makes of its own sample event.
 const SECRET: &str =
@@ -298,7 +298,7 @@ async fn a_ledger_in_a_database_of_its_own_spans_both() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn what_others_gave_the_user_goes_with_it() -> anyhow::Result<()> {
+async fn a_role_that_somebody_else_gave_the_user_goes_with_it() -> anyhow::Result<()> {
     let world = World::builder().sql("CREATE ROLE more").start().await?;
     let (first, second) = (
         Event::escalate_temporary_user(),
@@ -306,19 +306,45 @@ async fn what_others_gave_the_user_goes_with_it() -> anyhow::Result<()> {
     );
     let body = world.body(&first).await?;
     let user = body["username"].as_str().unwrap_or_default();
-    world
-        .sql(&format!(
-            "GRANT more TO {user}; GRANT INSERT ON orders TO {user}"
-        ))
-        .await?;
+    world.sql(&format!("GRANT more TO {user}")).await?;
 
     assert_eq!(world.send(&first.end()).await?, success(json!({})));
-    // Since 16 the server warns that the bot can't revoke what another granted.
-    world.body(&second).await?;
-    assert_eq!(world.send(&second.end()).await?, success(json!({})));
     assert!(!world.role_exists(user).await?);
-    let insert = "SELECT count(*) FROM information_schema.table_privileges WHERE privilege_type = 'INSERT' AND grantee <> 'postgres' AND table_name = 'orders'";
-    assert_eq!(world.query(insert).await?.as_deref(), Some("0"));
+    // Since 16 the server warns that the bot can't revoke what another granted,
+    // and that warning is not the next setup's.
+    world.body(&second).await?;
+    world.body(&second.end()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn privileges_that_somebody_else_gave_are_said_and_keep_no_login() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate_temporary_user();
+    let body = world.body(&event).await?;
+    let user = body["username"].as_str().unwrap_or_default();
+    let name = body["secret_name"].as_str().unwrap_or_default();
+    let secret = world.secret(name).await?;
+    // By a superuser: no other role can revoke it.
+    world
+        .sql(&format!("GRANT INSERT ON orders TO {user}"))
+        .await?;
+
+    let sentence = format!(
+        "temporary user `{user}` can't log in any more and has no access, but could not be dropped: something in the \
+         database still depends on it; the function's log names it [access-remains]"
+    );
+    assert_eq!(world.send(&event.end()).await?, refusal(&sentence));
+    let login = world.count_orders(user, text(&secret, "password")).await;
+    assert_eq!(login, Err("28P01".to_owned()));
+    let log = world.lambda.logs();
+    assert!(log.contains("table public.orders"), "{log}");
+
+    world
+        .sql(&format!("REVOKE INSERT ON orders FROM {user}"))
+        .await?;
+    assert_eq!(world.send(&event.end()).await?, success(json!({})));
+    assert!(!world.role_exists(user).await?);
     Ok(())
 }
 

@@ -185,6 +185,40 @@ mod tests {
         assert_eq!(ENGINE_ID.split('/').next(), version);
     }
 
+    /// Feeds a hash into something that is the same in every build.
+    #[cfg(feature = "all-targets")]
+    struct Fingerprint(Vec<u8>);
+
+    #[cfg(feature = "all-targets")]
+    impl std::hash::Hasher for Fingerprint {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.extend_from_slice(bytes);
+        }
+
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+
+    // Everything that native code is checked against when it is loaded, and more.
+    #[test]
+    #[cfg(feature = "all-targets")]
+    fn native_code_that_was_published_still_loads() {
+        use std::hash::Hash as _;
+        let fingerprint = |target| {
+            let engine = compiler_for(target).expect("compiles for it");
+            let mut fingerprint = Fingerprint(Vec::new());
+            engine.precompile_compatibility_hash().hash(&mut fingerprint);
+            super::super::statement::Digest::of(&fingerprint.0).short()
+        };
+        assert_eq!(
+            super::super::package::TARGETS.map(fingerprint),
+            ["?", "?"],
+            "what native code hangs on has changed, so none that was published loads any more: raise the revision in \
+             ENGINE_ID, have everybody publish anew, and put the new values here"
+        );
+    }
+
     #[test]
     fn it_starts() {
         Engine::new().expect("the configuration is valid here");

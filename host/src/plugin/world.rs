@@ -133,7 +133,8 @@ fn is_wasi(name: &str) -> bool {
 fn is_version_of(name: &str, interface: &str, version: &str) -> bool {
     name.strip_prefix(interface)
         .and_then(|rest| rest.strip_prefix('@'))
-        .is_some_and(|rest| rest.starts_with(version))
+        .and_then(|rest| rest.strip_prefix(version))
+        .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Refuses a component that doesn't export what its entry is there for.

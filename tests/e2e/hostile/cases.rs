@@ -216,7 +216,8 @@ impl Case {
         if let Some(first) = statements.first_mut() {
             *first = self.padded(first);
         }
-        statements.repeat(self.repeat.unwrap_or(1))
+        let count = statements.len() * self.repeat.unwrap_or(1);
+        statements.into_iter().cycle().take(count).collect()
     }
 
     fn padded(&self, text: &str) -> String {

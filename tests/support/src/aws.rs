@@ -208,6 +208,7 @@ impl Aws {
         let (name, target) = match service {
             Service::SecretsManager => ("secretsmanager", "secretsmanager"),
             Service::Ssm => ("ssm", "AmazonSSM"),
+            Service::Kms => ("kms", "TrentService"),
         };
         let request = Request::post("/")
             .header("host", self.address.to_string())
@@ -251,6 +252,8 @@ pub enum Service {
     SecretsManager,
     /// AWS Systems Manager, for its Parameter Store.
     Ssm,
+    /// AWS Key Management Service.
+    Kms,
 }
 
 /// A service's refusal.

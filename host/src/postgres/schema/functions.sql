@@ -456,7 +456,8 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 BEGIN
     RETURN EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles marker ON marker.oid = m.roleid
                    WHERE m.member = user_oid AND marker.rolname = 'sym_managed')
-       AND (shobj_description(user_oid, 'pg_authid')::jsonb) ->> 'run' = this_run;
+       -- Without a comment it is NULL, and NOT NULL is not true.
+       AND coalesce((shobj_description(user_oid, 'pg_authid')::jsonb) ->> 'run' = this_run, false);
 EXCEPTION WHEN invalid_text_representation THEN
     RETURN false; -- A comment that is no JSON is not ours.
 END $$;

@@ -2,6 +2,6 @@
 ;; kind: target
 ;; expect: invalid-plan
 ;; pages: 20
-(data (i32.const 16) "\00\00\00\00\00\00\01\00\40\9c\00\00")
+(data (i32.const 16) "\00\00\00\00\e0\93\04\00\88\13\00\00")
 (func $run (export "run") (param i32) (result i32)
     (i32.const 16))

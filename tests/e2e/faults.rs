@@ -1,0 +1,214 @@
+//! A database that goes away: cut connections, silence, restarts, full tables.
+//! An event that comes again converges, and none reports success of what was
+//! not done.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use serde_json::Value;
+use sym_test_support::proxy::Cut;
+
+use crate::fixture::{Event, ORDERS, PERSON, World, refusal};
+
+const UNAVAILABLE: &str = "the database is unavailable: try again, and if it stays so, see the function's log [database-unavailable]";
+
+/// Gives access and takes it back, with a cut somewhere in each event. Returns
+/// whether the second came to it.
+async fn survives(
+    world: &World,
+    escalate: &Event,
+    cut: Cut,
+    is_cold: bool,
+) -> anyhow::Result<bool> {
+    let before = world.state().await?;
+    let mut body = Value::Null;
+    for event in [escalate.clone(), escalate.end()] {
+        if is_cold {
+            world.proxy().cut_all();
+        }
+        world.proxy().reset();
+        world.proxy().set_cut(Some(cut));
+        // One loss is made good within the event.
+        let answer = world.body(&event).await?;
+        if body.is_null() {
+            body = answer.into();
+            let counted = match body["secret_name"].as_str() {
+                Some(name) => {
+                    let secret = world.secret(name).await?;
+                    let text = |field: &str| secret[field].as_str().unwrap_or_default();
+                    world.count_orders(text("username"), text("password")).await
+                }
+                None => world.person_counts_orders().await,
+            };
+            ensure!(counted == Ok(ORDERS), "{counted:?}");
+        }
+    }
+    let traffic = world.proxy().traffic();
+    world.proxy().reset();
+    world.is_as(&before).await?;
+    ensure!(world.open_runs().await? == 0, "a run is open");
+    Ok(traffic.connections > u64::from(is_cold))
+}
+
+/// Cuts at 1, 2, 3, … until neither event comes that far.
+async fn survives_all(
+    escalate: fn() -> Event,
+    step: u64,
+    cut: fn(u64) -> Cut,
+) -> anyhow::Result<()> {
+    let world = World::builder().proxy().start().await?;
+    world.still_works().await?;
+    world
+        .body(&Event::escalate_temporary_user().new_run())
+        .await?;
+    world.symctl(&["revoke", "--all"]).await?;
+    for is_cold in [false, true] {
+        let mut at = step;
+        while survives(&world, &escalate(), cut(at), is_cold).await? {
+            at += step;
+            ensure!(at < 60_000, "there is no end");
+        }
+        ensure!(at > step, "nothing was cut");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn lending_survives_a_cut_before_any_request() -> anyhow::Result<()> {
+    survives_all(Event::escalate, 1, Cut::BeforeRequest).await
+}
+
+#[tokio::test]
+async fn lending_survives_a_cut_before_any_answer() -> anyhow::Result<()> {
+    survives_all(Event::escalate, 1, Cut::BeforeAnswer).await
+}
+
+#[tokio::test]
+async fn lending_survives_a_cut_after_any_number_of_bytes() -> anyhow::Result<()> {
+    survives_all(Event::escalate, 61, Cut::AfterBytesToServer).await?;
+    survives_all(Event::escalate, 61, Cut::AfterBytesToClient).await
+}
+
+#[tokio::test]
+async fn a_temporary_user_survives_a_cut_before_any_request() -> anyhow::Result<()> {
+    survives_all(Event::escalate_temporary_user, 1, Cut::BeforeRequest).await
+}
+
+#[tokio::test]
+async fn a_temporary_user_survives_a_cut_before_any_answer() -> anyhow::Result<()> {
+    survives_all(Event::escalate_temporary_user, 1, Cut::BeforeAnswer).await
+}
+
+#[tokio::test]
+async fn a_temporary_user_survives_a_cut_after_any_number_of_bytes() -> anyhow::Result<()> {
+    survives_all(Event::escalate_temporary_user, 149, Cut::AfterBytesToServer).await?;
+    survives_all(Event::escalate_temporary_user, 149, Cut::AfterBytesToClient).await
+}
+
+#[tokio::test]
+async fn without_a_database_nothing_is_reported_as_done() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let before = world.state().await?;
+    for event in [Event::escalate(), Event::escalate_temporary_user()] {
+        world.postgres.stop();
+        assert_eq!(world.send(&event).await?, refusal(UNAVAILABLE));
+        world.postgres.restart()?;
+        world.body(&event).await?;
+
+        world.postgres.stop();
+        assert_eq!(world.send(&event.end()).await?, refusal(UNAVAILABLE));
+        assert_eq!(
+            world.send_text(crate::fixture::SWEEP).await?,
+            refusal(UNAVAILABLE)
+        );
+        world.postgres.restart()?;
+        world.body(&event.end()).await?;
+        world.is_as(&before).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn silence_ends_before_lambdas_patience_and_the_next_try_works() -> anyhow::Result<()> {
+    let world = World::builder().proxy().start().await?;
+    world.still_works().await?;
+    let before = world.state().await?;
+    world.lambda.set_timeout(Duration::from_secs(2));
+    for escalate in [Event::escalate(), Event::escalate_temporary_user()] {
+        for event in [escalate.clone(), escalate.end()] {
+            world.proxy().set_silent(true);
+            let answer = world.send(&event).await?.to_string();
+            ensure!(
+                answer.contains("[out-of-time]") || answer.contains("[database-unavailable]"),
+                "{answer}"
+            );
+            // What was held back arrives after all, and may be carried out.
+            world.proxy().set_silent(false);
+            world.body(&event).await?;
+        }
+        world.is_as(&before).await?;
+        ensure!(world.open_runs().await? == 0, "a run is open");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_slow_wire_is_only_slow() -> anyhow::Result<()> {
+    let world = World::builder().proxy().start().await?;
+    world.proxy().set_latency(Duration::from_millis(40));
+    let before = world.state().await?;
+    for event in [Event::escalate(), Event::escalate_temporary_user()] {
+        world.body(&event).await?;
+        world.body(&event.end()).await?;
+    }
+    world.is_as(&before).await
+}
+
+#[tokio::test]
+async fn a_full_connection_table_is_an_error_until_there_is_room() -> anyhow::Result<()> {
+    let world = World::builder()
+        .setting("max_connections", "10")
+        .setting("superuser_reserved_connections", "3")
+        .start()
+        .await?;
+    let mut sessions = Vec::new();
+    let full = loop {
+        match world.login(PERSON, &world.person_password).await {
+            Ok(session) => sessions.push(session),
+            Err(code) => break code,
+        }
+    };
+    assert_eq!(full, "53300");
+    let event = Event::escalate();
+    assert_eq!(world.send(&event).await?, refusal(UNAVAILABLE));
+    sessions.clear();
+    world
+        .wait_until(&format!(
+            "SELECT count(*) = 0 FROM pg_stat_activity WHERE usename = '{PERSON}'"
+        ))
+        .await?;
+    world.body(&event).await?;
+    world.body(&event.end()).await?;
+    world.still_works().await
+}
+
+#[tokio::test]
+async fn a_server_that_has_become_a_standby_is_no_place_to_write() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    world.still_works().await?;
+    let before = world.state().await?;
+    let read_only =
+        |value: &str| format!("ALTER ROLE sym_bot SET default_transaction_read_only = {value}");
+    // For the session that is open, and for those to come.
+    world.sql(&read_only("on")).await?;
+    world.end_bots_sessions().await?;
+    let event = Event::escalate();
+    assert_eq!(world.send(&event).await?, refusal(UNAVAILABLE));
+    world
+        .sql("ALTER ROLE sym_bot RESET default_transaction_read_only")
+        .await?;
+    world.is_as(&before).await?;
+    world.body(&event).await?;
+    world.body(&event.end()).await?;
+    world.is_as(&before).await
+}
