@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
 use sym_host::plugin::dsse::{Envelope, Signature, pre_authentication_encoding};
-use sym_host::plugin::trust::PublicKey;
+use sym_host::plugin::trust::{PublicKey, Trust};
 
 use crate::kms::KmsKey;
 
@@ -42,6 +42,20 @@ impl KeyArgs {
             (None, None) => bail!("`--key` or `--kms-key` is missing"),
         }
     }
+}
+
+/// The keys whose statements count: the signer's own, and those of `--trust`.
+/// Who can write the store must neither choose what is signed anew, nor the
+/// serial that comes next.
+pub(crate) fn believed(key: &SigningKey, trust: Option<&str>) -> anyhow::Result<Vec<PublicKey>> {
+    let mut keys = vec![key.public()];
+    if let Some(text) = trust {
+        match Trust::parse(text.trim()).map_err(|why| anyhow!("`--trust` {why}"))? {
+            Trust::Keys(trusted) => keys.extend(trusted.iter().map(|key| key.key().clone())),
+            Trust::Pin(_) => bail!("`--trust` is a pin, expected keys"),
+        }
+    }
+    Ok(keys)
 }
 
 /// What a key can be.
@@ -149,6 +163,13 @@ impl SigningKey {
             }
             Pair::Kms(key) => key.sign(&message).await?,
         };
+        // Before anything is published: a function would refuse it.
+        if !self.public().verifies(&message, &bytes) {
+            bail!(
+                "the key `{}` made a signature that isn't its own",
+                self.name
+            );
+        }
         Ok(Envelope {
             payload,
             signatures: vec![Signature {

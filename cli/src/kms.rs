@@ -8,6 +8,11 @@ use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
 use sym_host::plugin::trust::PublicKey;
 
+/// Longest message that KMS takes whole, in bytes.
+///
+/// Source: AWS KMS API reference, "Sign", parameter `Message`.
+const MAX_RAW_BYTES: usize = 4096;
+
 /// A key in KMS.
 pub(crate) struct KmsKey {
     client: Client,
@@ -42,13 +47,19 @@ impl KmsKey {
         &self.public
     }
 
-    /// Signs a message of any length: KMS gets its digest. Needs `kms:Sign`.
+    /// Signs a message of any length. Needs `kms:Sign`.
     pub(crate) async fn sign(&self, message: &[u8]) -> anyhow::Result<Vec<u8>> {
-        let digest = digest(&SHA256, message);
+        // The same signature either way: KMS hashes what it is sent whole.
+        let (sent, kind) = if message.len() <= MAX_RAW_BYTES {
+            (Blob::new(message), MessageType::Raw)
+        } else {
+            let digest = digest(&SHA256, message);
+            (Blob::new(digest.as_ref()), MessageType::Digest)
+        };
         let request = self.client.sign().key_id(&self.id);
         let answer = request
-            .message(Blob::new(digest.as_ref()))
-            .message_type(MessageType::Digest)
+            .message(sent)
+            .message_type(kind)
             .signing_algorithm(SigningAlgorithmSpec::EcdsaSha256)
             .send()
             .await;

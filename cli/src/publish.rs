@@ -13,7 +13,7 @@ use sym_host::plugin::statement::{Digest, NativeEntry, SCHEMA, Statement};
 use sym_host::plugin::{ENGINE_ID, Engine, Source};
 
 use crate::host::failed;
-use crate::keys::KeyArgs;
+use crate::keys::{KeyArgs, believed};
 use crate::output::{self, Status};
 use crate::store::{Steps, Store, block_on, now, publisher};
 
@@ -31,6 +31,9 @@ pub(crate) struct PublishArgs {
     to: String,
     #[command(flatten)]
     key: KeyArgs,
+    /// Other keys of the function's PLUGIN_TRUST, where others publish too.
+    #[arg(long, value_name = "KEYS")]
+    trust: Option<String>,
     /// The functions that may use it, by name.
     #[arg(
         long,
@@ -59,6 +62,7 @@ pub(crate) fn run(args: &PublishArgs) -> anyhow::Result<Status> {
 async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     let mut steps = Steps::start();
     let key = args.key.open().await?;
+    let keys = believed(&key, args.trust.as_deref())?;
     if let Err(errors) = check(args).await? {
         return Ok(failed(&errors));
     }
@@ -91,9 +95,8 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
         }
     }
 
-    let before = store.current().await?;
-    let highest = store.releases().await?;
-    let highest = highest
+    let (before, releases) = store.believed(&keys).await?;
+    let highest = releases
         .iter()
         .chain(before.iter().map(|current| &current.release));
     let serial = highest.map(|found| found.statement.serial).max();

@@ -9,7 +9,7 @@ use serde_json::json;
 use sym_host::plugin::release_store::release_key;
 use sym_host::plugin::statement::{Digest, Statement};
 
-use crate::keys::KeyArgs;
+use crate::keys::{KeyArgs, believed};
 use crate::output::{self, Status};
 use crate::store::{Found, Steps, Store, block_on, now, publisher};
 
@@ -24,6 +24,9 @@ pub(crate) struct RollbackArgs {
     release: Option<String>,
     #[command(flatten)]
     key: KeyArgs,
+    /// Other keys of the function's PLUGIN_TRUST, where others publish too.
+    #[arg(long, value_name = "KEYS")]
+    trust: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -37,11 +40,11 @@ pub(crate) fn run(args: &RollbackArgs) -> anyhow::Result<Status> {
 async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> {
     let mut steps = Steps::start();
     let key = args.key.open().await?;
-    let before = store.current().await?;
+    let keys = believed(&key, args.trust.as_deref())?;
+    let (before, releases) = store.believed(&keys).await?;
     let current = before
         .as_ref()
         .with_context(|| format!("nothing was published to `{}` yet", store.url()))?;
-    let releases = store.releases().await?;
     let wanted = find(args.release.as_deref(), &current.release, &releases)?;
     // What it is made of may have been collected as garbage.
     for (digest, bytes) in pinned(&wanted.statement) {
@@ -120,7 +123,9 @@ fn find<'a>(
     let mut found = releases.iter().filter(is_it);
     match (found.next(), found.next()) {
         (Some(only), None) => Ok(only),
-        (None, _) => bail!("there is no release `{name}`: `symctl releases` shows what there is"),
+        (None, _) => bail!(
+            "there is no release `{name}` that your key or one of `--trust` signed: `symctl releases` shows what there is"
+        ),
         (Some(_), Some(_)) => bail!("`{name}` is the beginning of several releases"),
     }
 }

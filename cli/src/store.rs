@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use sym_host::aws::Aws;
-use sym_host::plugin::dsse::{self, Envelope};
+use sym_host::plugin::dsse::{self, Envelope, pre_authentication_encoding};
 use sym_host::plugin::release_store::{self, CURRENT, Condition, ReleaseStore, StoreError};
 use sym_host::plugin::statement::{Digest, Statement};
+use sym_host::plugin::trust::PublicKey;
 
 use crate::output;
 
@@ -21,9 +22,20 @@ pub(crate) struct Found {
     pub(crate) digest: Digest,
     pub(crate) statement: Statement,
     pub(crate) signed_by: Vec<String>,
+    envelope: Envelope,
 }
 
 impl Found {
+    /// Whether one of these keys did sign it.
+    pub(crate) fn is_signed_by(&self, keys: &[PublicKey]) -> bool {
+        let message = pre_authentication_encoding(&self.envelope.payload);
+        let mut signatures = self.envelope.signatures.iter();
+        signatures.any(|signature| {
+            keys.iter()
+                .any(|key| key.verifies(&message, &signature.bytes))
+        })
+    }
+
     /// As the function's log and the ledger name it.
     pub(crate) fn id(&self) -> String {
         format!("r{}-{}", self.statement.serial, self.digest.short())
@@ -67,6 +79,28 @@ impl Store {
             Err(StoreError::Missing) => Ok(None),
             Err(error) => Err(failed(CURRENT, error)),
         }
+    }
+
+    /// The release in use, and all that one of these keys signed, the newest
+    /// first. Fails where another key signed the one in use: its serial may be
+    /// anybody's.
+    pub(crate) async fn believed(
+        &self,
+        keys: &[PublicKey],
+    ) -> anyhow::Result<(Option<Current>, Vec<Found>)> {
+        let current = self.current().await?;
+        if let Some(current) = &current
+            && !current.release.is_signed_by(keys)
+        {
+            bail!(
+                "the release in use, {}, is not signed by your key: name the others of the function's PLUGIN_TRUST with \
+                 `--trust`; if nobody of yours signed it, delete `{CURRENT}` from the store",
+                current.release.id()
+            );
+        }
+        let mut releases = self.releases().await?;
+        releases.retain(|found| found.is_signed_by(keys));
+        Ok((current, releases))
     }
 
     /// All releases, the newest first. What can't be read is said and left out.
@@ -157,14 +191,14 @@ fn read(key: &str, bytes: &[u8]) -> anyhow::Result<Found> {
     let wrong = |why: String| anyhow!("`{key}` {why}");
     let envelope = Envelope::from_json(bytes).map_err(wrong)?;
     let statement = Statement::from_json(&envelope.payload).map_err(wrong)?;
+    let signatures = envelope.signatures.iter();
     Ok(Found {
         digest: Digest::of(bytes),
         statement,
-        signed_by: envelope
-            .signatures
-            .into_iter()
-            .map(|signature| signature.key_id)
+        signed_by: signatures
+            .map(|signature| signature.key_id.clone())
             .collect(),
+        envelope,
     })
 }
 

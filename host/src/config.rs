@@ -335,8 +335,9 @@ impl Reader<'_> {
     }
 
     fn trust(&mut self, plugins: &str) -> Option<Trust> {
-        // A directory is trusted as its file system is.
-        if plugins.is_empty() || plugins.starts_with("dir:") {
+        // A directory is trusted as its file system is; what is no source at all
+        // is refused as that.
+        if !plugins.starts_with("s3://") && !plugins.starts_with("file://") {
             return None;
         }
         let text = self.required(env::PLUGIN_TRUST);

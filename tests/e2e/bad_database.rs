@@ -76,8 +76,8 @@ async fn a_database_that_does_not_exist_is_said() -> anyhow::Result<()> {
         .variable("DB_NAME", "nothing")
         .start()
         .await?;
-    let sentence = "the database refused a statement of the function's (SQLSTATE 3D000): see the function's log \
-        [database-refused]";
+    let sentence = "the database that the function connects to does not exist: check its variables `DB_NAME` and \
+        `LEDGER_DB` [database-setup]";
     world.refuses(&Event::escalate(), sentence).await
 }
 
@@ -198,8 +198,8 @@ async fn a_bot_that_may_not_make_users_says_so() -> anyhow::Result<()> {
         .sql("ALTER ROLE sym_bot NOCREATEROLE")
         .start()
         .await?;
-    let sentence = "the database refused a statement of the function's (SQLSTATE 42501): see the function's log \
-        [database-refused]";
+    let sentence = "`sym_bot` may not make users: an administrator has to run `ALTER ROLE sym_bot CREATEROLE` \
+        [database-setup]";
     world
         .refuses(&Event::escalate_temporary_user(), sentence)
         .await?;

@@ -64,12 +64,7 @@ async fn answers() -> anyhow::Result<Value> {
 
 /// What a call took, but for the time.
 fn counted(cost: Cost) -> Value {
-    json!([
-        cost.fuel,
-        cost.memory_bytes,
-        cost.log_lines,
-        cost.log_bytes
-    ])
+    json!([cost.fuel, cost.memory_bytes, cost.log_lines, cost.log_bytes])
 }
 
 #[tokio::test]

@@ -95,8 +95,7 @@ async fn run_outputs(policy: &str) -> anyhow::Result<()> {
         behaviours.push((*letter, Behaviour::User(username)));
     }
 
-    let mut manifest =
-        "[resolver]\ncomponent = \"resolver.wasm\"\n[targets.readonly]\n".to_owned();
+    let mut manifest = "[resolver]\ncomponent = \"resolver.wasm\"\n[targets.readonly]\n".to_owned();
     let mut builder = World::builder()
         .variable("SQL_POLICY", policy)
         .sql(CAST)
@@ -173,9 +172,7 @@ async fn hostile_resolvers_are_contained() -> anyhow::Result<()> {
             &[("x.wasm", case.bytes())],
         )
         .await?;
-        trial
-            .check_alone(&lambda, case, &Event::escalate())
-            .await?;
+        trial.check_alone(&lambda, case, &Event::escalate()).await?;
     }
     trial.end()
 }
@@ -284,7 +281,10 @@ impl<'a> Trial<'a> {
         if !changes.is_empty() || after.open_runs != 0 {
             self.say(
                 case,
-                &format!("{} open runs, and left behind: {changes:#?}", after.open_runs),
+                &format!(
+                    "{} open runs, and left behind: {changes:#?}",
+                    after.open_runs
+                ),
             );
         }
         Ok(())
@@ -377,7 +377,9 @@ async fn a_session_that_ran_a_free_statement_serves_no_other_event() -> anyhow::
             ))
             .await?;
         world
-            .wait_until("NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711)")
+            .wait_until(
+                "NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711)",
+            )
             .await?;
     }
     Ok(())
@@ -445,5 +447,40 @@ async fn functions_that_others_put_into_public_are_never_called() -> anyhow::Res
     world.sweep().await?;
     let caught = world.query("SELECT count(*) FROM caught").await?;
     assert_eq!(caught.as_deref(), Some("0"));
+    // They are traps: whoever searches `public` steps into each.
+    let careless = world
+        .login("sym_user", &world.person_password)
+        .await
+        .map_err(anyhow::Error::msg)?;
+    careless
+        .batch_execute(
+            "SET search_path = public; SELECT obj_description(1::oid, 'pg_namespace');
+             SELECT hashtextextended('x', 0); SELECT jsonb_agg('1'::jsonb); SELECT jsonb_agg('x'::text)",
+        )
+        .await?;
+    let caught = world.query("SELECT count(*) FROM caught").await?;
+    assert_eq!(caught.as_deref(), Some("4"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_else_may_call_the_functions_of_the_ledger() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    world.still_works().await?;
+    world
+        .sql("GRANT USAGE ON SCHEMA sym TO sym_user; GRANT ALL ON sym.grants TO sym_user")
+        .await?;
+    let functions = "SELECT jsonb_agg(DISTINCT oid::regprocedure::text) FROM pg_proc
+        WHERE pronamespace = 'sym'::regnamespace
+          AND (has_function_privilege('sym_user', oid, 'EXECUTE') OR has_function_privilege('alice', oid, 'EXECUTE'))";
+    world.sql("CREATE ROLE alice LOGIN").await?;
+    assert_eq!(world.query(functions).await?, None);
+    let person = world.login("sym_user", &world.person_password).await;
+    let person = person.map_err(anyhow::Error::msg)?;
+    let refused = person
+        .batch_execute("SELECT sym.give_back('x', '{}')")
+        .await
+        .expect_err("is refused");
+    assert_eq!(refused.code().map(|state| state.code()), Some("42501"));
     Ok(())
 }

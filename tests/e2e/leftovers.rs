@@ -470,7 +470,6 @@ async fn what_blocks_a_removal_is_said_and_the_sweep_tries_again() -> anyhow::Re
             "GRANT CONNECT ON DATABASE app TO {}",
             "REVOKE CONNECT ON DATABASE app FROM {}",
         ),
-        ("CREATE POLICY p ON orders TO {}", "DROP POLICY p ON orders"),
         (
             "ALTER DATABASE closed OWNER TO {}",
             "ALTER DATABASE closed OWNER TO postgres",

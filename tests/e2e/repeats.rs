@@ -286,3 +286,22 @@ async fn what_an_administrator_took_back_is_not_given_again() -> anyhow::Result<
     assert_eq!(world.person_counts_orders().await, Err("42501".to_owned()));
     world.still_works().await
 }
+
+#[tokio::test]
+async fn a_panic_is_an_answer_and_the_next_event_works() -> anyhow::Result<()> {
+    // After the first event's only step of I/O: the role is lent, and the answer
+    // is lost. The same event finds out.
+    let world = World::builder()
+        .variable("SYM_PANIC_AFTER_STEP", "1")
+        .start()
+        .await?;
+    let sentence =
+        "internal error: please report it with the request id in the function's log [internal]";
+    assert_eq!(world.send(&Event::escalate()).await?, refusal(sentence));
+    assert_eq!(
+        world.send(&Event::escalate()).await?,
+        success(json!({"username": PERSON}))
+    );
+    world.send(&Event::escalate().end()).await?;
+    world.still_works().await
+}

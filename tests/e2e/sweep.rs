@@ -148,7 +148,9 @@ async fn one_that_can_not_be_ended_does_not_keep_the_others() -> anyhow::Result<
     let by_hand = world.symctl(&["sweep"]).await?;
     assert_eq!(by_hand.code, Some(1), "{by_hand:?}");
     assert!(
-        by_hand.stderr.contains("privileges for table orders"),
+        by_hand
+            .stderr
+            .contains("privileges for table public.orders"),
         "{by_hand:?}"
     );
     Ok(())

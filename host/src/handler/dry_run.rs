@@ -56,7 +56,7 @@ impl Ready {
             .database
             .with_ledger(&self.aws, names, rehearse)
             .await?;
-        let remark = match (lent.repeated, lent.standing) {
+        let remark = match (lent.repeated, lent.standing || lent.already) {
             (true, _) => "; lent already by this run",
             (false, true) => "; already a member, and stays one",
             (false, false) => "",

@@ -133,7 +133,8 @@ impl ReleaseStore {
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || b"!-_.*'()=".contains(&byte))
         };
-        if !prefix.is_empty() && !(prefix.len() <= 500 && prefix.split('/').all(is_part)) {
+        let is_prefix = prefix.len() <= 500 && prefix.split('/').all(is_part);
+        if !(prefix.is_empty() || is_prefix) {
             return Err(wrong());
         }
         Ok(Self::S3 {

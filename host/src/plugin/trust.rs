@@ -92,6 +92,11 @@ impl PublicKey {
 }
 
 impl TrustedKey {
+    /// The key itself.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
     /// One item of `PLUGIN_TRUST`: `name:base64`.
     ///
     /// # Errors

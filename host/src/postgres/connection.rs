@@ -231,7 +231,8 @@ impl Connection {
                     && is_warning(&notice)
                 {
                     // Enough wait already, or nobody listens any more.
-                    let _ = sender.try_send(format!("{} {}", notice.code().code(), notice.message()));
+                    let _ =
+                        sender.try_send(format!("{} {}", notice.code().code(), notice.message()));
                 }
             }
         });
@@ -313,8 +314,10 @@ impl Connection {
         for batch in queries.chunks(PIPELINE) {
             // Rows are thrown away as they come: a target's SELECT may have any
             // number of them.
-            let send =
-                |query| self.client.execute_typed(Query::sql(query), &query.arguments);
+            let send = |query| {
+                self.client
+                    .execute_typed(Query::sql(query), &query.arguments)
+            };
             let answers = futures_util::future::join_all(batch.iter().map(send));
             let results = answer_in(ANSWER_TIMEOUT * PIPELINE as u32, answers).await?;
             crash::after("pipeline");

@@ -201,6 +201,11 @@ impl From<tokio_postgres::Error> for Failure {
             }
             Some(state) => match state.code() {
                 "28P01" | "28000" => Kind::Login,
+                "3D000" => Kind::Setup {
+                    sentence: "the database that the function connects to does not exist: check its variables `DB_NAME` \
+                               and `LEDGER_DB`"
+                        .to_owned(),
+                },
                 "40001" | "40P01" | "55P03" => Kind::Conflict,
                 // A catalog row that two transactions changed at once. The one
                 // case that has no SQLSTATE of its own.
@@ -366,6 +371,16 @@ fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
                 "the release is refused: its serial {} is lower than {}, which was accepted before: publish it anew, or \
                  run `symctl rollback`",
                 why["serial"], why["highest"]
+            ),
+        ),
+        ("setup", "no-marker") => (
+            Code::DatabaseSetup,
+            "role `sym_managed` is missing: run what `symctl setup-sql` prints".to_owned(),
+        ),
+        ("setup", _) => (
+            Code::DatabaseSetup,
+            format!(
+                "`{bot}` may not make users: an administrator has to run `ALTER ROLE {bot} CREATEROLE`"
             ),
         ),
         ("run-conflict", _) => (

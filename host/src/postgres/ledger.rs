@@ -52,6 +52,9 @@ pub struct Grant {
     pub secret: Option<String>,
     /// When the database ends it by itself: RFC 3339.
     pub expires_at: Option<String>,
+    /// Whether the user was a member before, by anybody's grant.
+    #[serde(default)]
+    pub already: bool,
     /// Whether the event had been served before.
     #[serde(default)]
     pub repeated: bool,

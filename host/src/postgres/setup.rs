@@ -28,8 +28,8 @@ pub struct Setup {
 impl Setup {
     /// The statements, for psql, with the reason of each.
     ///
-    /// Run by the administrator (RDS: the master user) while connected to the
-    /// ledger's database. Without passwords: `\password` sets the bot's.
+    /// Run by the administrator (RDS: the master user) while connected to
+    /// `database`. Without passwords: `\password` sets the bot's.
     ///
     /// # Errors
     /// A name that can't be one: it holds a NUL.
@@ -44,8 +44,8 @@ impl Setup {
         };
         line(&format!(
             "-- One-time setup for PostgreSQL {}, strategy {}. Run it as the administrator (RDS: the master user)\n\
-             -- while connected to database {ledger}.\n",
-            self.major, self.strategy
+             -- with psql, while connected to database {}.\n",
+            self.major, self.strategy, self.database
         ));
         line(
             "-- The roles that people ask for. Leave out those that you have, and give each just what it is for.",
@@ -70,10 +70,12 @@ impl Setup {
         line(&format!(
             "CREATE USER {bot} WITH{create_role} CONNECTION LIMIT 50;"
         ));
-        line(&format!(
-            "GRANT CONNECT ON DATABASE {} TO {bot};\n",
-            identifier(ledger)?
-        ));
+        line(&format!("GRANT CONNECT ON DATABASE {database} TO {bot};"));
+        if ledger != self.database {
+            let ledger = identifier(ledger)?;
+            line(&format!("GRANT CONNECT ON DATABASE {ledger} TO {bot};"));
+        }
+        line("");
         line(if since_16 {
             "-- It may lend these roles, and with INHERIT and SET off it can't use them itself."
         } else {
@@ -121,8 +123,13 @@ impl Setup {
         }
         line(&format!(
             "\n-- The ledger: who has what until when, and the functions that change it. They belong to the\n\
-             -- function's user, which would make the same at its first event, and brings them up to date later.\n\
-             CREATE SCHEMA sym AUTHORIZATION {bot};\n\
+             -- function's user, which would make the same at its first event, and brings them up to date later.",
+        ));
+        if ledger != self.database {
+            line(&format!("\\connect {}", identifier(ledger)?));
+        }
+        line(&format!(
+            "CREATE SCHEMA sym AUTHORIZATION {bot};\n\
              GRANT {bot} TO CURRENT_USER{};\nSET ROLE {bot};\n",
             if since_16 { " WITH SET TRUE" } else { "" }
         ));
@@ -190,10 +197,24 @@ mod tests {
     #[test]
     fn since_16_the_bot_cannot_use_what_it_lends() {
         let sql = setup(16).to_sql().expect("is made");
+        // What comes after it is the schema, for all versions.
+        let (sql, _) = sql.split_once("CREATE SCHEMA sym").expect("has a schema");
         assert!(
             sql.contains("GRANT readonly TO sym_bot WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;")
         );
         assert!(!sql.contains("ADMIN OPTION"));
+    }
+
+    #[test]
+    fn the_ledgers_database_gets_the_ledger_alone() {
+        let sql = Setup {
+            ledger: Some("ledger".to_owned()),
+            ..setup(15)
+        };
+        let sql = sql.to_sql().expect("is made");
+        let (app, ledger) = sql.split_once("\\connect ledger\n").expect("changes over");
+        assert!(app.contains("GRANT SELECT ON ALL TABLES") && !app.contains("CREATE SCHEMA sym"));
+        assert!(ledger.starts_with("CREATE SCHEMA sym"));
     }
 
     #[test]

@@ -142,9 +142,7 @@ pub async fn create_across(
         .text(&verifier)
         .with(&connection_limit, Type::INT4);
     ledger.query(&create).await?;
-    database
-        .run(&format!("BEGIN; {SETUP_SEARCH_PATH}"))
-        .await?;
+    database.run(&format!("BEGIN; {SETUP_SEARCH_PATH}")).await?;
     for (index, step) in user.steps.iter().enumerate() {
         match step {
             AuthorizedStep::GrantRole(role) => {

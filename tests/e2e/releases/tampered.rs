@@ -74,6 +74,9 @@ impl Stores {
     }
 }
 
+/// What is done to a statement.
+type Edit = fn(&mut Value);
+
 fn pointer(publisher: &Publisher) -> std::path::PathBuf {
     publisher.store().join("current.json")
 }
@@ -235,7 +238,9 @@ async fn statements_that_nobody_trusted_signed_are_refused() -> anyhow::Result<(
     stores.publisher.run(&["keygen", "stranger"])?;
     stores
         .check("no key of `PLUGIN_TRUST` signed it", |publisher| {
-            publisher.publish(SECOND, "stranger.key", &[]).map(drop)
+            publisher
+                .publish(SECOND, "stranger.key", &["--trust", &publisher.trust()])
+                .map(drop)
         })
         .await?;
     stores
@@ -254,14 +259,14 @@ async fn statements_that_nobody_trusted_signed_are_refused() -> anyhow::Result<(
 #[tokio::test]
 async fn statements_that_are_signed_and_wrong_are_refused() -> anyhow::Result<()> {
     let stores = Stores::make().await?;
-    let signed = |edit: fn(&mut Value)| {
+    let signed = |edit: Edit| {
         move |publisher: &Publisher| {
             let mut statement = publisher.statement()?;
             edit(&mut statement);
             publisher.sign(&statement)
         }
     };
-    let cases: [(&str, fn(&mut Value)); 6] = [
+    let cases: [(&str, Edit); 6] = [
         // Rightly signed as native code, and isn't any.
         (
             "has something else where its native code should be",
@@ -345,4 +350,37 @@ async fn native_code_of_another_engine_is_not_used() -> anyhow::Result<()> {
     }
     publisher.sign(&statement)?;
     world(&publisher).await?.still_works().await
+}
+
+// Who can write the store must not choose what `rollback` signs, nor the serial
+// that comes next.
+#[tokio::test]
+async fn statements_of_nobodys_are_not_signed_anew() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.publish_first()?;
+    let good = fs::read(pointer(&publisher))?;
+    let mut statement = publisher.statement()?;
+    statement["serial"] = json!(i64::MAX);
+    publisher.sign(&statement)?;
+    let mut forged: Value = serde_json::from_slice(&fs::read(pointer(&publisher))?)?;
+    forged["signatures"][0]["sig"] = json!("AAAA");
+    fs::write(pointer(&publisher), &good)?;
+    let name = format!("releases/{}.json", "f".repeat(64));
+    fs::write(publisher.store().join(name), forged.to_string())?;
+
+    let id = format!("r{}", i64::MAX);
+    let url = publisher.url();
+    let rollback = publisher.run(&["rollback", &url, &id, "--key", "team.key"]);
+    let error = rollback.expect_err("is refused").to_string();
+    ensure!(error.contains("there is no release"), "{error}");
+    let second = publisher.publish_second()?;
+    ensure!(second.starts_with("r2-"), "{second}");
+
+    fs::write(pointer(&publisher), forged.to_string())?;
+    let error = publisher
+        .publish_second()
+        .expect_err("is refused")
+        .to_string();
+    ensure!(error.contains("is not signed by your key"), "{error}");
+    Ok(())
 }

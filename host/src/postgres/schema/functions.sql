@@ -161,6 +161,7 @@ DECLARE
     other      sym.grants;
     grantor    oid;
     standing   boolean := false;
+    already    boolean := false;
 BEGIN
     PERFORM sym.name_transaction(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
@@ -204,6 +205,8 @@ BEGIN
         grantor := other.grantor_oid;
         standing := other.standing;
     ELSE
+        -- Since 16 also by what others have granted, which stays beside ours.
+        already := pg_has_role(this_user, this_role, 'MEMBER');
         grantor := sym.own_membership(this_role, this_user);
         standing := grantor IS NOT NULL;
         IF NOT standing THEN
@@ -239,7 +242,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'sym: the run was begun or ended at the same moment' USING ERRCODE = 'serialization_failure';
     END IF;
-    RETURN to_jsonb(entry);
+    RETURN to_jsonb(entry) || jsonb_build_object('already', already);
 END $$;
 
 -- What still leads from a user to a role: memberships of its own, and those
@@ -489,7 +492,14 @@ BEGIN
                       CASE WHEN can_login THEN 'LOGIN' ELSE 'NOLOGIN' END, connections, verifier, entry.expires_at);
     this_user := sym.role_named(entry.user_name);
     IF this_user IS NULL THEN
-        EXECUTE format('CREATE ROLE %I NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT ', entry.user_name) || options;
+        IF sym.role_named('sym_managed') IS NULL THEN
+            PERFORM sym.refuse('setup', '{"why": "no-marker"}');
+        END IF;
+        BEGIN
+            EXECUTE format('CREATE ROLE %I NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT ', entry.user_name) || options;
+        EXCEPTION WHEN insufficient_privilege THEN
+            PERFORM sym.refuse('setup', '{"why": "no-createrole"}');
+        END;
         this_user := sym.role_named(entry.user_name);
         PERFORM sym.grant_membership(sym.role_named('sym_managed'), this_user, false);
         -- Since 16 only who made a role, or was given ADMIN on it, can drop it:
