@@ -457,10 +457,6 @@ async fn objects_in_another_database_go_there_too() -> anyhow::Result<()> {
 #[tokio::test]
 async fn what_blocks_a_removal_is_said_and_the_sweep_tries_again() -> anyhow::Result<()> {
     let world = World::start().await?;
-    world.postgres.create_database("closed").await?;
-    let setup =
-        "REVOKE CONNECT ON DATABASE closed FROM PUBLIC; GRANT CREATE ON SCHEMA public TO PUBLIC";
-    world.postgres.execute_sql("closed", setup).await?;
     for (blocker, remedy) in [
         (
             "GRANT SELECT ON orders TO {}",
@@ -471,11 +467,8 @@ async fn what_blocks_a_removal_is_said_and_the_sweep_tries_again() -> anyhow::Re
             "REVOKE CONNECT ON DATABASE app FROM {}",
         ),
         (
-            "ALTER DATABASE closed OWNER TO {}",
-            "ALTER DATABASE closed OWNER TO postgres",
-        ),
-        (
-            "CREATE SCHEMA theirs; CREATE TYPE theirs.t AS (); ALTER TYPE theirs.t OWNER TO {}",
+            "CREATE SCHEMA theirs; CREATE FUNCTION theirs.f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+             ALTER FUNCTION theirs.f() OWNER TO {}",
             "DROP SCHEMA theirs CASCADE",
         ),
     ] {

@@ -302,6 +302,6 @@ async fn a_panic_is_an_answer_and_the_next_event_works() -> anyhow::Result<()> {
         world.send(&Event::escalate()).await?,
         success(json!({"username": PERSON}))
     );
-    world.send(&Event::escalate().end()).await?;
+    world.body(&Event::escalate().end()).await?;
     world.still_works().await
 }
