@@ -295,13 +295,14 @@ async fn a_panic_is_an_answer_and_the_next_event_works() -> anyhow::Result<()> {
         .variable("SYM_PANIC_AFTER_STEP", "1")
         .start()
         .await?;
+    let event = Event::escalate();
     let sentence =
         "internal error: please report it with the request id in the function's log [internal]";
-    assert_eq!(world.send(&Event::escalate()).await?, refusal(sentence));
+    assert_eq!(world.send(&event).await?, refusal(sentence));
     assert_eq!(
-        world.send(&Event::escalate()).await?,
+        world.send(&event).await?,
         success(json!({"username": PERSON}))
     );
-    world.body(&Event::escalate().end()).await?;
+    world.body(&event.end()).await?;
     world.still_works().await
 }
