@@ -121,10 +121,10 @@ impl Setup {
             );
             line("GRANT CREATE ON SCHEMA public TO sym_graveyard;");
         }
-        line(&format!(
+        line(
             "\n-- The ledger: who has what until when, and the functions that change it. They belong to the\n\
              -- function's user, which would make the same at its first event, and brings them up to date later.",
-        ));
+        );
         if ledger != self.database {
             line(&format!("\\connect {}", identifier(ledger)?));
         }
