@@ -156,8 +156,9 @@ impl Ready {
         };
         let serial = i64::try_from(serial).map_err(|_| Error::internal("a serial is checked"))?;
         let audience = &self.config.secrets.function;
-        let accept =
-            async |connection: &mut Connection| release::accept(connection, audience, serial).await;
+        let accept = async |connection: &mut Connection| {
+            release::accept(connection, audience, serial, &version.release).await
+        };
         self.database
             .with_ledger(&self.aws, Names::default(), accept)
             .await

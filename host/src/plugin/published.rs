@@ -39,6 +39,8 @@ pub struct Version {
     /// The release's serial; `None` where the configuration pins the release,
     /// which is newer and older than none.
     pub serial: Option<u64>,
+    /// The release's id.
+    pub release: String,
 }
 
 /// A statement that is believed, and where its pointer stands.
@@ -80,13 +82,12 @@ impl Published {
         {
             return Err(older(serial, current));
         }
-        Ok(Some(Pointer {
-            release,
-            version: Version {
-                etag: object.etag,
-                serial,
-            },
-        }))
+        let version = Version {
+            etag: object.etag,
+            serial,
+            release: release.id().to_owned(),
+        };
+        Ok(Some(Pointer { release, version }))
     }
 
     /// Fetches and verifies what the release is made of.

@@ -365,6 +365,13 @@ fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
             Code::RunEnded,
             "this run is being ended: send a new request".to_owned(),
         ),
+        ("release-refused", "same-serial") => (
+            Code::InvalidPlugin,
+            format!(
+                "the release is refused: another one with its serial {} was accepted before: publish it anew",
+                why["serial"]
+            ),
+        ),
         ("release-refused", _) => (
             Code::InvalidPlugin,
             format!(

@@ -11,9 +11,15 @@ use super::failure::Result;
 /// # Errors
 /// A refusal of `sym.accept_release` where a later one was accepted, or what the
 /// connection ran into.
-pub async fn accept(connection: &Connection, audience: &str, serial: i64) -> Result<()> {
-    let query = Query::new("SELECT sym.accept_release($1, $2)")
+pub async fn accept(
+    connection: &Connection,
+    audience: &str,
+    serial: i64,
+    release: &str,
+) -> Result<()> {
+    let query = Query::new("SELECT sym.accept_release($1, $2, $3)")
         .text(&audience)
-        .with(&serial, Type::INT8);
+        .with(&serial, Type::INT8)
+        .text(&release);
     connection.query(&query).await.map(drop)
 }

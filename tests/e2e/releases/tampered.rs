@@ -338,6 +338,22 @@ async fn an_older_release_that_is_put_back_is_refused() -> anyhow::Result<()> {
     world.refuses(&Event::escalate(), sentence).await
 }
 
+/// Of two that were signed with one serial, the one that was accepted stays.
+#[tokio::test]
+async fn another_release_of_the_same_serial_is_refused() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.publish_first()?;
+    let world = world(&publisher).await?;
+    world.still_works().await?;
+    let mut statement = publisher.statement()?;
+    statement["created"] = json!("2026-01-01T00:00:00Z");
+    publisher.sign(&statement)?;
+    world.lambda.restart().await?;
+    let sentence = "the release is refused: another one with its serial 1 was accepted before: publish it anew \
+        [invalid-plugin]";
+    world.refuses(&Event::escalate(), sentence).await
+}
+
 /// Code of another engine is left alone, and the component compiled instead.
 #[tokio::test]
 async fn native_code_of_another_engine_is_not_used() -> anyhow::Result<()> {

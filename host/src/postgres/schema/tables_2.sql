@@ -6,6 +6,9 @@ CREATE TABLE IF NOT EXISTS sym.releases (
     -- The function's name.
     audience    text PRIMARY KEY,
     serial      bigint NOT NULL,
+    -- Two publishers at once may have signed the same serial: one of them is
+    -- accepted, and the other is refused from then on.
+    release     text NOT NULL,
     accepted_at timestamptz NOT NULL DEFAULT now()
 );
 
