@@ -105,20 +105,69 @@ pub(super) async fn furnish(postgres: &Postgres) -> Result<Passwords> {
 }
 
 async fn setup_sql(major: u32) -> Result<String> {
+    let major = major.to_string();
+    let arguments = [
+        "setup-sql",
+        "--pg",
+        &major,
+        "--database",
+        DATABASE,
+        "--roles",
+        ROLE,
+        "--user",
+        BOT,
+        "--strategy",
+        "temporary-user",
+    ];
+    symctl(tools::workspace(), &arguments).await
+}
+
+/// Runs `symctl` in a directory, and gives what it prints.
+async fn symctl(directory: &Path, arguments: &[&str]) -> Result<String> {
     let output = tokio::process::Command::new(tools::binary("symctl")?)
-        .args(["setup-sql", "--pg", &major.to_string()])
-        .args(["--database", DATABASE, "--roles", ROLE, "--user", BOT])
-        .args(["--strategy", "temporary-user"])
+        .args(arguments)
+        .current_dir(directory)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
         .await?;
     ensure!(
         output.status.success(),
-        "`symctl setup-sql` failed: {}",
+        "`symctl {}` failed: {}",
+        arguments[0],
         String::from_utf8_lossy(&output.stderr).trim()
     );
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// A store of releases with one in it, and the key that signed it.
+pub(super) struct Store {
+    directory: TempDir,
+    trust: String,
+}
+
+impl Store {
+    /// Makes a key, and publishes the plugins with it.
+    pub(super) async fn publish(plugins: &Path) -> Result<Store> {
+        let directory = tempfile::Builder::new()
+            .prefix("sym-demo-releases-")
+            .tempdir()?;
+        symctl(directory.path(), &["keygen", "demo"]).await?;
+        let trust = std::fs::read_to_string(directory.path().join("demo.pub"))?;
+        let plugins = plugins.display().to_string();
+        let store = Store {
+            trust: trust.trim().to_owned(),
+            directory,
+        };
+        let to = store.url();
+        let arguments = ["publish", &plugins, "--to", &to, "--key", "demo.key"];
+        symctl(store.directory.path(), &arguments).await?;
+        Ok(store)
+    }
+
+    fn url(&self) -> String {
+        format!("file://{}", self.directory.path().join("store").display())
+    }
 }
 
 /// The function, and the directory that stands for Secrets Manager.
@@ -126,19 +175,21 @@ pub(super) struct Function {
     // Before the directory: fields are dropped in this order.
     pub(super) lambda: Lambda,
     secrets: TempDir,
+    _store: Store,
 }
 
 impl Function {
     pub(super) async fn start(
         postgres: &Postgres,
-        plugins: &Path,
+        store: Store,
         passwords: &Passwords,
     ) -> Result<Function> {
         let secrets = tempfile::Builder::new()
             .prefix("sym-demo-secrets-")
             .tempdir()?;
         let environment = [
-            ("PLUGINS", format!("dir://{}", plugins.display())),
+            ("PLUGINS", store.url()),
+            ("PLUGIN_TRUST", store.trust.clone()),
             ("STRATEGY", "role".to_owned()),
             ("DB_HOST", "127.0.0.1".to_owned()),
             ("DB_PORT", postgres.port().to_string()),
@@ -150,7 +201,11 @@ impl Function {
         ]
         .map(|(name, value)| (name.to_owned(), value));
         let lambda = Lambda::start(&tools::binary("bootstrap")?, environment).await?;
-        Ok(Function { lambda, secrets })
+        Ok(Function {
+            lambda,
+            secrets,
+            _store: store,
+        })
     }
 
     /// Sends an event and gives the answer.

@@ -77,6 +77,17 @@ async fn prepare(narrator: &mut Narrator) -> Result<Parts, Failed> {
             },
         )
         .await?;
+    let store = narrator
+        .prepare(
+            "a release of the plugins, signed with a key of its own",
+            "symctl keygen demo; symctl publish target/plugins --to file://… --key demo.key",
+            async {
+                let store = stage::Store::publish(&plugins).await?;
+                let seen = "the function trusts this key, and nothing else: PLUGIN_TRUST";
+                Ok((store, seen.to_owned()))
+            },
+        )
+        .await?;
     let postgres = narrator
         .prepare("a private PostgreSQL", "", async {
             let postgres = stage::start_postgres().await?;
@@ -108,7 +119,7 @@ async fn prepare(narrator: &mut Narrator) -> Result<Parts, Failed> {
             "the function, as Lambda starts it",
             "target/debug/bootstrap, with a runtime API of our own",
             async {
-                let function = Function::start(&postgres, &plugins, &passwords).await?;
+                let function = Function::start(&postgres, store, &passwords).await?;
                 let lambda = &function.lambda;
                 let seen = format!(
                     "it asked for its first event after {} ms, and uses {} MB",
