@@ -27,9 +27,27 @@ pub(super) fn create(directory: &Path, secret: &Secret) -> Result<Option<Zeroizi
     }
 }
 
-/// Deletes it, and the run's empty directories.
+/// Deletes it, and what a try left behind that died while it wrote it.
 pub(super) fn delete(directory: &Path, name: &str) -> Result<()> {
-    match fs::remove_file(path(directory, name)) {
+    let path = path(directory, name);
+    let is_left_behind = |entry: &fs::DirEntry| {
+        let entry = entry.path();
+        entry
+            .extension()
+            .is_some_and(|extension| extension == "tmp")
+            && entry.with_extension("").file_stem() == path.file_stem()
+    };
+    let beside = path.parent().and_then(|parent| fs::read_dir(parent).ok());
+    let left_behind = beside.into_iter().flatten().flatten();
+    for entry in left_behind.filter(is_left_behind) {
+        remove(&entry.path())?;
+    }
+    remove(&path)
+}
+
+/// What isn't there is removed.
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(unavailable().with_source(error)),
         _ => Ok(()),
     }
@@ -99,6 +117,22 @@ mod tests {
         assert_eq!(
             create(directory.path(), &secret("3")).expect("is written"),
             None
+        );
+    }
+
+    #[test]
+    fn what_a_crash_left_behind_is_deleted_too() {
+        let directory = tempfile::tempdir().expect("has a directory");
+        create(directory.path(), &secret("1")).expect("is written");
+        let path = path(directory.path(), &secret("1").name);
+        let left_behind = path.with_extension("77.tmp");
+        let other = path.with_file_name("other.77.tmp");
+        fs::write(&left_behind, "2").expect("is written");
+        fs::write(&other, "3").expect("is written");
+        delete(directory.path(), &secret("1").name).expect("is deleted");
+        assert_eq!(
+            (path.exists(), left_behind.exists(), other.exists()),
+            (false, false, true)
         );
     }
 
