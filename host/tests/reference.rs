@@ -38,3 +38,9 @@ fn the_page_of_metrics_is_current() {
 fn the_page_of_limits_is_current() {
     check("docs/limits.md", &sym_host::plugin::limits_reference());
 }
+
+#[test]
+fn the_schema_of_plugins_toml_is_current() {
+    let schema = sym_host::plugin::manifest::schema();
+    check("plugins/plugins.schema.json", &schema);
+}

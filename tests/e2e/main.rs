@@ -16,6 +16,7 @@ mod faults;
 mod fixture;
 mod hostile;
 mod leftovers;
+mod manifest_schema;
 mod metrics;
 mod orders;
 mod quoting;

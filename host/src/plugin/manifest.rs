@@ -18,6 +18,7 @@
 
 mod check;
 mod raw;
+mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use std::fmt;
 use std::ops::Range;
 
 use self::raw::RawManifest;
+pub use self::schema::schema;
 use super::limits::Limits;
 use crate::plan::Strategy;
 
@@ -39,6 +41,16 @@ pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
 pub const MAX_SQL_BYTES: u64 = 256 << 10;
 /// Most targets. Sym's menu has no use for that many.
 pub const MAX_TARGETS: usize = 1000;
+
+/// Checks what a `plugins.toml` says; the files that it names are not looked at.
+///
+/// # Errors
+/// All that is wrong, each with its line and its key.
+pub fn check(text: &str) -> Result<(), String> {
+    Manifest::parse(text)
+        .map(drop)
+        .map_err(|problems| problems.to_string())
+}
 
 /// A checked manifest.
 #[derive(Clone, Debug)]
