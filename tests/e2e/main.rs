@@ -25,6 +25,7 @@ mod repeats;
 mod role;
 mod round_trips;
 mod secrecy;
+mod slim;
 mod sweep;
 mod temporary_user;
 mod tls;
