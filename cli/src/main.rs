@@ -13,6 +13,7 @@ mod keygen;
 mod keys;
 mod kms;
 mod output;
+mod plugin;
 mod publish;
 mod releases;
 mod revoke;
@@ -46,6 +47,7 @@ enum Command {
     Revoke(revoke::RevokeArgs),
     Sweep(sweep::SweepArgs),
     Keygen(keygen::KeygenArgs),
+    Plugin(plugin::PluginArgs),
     Publish(publish::PublishArgs),
     Releases(releases::ReleasesArgs),
     Status(status::StatusArgs),
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Command::Revoke(args) => revoke::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Keygen(args) => keygen::run(&args),
+        Command::Plugin(args) => plugin::run(&args),
         Command::Publish(args) => publish::run(&args),
         Command::Releases(args) => releases::run(&args),
         Command::Status(args) => status::run(&args),

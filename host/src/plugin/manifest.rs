@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
+pub use self::check::config_text;
 use self::raw::RawManifest;
 use super::limits::Limits;
 use crate::plan::Strategy;
@@ -43,7 +44,8 @@ pub const MAX_TARGETS: usize = 1000;
 /// A checked manifest.
 #[derive(Clone, Debug)]
 pub(super) struct Manifest {
-    pub(super) resolver: Entry,
+    /// `None` in a [part](Manifest::parse_part) of a release alone.
+    pub(super) resolver: Option<Entry>,
     pub(super) targets: BTreeMap<String, Target>,
 }
 
@@ -103,12 +105,26 @@ impl Manifest {
                 Setup::Role(_) => None,
             });
         targets
-            .chain([(self.resolver.component.as_str(), FileKind::Component)])
+            .chain(
+                self.resolver
+                    .iter()
+                    .map(|entry| (entry.component.as_str(), FileKind::Component)),
+            )
             .collect()
     }
 
     /// Checks a manifest. The error has all that is wrong with it.
     pub(super) fn parse(text: &str) -> Result<Self, Problems<'_>> {
+        Self::parse_with(text, true)
+    }
+
+    /// The same for a part of a release, which may have no resolver: what the
+    /// author of a target works on.
+    pub(super) fn parse_part(text: &str) -> Result<Self, Problems<'_>> {
+        Self::parse_with(text, false)
+    }
+
+    fn parse_with(text: &str, is_whole: bool) -> Result<Self, Problems<'_>> {
         let mut problems = Problems {
             text,
             found: Vec::new(),
@@ -138,6 +154,7 @@ impl Manifest {
                 &raw.run(),
                 defaults,
             ),
+            None if !is_whole => None,
             None => {
                 problems.add(
                     None,
@@ -161,9 +178,10 @@ impl Manifest {
         for (name, raw) in &raw.targets {
             targets.extend(check::target(&mut problems, name, raw, defaults));
         }
-        match resolver {
-            Some(resolver) if problems.found.is_empty() => Ok(Self { resolver, targets }),
-            _ => Err(problems),
+        if problems.found.is_empty() {
+            Ok(Self { resolver, targets })
+        } else {
+            Err(problems)
         }
     }
 }

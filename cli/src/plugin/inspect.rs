@@ -1,0 +1,23 @@
+//! `symctl plugin inspect`.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::output::Status;
+
+/// Not there yet.
+#[derive(Args)]
+pub(crate) struct InspectArgs {
+    /// A directory with `plugins.toml`, or a component.
+    #[arg(default_value = ".")]
+    path: PathBuf,
+}
+
+pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Status> {
+    bail!(
+        "`symctl plugin inspect` is not there yet ({})",
+        args.path.display()
+    )
+}

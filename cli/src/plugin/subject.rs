@@ -1,0 +1,85 @@
+//! What `symctl plugin …` works on: a directory with `plugins.toml`, or one
+//! component.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use sym_host::error::Error;
+use sym_host::plugin::manifest::{FILE_NAME, MAX_COMPONENT_BYTES};
+use sym_host::plugin::{Engine, Release};
+
+/// What a path names.
+pub(crate) enum Subject {
+    /// A directory with `plugins.toml`.
+    Directory(PathBuf),
+    /// One component.
+    Component(PathBuf),
+}
+
+impl Subject {
+    /// Looks what is there.
+    pub(crate) fn find(path: &Path) -> anyhow::Result<Self> {
+        let found = path
+            .canonicalize()
+            .with_context(|| format!("can't read `{}`", path.display()))?;
+        if found.is_file() {
+            return Ok(match found.file_name() {
+                Some(name) if name == FILE_NAME => {
+                    Self::Directory(found.parent().unwrap_or(Path::new("/")).to_owned())
+                }
+                _ => Self::Component(found),
+            });
+        }
+        if !found.join(FILE_NAME).is_file() {
+            bail!(
+                "`{}` has no `{FILE_NAME}`: name a directory that has one, or a component (`….wasm`)",
+                path.display()
+            );
+        }
+        Ok(Self::Directory(found))
+    }
+
+    /// Where its cases are looked for.
+    pub(crate) fn directory(&self) -> &Path {
+        match self {
+            Self::Directory(path) => path,
+            Self::Component(path) => path.parent().unwrap_or(Path::new("/")),
+        }
+    }
+
+    /// Loads it as the host would. `targets` are those that a lone component is
+    /// asked for.
+    pub(crate) fn load(
+        &self,
+        engine: &Engine,
+        targets: &BTreeSet<String>,
+    ) -> anyhow::Result<Result<Release, Error>> {
+        Ok(match self {
+            Self::Directory(path) => Release::of_directory(engine, path),
+            Self::Component(path) => {
+                let bytes = read_component(path)?;
+                Release::of_component(engine, &name(path), bytes, targets)
+            }
+        })
+    }
+}
+
+/// A component's bytes.
+pub(crate) fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let can_not = || format!("can't read `{}`", path.display());
+    let bytes = path.metadata().with_context(can_not)?.len();
+    if bytes > MAX_COMPONENT_BYTES {
+        bail!(
+            "`{}` has {bytes} bytes, at most {MAX_COMPONENT_BYTES} are allowed",
+            path.display()
+        );
+    }
+    std::fs::read(path).with_context(can_not)
+}
+
+/// A file's name, for messages.
+pub(crate) fn name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}
