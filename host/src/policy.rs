@@ -135,6 +135,17 @@ impl AuthorizedPlan {
     pub fn steps(&self) -> &[AuthorizedStep] {
         &self.steps
     }
+
+    /// The one role that a plan of the role strategy lends.
+    ///
+    /// # Errors
+    /// `internal`, for a plan of the other strategy.
+    pub fn lent_role(&self) -> Result<&RoleName, Error> {
+        match self.steps() {
+            [AuthorizedStep::GrantRole(role)] => Ok(role),
+            _ => Err(Error::internal("a plan for a role has one step")),
+        }
+    }
 }
 
 impl AuthorizedStatement {
