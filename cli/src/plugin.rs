@@ -2,9 +2,12 @@
 //! the release.
 
 mod bench;
+mod cases;
 mod check;
 mod inspect;
+mod outcome;
 mod run;
+mod show;
 mod subject;
 mod test;
 
