@@ -57,7 +57,21 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and the version are no error. A wrong argument is one of the
+        // user's, for which clap's own code would be 2.
+        Err(error) => {
+            let status = if error.use_stderr() {
+                Status::Yours
+            } else {
+                Status::Done
+            };
+            let _ = error.print();
+            return status.into();
+        }
+    };
+    let result = match cli.command {
         Command::Invoke(args) => invoke::run(&args),
         Command::SetupSql(args) => setup_sql::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -7,7 +7,7 @@
 //! expect.user = "sym_user"
 //! ```
 
-mod event;
+pub(crate) mod event;
 mod judge;
 pub(crate) mod update;
 
