@@ -59,6 +59,12 @@ enum Code {
     Loaded,
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.clause)
+    }
+}
+
 impl Artifact {
     /// `path` is for messages alone: nothing is read again.
     pub(super) fn new(path: &str, bytes: Vec<u8>) -> Self {
@@ -80,7 +86,12 @@ impl Artifact {
         }
     }
 
-    fn compiled(&self, engine: &Engine) -> Result<&Component, Refusal> {
+    /// The beginning of the component's digest.
+    pub(super) fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub(super) fn compiled(&self, engine: &Engine) -> Result<&Component, Refusal> {
         let compiled = self.compiled.get_or_init(|| {
             let mut code = self.code.lock().unwrap_or_else(PoisonError::into_inner);
             match std::mem::replace(&mut *code, Code::Loaded) {
@@ -147,6 +158,7 @@ pub(super) struct Plugin<E: Export> {
     limits: Limits,
     config: Arc<BTreeMap<String, String>>,
     wasi: bool,
+    is_on_trial: bool,
     prepared: OnceLock<Result<Prepared<E>, Refusal>>,
 }
 
@@ -172,8 +184,33 @@ impl<E: Export + 'static> Plugin<E> {
             limits,
             config,
             wasi,
+            is_on_trial: false,
             prepared: OnceLock::new(),
         }
+    }
+
+    /// The same component with other settings and limits, whose calls keep what
+    /// they log.
+    pub(super) fn on_trial(&self, config: BTreeMap<String, String>, limits: Limits) -> Self {
+        Self {
+            engine: self.engine.clone(),
+            artifact: self.artifact.clone(),
+            section: self.section.clone(),
+            limits,
+            config: Arc::new(config),
+            wasi: self.wasi,
+            is_on_trial: true,
+            prepared: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.is_on_trial
+    }
+
+    /// The file's name, for messages.
+    pub(super) fn path(&self) -> &str {
+        &self.artifact.path
     }
 
     /// What messages call it: its table in `plugins.toml`.
