@@ -22,6 +22,15 @@ pub(super) enum Stream {
     Stderr,
 }
 
+/// A line of a plugin's log, as a trial keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// `debug`, `info`, `warn` or `error`.
+    pub level: &'static str,
+    /// What was logged, as the host's log has it.
+    pub message: String,
+}
+
 /// The log of one call, shared by the import and the streams.
 #[derive(Clone)]
 pub(super) struct Log(Arc<Mutex<Inner>>);
@@ -38,6 +47,8 @@ struct Inner {
     dropped_bytes: u64,
     /// What has come without the end of its line.
     unfinished: BTreeMap<Stream, Vec<u8>>,
+    /// The lines, where somebody wants them back.
+    kept: Option<Vec<Line>>,
 }
 
 #[derive(Default)]
@@ -65,7 +76,19 @@ impl Log {
             streamed: Usage::default(),
             dropped_bytes: 0,
             unfinished: BTreeMap::new(),
+            kept: None,
         })))
+    }
+
+    /// The same, which keeps its lines for [`take_lines`](Self::take_lines).
+    pub(super) fn keeping_lines(self) -> Self {
+        self.lock().kept = Some(Vec::new());
+        self
+    }
+
+    /// The lines so far, where they are kept.
+    pub(super) fn take_lines(&self) -> Vec<Line> {
+        self.lock().kept.take().unwrap_or_default()
     }
 
     /// The import `log.write`.
@@ -134,12 +157,18 @@ impl Inner {
         self.emit(level, &String::from_utf8_lossy(line));
     }
 
-    fn emit(&self, level: Level, message: &str) {
+    fn emit(&mut self, level: Level, message: &str) {
         let message: String = message
             .trim_end_matches(['\r', '\n'])
             .chars()
             .map(shown)
             .collect();
+        if let Some(kept) = &mut self.kept {
+            kept.push(Line {
+                level: word(level),
+                message: message.clone(),
+            });
+        }
         let Self {
             plugin,
             version,
@@ -152,6 +181,15 @@ impl Inner {
             Level::Warn => tracing::warn!(target: "plugin", plugin, version, run, "{message}"),
             Level::Error => tracing::error!(target: "plugin", plugin, version, run, "{message}"),
         }
+    }
+}
+
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
     }
 }
 

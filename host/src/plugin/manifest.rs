@@ -18,6 +18,7 @@
 
 mod check;
 mod raw;
+mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +26,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
+pub use self::check::config_text;
 use self::raw::RawManifest;
+pub use self::schema::schema;
 use super::limits::Limits;
 use crate::event::shown;
 use crate::plan::Strategy;
@@ -41,10 +44,21 @@ pub const MAX_SQL_BYTES: u64 = 256 << 10;
 /// Most targets. Sym's menu has no use for that many.
 pub const MAX_TARGETS: usize = 1000;
 
+/// Checks what a `plugins.toml` says; the files that it names are not looked at.
+///
+/// # Errors
+/// All that is wrong, each with its line and its key.
+pub fn check(text: &str) -> Result<(), String> {
+    Manifest::parse(text)
+        .map(drop)
+        .map_err(|problems| problems.to_string())
+}
+
 /// A checked manifest.
 #[derive(Clone, Debug)]
 pub struct Manifest {
-    pub(super) resolver: Entry,
+    /// `None` in a [part](Manifest::parse_part) of a release alone.
+    pub(super) resolver: Option<Entry>,
     pub(super) targets: BTreeMap<String, Target>,
 }
 
@@ -106,12 +120,17 @@ impl Manifest {
                 Setup::Role(_) => None,
             });
         targets
-            .chain([(self.resolver.component.as_str(), FileKind::Component)])
+            .chain(
+                self.resolver
+                    .iter()
+                    .map(|entry| (entry.component.as_str(), FileKind::Component)),
+            )
             .collect()
     }
 
     /// The limits of each component, in the order of the targets' names.
     pub fn limits(&self) -> impl Iterator<Item = Limits> {
+        let resolver = self.resolver.iter().map(|entry| entry.limits);
         let targets = self
             .targets
             .values()
@@ -119,7 +138,7 @@ impl Manifest {
                 Setup::Component(entry) => Some(entry.limits),
                 Setup::Sql(_) | Setup::Role(_) => None,
             });
-        std::iter::once(self.resolver.limits).chain(targets)
+        resolver.chain(targets)
     }
 
     /// Checks a manifest.
@@ -127,6 +146,19 @@ impl Manifest {
     /// # Errors
     /// All that is wrong with it.
     pub fn parse(text: &str) -> Result<Self, Problems<'_>> {
+        Self::parse_with(text, true)
+    }
+
+    /// The same for a part of a release, which may have no resolver: what the
+    /// author of a target works on.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse_part(text: &str) -> Result<Self, Problems<'_>> {
+        Self::parse_with(text, false)
+    }
+
+    fn parse_with(text: &str, is_whole: bool) -> Result<Self, Problems<'_>> {
         let mut problems = Problems {
             text,
             found: Vec::new(),
@@ -151,6 +183,7 @@ impl Manifest {
                 &raw.run(),
                 defaults,
             ),
+            None if !is_whole => None,
             None => {
                 problems.add(
                     None,
@@ -174,9 +207,10 @@ impl Manifest {
         for (name, raw) in &raw.targets {
             targets.extend(check::target(&mut problems, name, raw, defaults));
         }
-        match resolver {
-            Some(resolver) if problems.found.is_empty() => Ok(Self { resolver, targets }),
-            _ => Err(problems),
+        if problems.found.is_empty() {
+            Ok(Self { resolver, targets })
+        } else {
+            Err(problems)
         }
     }
 }
