@@ -1,6 +1,7 @@
 //! `symctl plugin`: what the author of a plugin does, from the first build to
 //! the release.
 
+mod before_publishing;
 mod bench;
 mod cases;
 mod check;
@@ -13,6 +14,7 @@ mod test;
 
 use clap::{Args, Subcommand};
 
+pub(crate) use self::before_publishing::try_out;
 use crate::output::Status;
 
 /// Write, check, test and run a plugin, in the engine and under the policy that

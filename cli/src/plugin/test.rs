@@ -137,15 +137,17 @@ fn own_cases(subject: &Subject) -> anyhow::Result<Vec<PathBuf>> {
 /// where it has none.
 ///
 /// # Errors
-/// The cases can't be read, or the release is refused.
-#[allow(dead_code, reason = "for `symctl publish`")]
-pub(crate) async fn run_own_cases(directory: &Path) -> anyhow::Result<Vec<FileVerdict>> {
+/// The cases can't be read.
+pub(crate) async fn run_own_cases(
+    directory: &Path,
+    release: &Release,
+) -> anyhow::Result<Vec<FileVerdict>> {
     let cases = directory.join(cases::DIRECTORY);
     if !cases.is_dir() {
         return Ok(Vec::new());
     }
-    let subject = Subject::Directory(directory.to_owned());
-    run_cases(&subject, &cases::find(&cases)?, None).await
+    let files = read(&cases::find(&cases)?)?;
+    Ok(run_files(release, files, None).await)
 }
 
 /// Runs files of cases.
@@ -158,10 +160,7 @@ pub(crate) async fn run_cases(
     paths: &[PathBuf],
     filter: Option<&str>,
 ) -> anyhow::Result<Vec<FileVerdict>> {
-    let files = paths
-        .iter()
-        .map(|path| CaseFile::read(path))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let files = read(paths)?;
     let targets: BTreeSet<String> = files
         .iter()
         .flat_map(|file| &file.cases)
@@ -171,17 +170,29 @@ pub(crate) async fn run_cases(
     // Once, so that a plugin that can't be used is one sentence and not one for
     // each case; and so that no case pays for compiling.
     check_all(&release).await?;
+    Ok(run_files(&release, files, filter).await)
+}
+
+fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<CaseFile>> {
+    paths.iter().map(|path| CaseFile::read(path)).collect()
+}
+
+async fn run_files(
+    release: &Release,
+    files: Vec<CaseFile>,
+    filter: Option<&str>,
+) -> Vec<FileVerdict> {
     let mut results = Vec::new();
     for file in files {
         let mut verdicts = Vec::new();
         for case in &file.cases {
             if filter.is_none_or(|filter| case.name.contains(filter)) {
-                verdicts.push(run_case(&release, case).await);
+                verdicts.push(run_case(release, case).await);
             }
         }
         results.push(FileVerdict { file, verdicts });
     }
-    Ok(results)
+    results
 }
 
 async fn run_case(release: &Release, case: &cases::Case) -> Verdict {
