@@ -4,6 +4,8 @@
 //! 0 done, 1 yours (the event, the plugin, the configuration), 2 ours, or a
 //! service that we use.
 
+mod completions;
+mod diff;
 mod doctor;
 mod gc;
 mod grants;
@@ -16,6 +18,7 @@ mod output;
 mod plugin;
 mod publish;
 mod releases;
+mod replay;
 mod revoke;
 mod rollback;
 mod setup_sql;
@@ -26,7 +29,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::output::Status;
 
@@ -54,6 +57,9 @@ enum Command {
     Rollback(rollback::RollbackArgs),
     Verify(verify::VerifyArgs),
     Gc(gc::GcArgs),
+    Replay(replay::ReplayArgs),
+    Diff(diff::DiffArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 fn main() -> ExitCode {
@@ -86,6 +92,9 @@ fn main() -> ExitCode {
         Command::Rollback(args) => rollback::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Gc(args) => gc::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
     };
     match result {
         Ok(status) => status.into(),

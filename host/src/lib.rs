@@ -15,6 +15,7 @@ pub mod event;
 pub mod name;
 pub mod plan;
 pub mod policy;
+pub mod record;
 pub mod request;
 pub mod response;
 pub mod secret;
