@@ -23,6 +23,7 @@ mod revoke;
 mod rollback;
 mod setup_sql;
 mod status;
+mod steps;
 mod store;
 mod sweep;
 mod verify;

@@ -13,6 +13,7 @@ mod demo;
 mod environment;
 mod plugins;
 mod plugins_command;
+mod slim;
 mod terminal;
 mod test;
 mod tidy;
@@ -30,6 +31,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Test(test::TestArgs),
     Plugins(plugins_command::PluginsArgs),
+    Slim(slim::SlimArgs),
     Tidy(tidy::TidyArgs),
     Env(environment::EnvArgs),
 }
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Plugins(arguments) => plugins_command::run(&arguments),
+        Command::Slim(arguments) => slim::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Env(arguments) => environment::run(&arguments),
     };

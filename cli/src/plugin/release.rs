@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use sym_host::aws::Aws;
 use sym_host::plugin::release_store::ReleaseStore;
-use sym_host::plugin::trust::Trust;
+use sym_host::plugin::trust::{PublicKey, Trust};
 use sym_host::plugin::{Engine, Published, Release};
 
 use super::subject::{Subject, check_all};
@@ -81,11 +81,12 @@ async fn pin(trust: &Trust, url: &str, id: &str) -> anyhow::Result<Trust> {
     let Trust::Keys(keys) = trust else {
         bail!("`--trust` pins one release already: leave `#{id}` out");
     };
+    let keys: Vec<PublicKey> = keys.iter().map(|key| key.public_key().clone()).collect();
     let releases = Store::open(url)?.releases().await?;
     let is_asked = |found_id: &str| found_id == id || found_id.split('-').next() == Some(id);
     let mut found = releases
         .iter()
-        .filter(|found| is_asked(&found.id()) && found.is_signed_by(keys));
+        .filter(|found| is_asked(&found.id()) && found.is_signed_by(&keys));
     match (found.next(), found.next()) {
         (Some(found), None) => Ok(Trust::Pin(found.digest)),
         (Some(_), Some(_)) => bail!("several releases of `{url}` are `{id}`: give the whole id"),

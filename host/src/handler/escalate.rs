@@ -29,8 +29,8 @@ impl Ready {
         let (release, plan) = self.authorized_plan(request, deadline, trace).await?;
         let grant = self.new_grant(request, &release);
         match plan.strategy() {
-            Strategy::Role => self.lend(&grant, &plan).await,
-            Strategy::TemporaryUser => self.make_user(&grant, &plan).await,
+            Strategy::Role => Box::pin(self.lend(&grant, &plan)).await,
+            Strategy::TemporaryUser => Box::pin(self.make_user(&grant, &plan)).await,
         }
     }
 
@@ -45,7 +45,8 @@ impl Ready {
         let mut answer = record::Answer::default();
         let planning = async {
             let accept = async |version: &Version| self.accept(version).await;
-            let release = self.releases.current(accept).await?;
+            // Boxed, as in `serve`.
+            let release = Box::pin(self.releases.current(deadline, accept)).await?;
             trace.release = Some(release.id().to_owned());
             let plan = self.plan(&release, request, deadline, &mut answer).await?;
             Ok((release, plan))
@@ -111,18 +112,22 @@ impl Ready {
             )
         })?;
         let strategy = target.strategy().unwrap_or(self.config.strategy);
-        let resolved = release.resolve_user(request, strategy, deadline).await?;
-        let username = resolved.value;
+        let _timer = self.meters.plugins.start();
+        let user = release.resolve_user(request, strategy, deadline).await?;
+        self.meters.fuel.add(user.cost.fuel);
+        let username = user.value;
         answer.user = Some(username.clone());
-        answer.resolver_fuel = Some(resolved.cost.fuel);
+        answer.resolver_fuel = Some(user.cost.fuel);
         let setup = release
             .setup(request, strategy, &username, deadline)
             .await?;
+        self.meters.fuel.add(setup.cost.fuel);
         answer.target_fuel = Some(setup.cost.fuel).filter(|fuel| *fuel > 0);
+        let steps = setup.value;
         Ok(Plan {
             strategy,
             username,
-            steps: setup.value,
+            steps,
         })
     }
 
@@ -244,7 +249,10 @@ impl Ready {
             run.id(),
             &credentials,
         );
-        match self.store.create(&self.aws, &secret, username).await? {
+        let timer = self.meters.secrets.start();
+        let created = self.store.create(&self.aws, &secret, username).await;
+        drop(timer);
+        match created? {
             Created::New => {}
             // From a try that died after it: one run, one password.
             Created::Existing(password) => {
