@@ -117,4 +117,39 @@ mod tests {
     fn the_command_line_is_well_formed() {
         super::Cli::command().debug_assert();
     }
+
+    #[test]
+    fn the_help_of_every_command_ends_in_an_example() {
+        #[track_caller]
+        fn check(command: &clap::Command, path: &str) {
+            for command in command.get_subcommands() {
+                let path = format!("{path} {}", command.get_name());
+                let after = command.get_after_help().map(ToString::to_string);
+                let after = after.unwrap_or_default();
+                assert!(after.contains("Example"), "`{path}` has no example");
+                assert!(after.contains("symctl "), "`{path}` has no example");
+                check(command, &path);
+            }
+        }
+        check(&super::Cli::command(), "symctl");
+    }
+
+    #[test]
+    fn every_shell_completes_every_command() {
+        use clap_complete::Shell;
+        for shell in [
+            Shell::Bash,
+            Shell::Zsh,
+            Shell::Fish,
+            Shell::PowerShell,
+            Shell::Elvish,
+        ] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut super::Cli::command(), "symctl", &mut script);
+            let script = String::from_utf8(script).expect("is text");
+            for word in ["replay", "completions", "publish", "junit"] {
+                assert!(script.contains(word), "{shell} doesn't know `{word}`");
+            }
+        }
+    }
 }

@@ -27,6 +27,9 @@ pub(crate) struct Outcome {
     pub(crate) log: Vec<String>,
     /// Advice about the steps.
     pub(crate) advice: Vec<String>,
+    /// What the user has once the plan was carried out. `None`: it wasn't.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) privileges: Option<Vec<String>>,
     /// What was called, and what it took.
     pub(crate) calls: Vec<Call>,
     #[serde(skip)]
@@ -129,6 +132,7 @@ impl Outcome {
                 error: Some(ErrorText::of(&error)),
                 log: Vec::new(),
                 advice: Vec::new(),
+                privileges: None,
                 calls: Vec::new(),
                 plan: None,
             },
@@ -144,6 +148,7 @@ impl Outcome {
             error: None,
             log: Vec::new(),
             advice: Vec::new(),
+            privileges: None,
             calls: Vec::new(),
             plan: None,
         };
