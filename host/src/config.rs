@@ -12,6 +12,7 @@ use crate::event::printable;
 use crate::plan::Strategy;
 use crate::plugin::trust::Trust;
 use crate::policy::{Policy, SqlPolicy};
+use crate::record::Recording;
 use crate::request::DurationUnit;
 use crate::secret::Password;
 
@@ -50,6 +51,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// What plans may use.
     pub policy: Policy,
+    /// Whether events are recorded in the log.
+    pub record: Recording,
     /// `None` serves any organisation.
     pub allowed_orgs: Option<BTreeSet<String>>,
 }
@@ -234,6 +237,14 @@ impl Config {
                 ),
                 bot: user,
             },
+            record: reader.choice(
+                env::RECORD,
+                &[
+                    ("off", Recording::Off),
+                    ("masked", Recording::Masked),
+                    ("full", Recording::Full),
+                ],
+            ),
             allowed_orgs: reader.list(env::ALLOWED_ORGS),
         };
         if reader.errors.is_empty() {
