@@ -2,8 +2,10 @@
 //! the release.
 
 mod bench;
+mod build;
 mod check;
 mod inspect;
+mod new;
 mod run;
 mod subject;
 mod test;
@@ -23,6 +25,8 @@ pub(crate) struct PluginArgs {
 
 #[derive(Subcommand)]
 enum Command {
+    New(new::NewArgs),
+    Build(build::BuildArgs),
     Check(check::CheckArgs),
     Test(test::TestArgs),
     Run(run::RunArgs),
@@ -32,6 +36,8 @@ enum Command {
 
 pub(crate) fn run(args: &PluginArgs) -> anyhow::Result<Status> {
     match &args.command {
+        Command::New(args) => new::run(args),
+        Command::Build(args) => build::run(args),
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
         Command::Run(args) => run::run(args),
