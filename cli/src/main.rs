@@ -75,10 +75,13 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(status) => status.into(),
-        Err(error) => {
-            output::error(&error);
-            Status::Yours.into()
-        }
+        Err(error) => match error.downcast::<sym_host::error::Error>() {
+            Ok(error) => host::failed(&[error]).into(),
+            Err(error) => {
+                output::error(&error);
+                Status::Yours.into()
+            }
+        },
     }
 }
 

@@ -3,10 +3,13 @@
 
 mod bench;
 mod build;
+mod cases;
 mod check;
 mod inspect;
 mod new;
+mod outcome;
 mod run;
+mod show;
 mod subject;
 mod test;
 

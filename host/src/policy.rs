@@ -13,6 +13,7 @@
 
 mod any;
 mod grants;
+mod lint;
 mod membership;
 mod settings;
 mod statement;
@@ -27,6 +28,7 @@ use crate::name::{MAX_BYTES, RoleName, RoleNameError};
 use crate::plan::{Plan, Step, Strategy};
 pub use crate::sql::MAX_SQL_BYTES;
 use crate::sql::{Template, TemplateError};
+pub use lint::{Finding, Lint};
 
 /// Most steps of one plan, both as asked for and after a `GRANT a, b` has become
 /// two.
@@ -134,6 +136,17 @@ impl AuthorizedPlan {
     /// differ from the plan's.
     pub fn steps(&self) -> &[AuthorizedStep] {
         &self.steps
+    }
+
+    /// The one role that a plan of the role strategy lends.
+    ///
+    /// # Errors
+    /// `internal`, for a plan of the other strategy.
+    pub fn lent_role(&self) -> Result<&RoleName, Error> {
+        match self.steps() {
+            [AuthorizedStep::GrantRole(role)] => Ok(role),
+            _ => Err(Error::internal("a plan for a role has one step")),
+        }
     }
 }
 

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
 use sym_host::plugin::Engine;
@@ -30,12 +29,8 @@ pub(crate) struct CheckArgs {
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {
     let subject = Subject::find(&args.path)?;
-    let engine = Engine::new().map_err(|error| anyhow!(error.to_log()))?;
     let targets = BTreeSet::from(["readonly".to_owned()]);
-    let release = match subject.load(&engine, &targets)? {
-        Ok(release) => release,
-        Err(error) => return Ok(failed(&[error])),
-    };
+    let release = subject.load(&Engine::new()?, &targets)?;
     block_on(async {
         let mut errors = Vec::new();
         let mut sections = Vec::new();

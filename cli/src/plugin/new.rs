@@ -29,6 +29,9 @@ const WORKSPACE_MANIFEST: &str = include_str!("../../../Cargo.toml");
 /// The name that the templates have, wherever a project's name belongs.
 const PLACEHOLDER: &str = "my-plugin";
 
+/// Templates of files that every language's projects have.
+const COMMON: &str = "common";
+
 /// What no project has in git.
 const GITIGNORE: &str = "/build/\n/target/\n/node_modules/\n/.venv/\n__pycache__/\n";
 
@@ -58,7 +61,7 @@ pub(crate) fn run(args: &NewArgs) -> Result<Status> {
     };
     create(&root, &args.name, args.lang, args.kind)?;
     output::note(&format!(
-        "made `{}`; next:\n\n  cd {}\n{}  symctl plugin build\n  symctl plugin test build/{}.wasm\n\n\
+        "made `{}`; next:\n\n  cd {}\n{}  symctl plugin build\n  symctl plugin test\n\n\
          README.md goes on from there.",
         root.display(),
         root.display(),
@@ -66,7 +69,6 @@ pub(crate) fn run(args: &NewArgs) -> Result<Status> {
             .setup()
             .map(|command| format!("  {command}\n"))
             .unwrap_or_default(),
-        args.name,
     ));
     Ok(Status::Done)
 }
@@ -86,14 +88,16 @@ fn create(root: &Path, name: &str, language: Language, kind: Exports) -> Result<
             root.display()
         );
     }
-    let template = TEMPLATES
-        .get_dir(language.as_str())
-        .with_context(|| format!("there is no template for {}", language.as_str()))?;
-    for file in files(template) {
-        let path = file.path().strip_prefix(language.as_str())?;
-        let text = file.contents_utf8().context("a template is no text")?;
-        if let Some(text) = adapt(path, text, name, language, kind) {
-            write(&root.join(path), text.as_bytes())?;
+    for template in [COMMON, language.as_str()] {
+        let directory = TEMPLATES
+            .get_dir(template)
+            .with_context(|| format!("there is no template `{template}`"))?;
+        for file in files(directory) {
+            let path = file.path().strip_prefix(template)?;
+            let text = file.contents_utf8().context("a template is no text")?;
+            if let Some(text) = adapt(path, text, name, kind) {
+                write(&root.join(path), text.as_bytes())?;
+            }
         }
     }
     copy(&WIT, &root.join("wit"))?;
@@ -112,21 +116,29 @@ fn create(root: &Path, name: &str, language: Language, kind: Exports) -> Result<
 }
 
 /// A template's file for this project. `None`: it is of the other kind.
-fn adapt(path: &Path, text: &str, name: &str, language: Language, kind: Exports) -> Option<String> {
+fn adapt(path: &Path, text: &str, name: &str, kind: Exports) -> Option<String> {
     let mut text = text.replace(PLACEHOLDER, name);
-    for (stem, is_wanted) in [
-        ("resolver", kind.has_resolver()),
-        ("target", kind.has_target()),
-    ] {
-        if is_wanted {
-            continue;
-        }
-        if path.file_stem().is_some_and(|own| own == stem) {
-            return None;
-        }
-        if language == Language::Rust && path.ends_with("src/lib.rs") {
-            text = text.replace(&format!("mod {stem};\n"), "");
-        }
+    let unwanted = match kind {
+        Exports::Both => return Some(text),
+        Exports::Resolver => "target",
+        Exports::Target => "resolver",
+    };
+    if path.file_stem().is_some_and(|stem| stem == unwanted) {
+        return None;
+    }
+    if path.ends_with("src/lib.rs") {
+        text = text.replace(&format!("mod {unwanted};\n"), "");
+    }
+    if path.ends_with("plugins.toml") {
+        // Its parts begin with a comment each, and are parted by an empty line.
+        let is_wanted = |part: &&str| !part.contains(&format!("[{unwanted}"));
+        text = text
+            .split("\n\n")
+            .filter(is_wanted)
+            .collect::<Vec<_>>()
+            .join("\n\n");
+        text.truncate(text.trim_end().len());
+        text.push('\n');
     }
     Some(text)
 }
@@ -204,13 +216,20 @@ mod tests {
     fn one_kind_has_no_trace_of_the_other() {
         let text = "mod resolver;\nmod target;\n";
         let path = Path::new("src/lib.rs");
-        let one = adapt(path, text, "a", Language::Rust, Exports::Target);
+        let one = adapt(path, text, "a", Exports::Target);
         assert_eq!(one.as_deref(), Some("mod target;\n"));
         let path = Path::new("src/resolver.py");
-        assert_eq!(
-            adapt(path, "", "a", Language::Python, Exports::Target),
-            None
-        );
-        assert!(adapt(path, "", "a", Language::Python, Exports::Both).is_some());
+        assert_eq!(adapt(path, "", "a", Exports::Target), None);
+        assert!(adapt(path, "", "a", Exports::Both).is_some());
+        let path = Path::new("plugins.toml");
+        let text = include_str!("../../../guest-sdk/templates/common/plugins.toml");
+        for (kind, one, other) in [
+            (Exports::Target, "[targets.", "resolver"),
+            (Exports::Resolver, "[resolver]", "[targets"),
+        ] {
+            let text = adapt(path, text, "ada", kind).expect("every kind has it");
+            assert!(text.contains(one) && !text.contains(other), "{text}");
+            assert!(text.contains("build/ada.wasm"), "{text}");
+        }
     }
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sym_host::error::Error;
 use sym_host::plugin::manifest::{FILE_NAME, MAX_COMPONENT_BYTES};
 use sym_host::plugin::{Engine, Release};
+
+use crate::host::failed;
 
 /// What a path names.
 pub(crate) enum Subject {
@@ -40,29 +41,32 @@ impl Subject {
         Ok(Self::Directory(found))
     }
 
-    /// Where its cases are looked for.
-    pub(crate) fn directory(&self) -> &Path {
-        match self {
-            Self::Directory(path) => path,
-            Self::Component(path) => path.parent().unwrap_or(Path::new("/")),
-        }
-    }
-
     /// Loads it as the host would. `targets` are those that a lone component is
     /// asked for.
     pub(crate) fn load(
         &self,
         engine: &Engine,
         targets: &BTreeSet<String>,
-    ) -> anyhow::Result<Result<Release, Error>> {
+    ) -> anyhow::Result<Release> {
         Ok(match self {
-            Self::Directory(path) => Release::of_directory(engine, path),
+            Self::Directory(path) => Release::of_directory(engine, path)?,
             Self::Component(path) => {
                 let bytes = read_component(path)?;
-                Release::of_component(engine, &name(path), bytes, targets)
+                Release::of_component(engine, &name(path), bytes, targets)?
             }
         })
     }
+}
+
+/// Compiles and checks all plugins of a release. All errors but the last are
+/// shown.
+pub(crate) async fn check_all(release: &Release) -> anyhow::Result<()> {
+    let Err(mut errors) = release.check_all().await else {
+        return Ok(());
+    };
+    let last = errors.pop();
+    failed(&errors);
+    last.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// A component's bytes.

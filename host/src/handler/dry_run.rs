@@ -9,12 +9,12 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{Body, Ready, Trace};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::Strategy;
 use crate::policy::{AuthorizedPlan, AuthorizedStep};
 use crate::postgres::{Connection, Names, NewGrant, role, user};
 use crate::request::Request;
-use crate::secret::{Password, secret_name};
+use crate::secret::Password;
 
 impl Ready {
     pub(super) async fn dry_run(
@@ -41,9 +41,7 @@ impl Ready {
         plan: &AuthorizedPlan,
         until: &str,
     ) -> Result<String> {
-        let [AuthorizedStep::GrantRole(role)] = plan.steps() else {
-            return Err(Error::internal("a plan for a role has one step"));
-        };
+        let role = plan.lent_role()?;
         let names = Names {
             user: plan.username().as_str(),
             role: role.as_str(),
@@ -74,13 +72,7 @@ impl Ready {
         until: &str,
     ) -> Result<String> {
         let request = grant.request;
-        let secrets = &self.config.secrets;
-        let secret = secret_name(
-            &secrets.prefix,
-            &secrets.function,
-            &request.requester.username,
-            request.run.id(),
-        );
+        let secret = self.secret_name(request);
         let is_split = self.database.is_split();
         // In another database nothing can be rolled back together: what runs
         // there is said, not tried.

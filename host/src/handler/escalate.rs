@@ -91,6 +91,17 @@ impl Ready {
         })
     }
 
+    /// Where a temporary user's credentials go.
+    pub(super) fn secret_name(&self, request: &Request) -> String {
+        let secrets = &self.config.secrets;
+        secret_name(
+            &secrets.prefix,
+            &secrets.function,
+            &request.requester.username,
+            request.run.id(),
+        )
+    }
+
     /// How long the access is for.
     pub(super) fn lease_seconds(&self, request: &Request) -> u64 {
         let longest = self.config.max_duration_seconds;
@@ -98,9 +109,7 @@ impl Ready {
     }
 
     async fn lend(&self, grant: &NewGrant<'_>, plan: &AuthorizedPlan) -> Result<Body> {
-        let [AuthorizedStep::GrantRole(role)] = plan.steps() else {
-            return Err(Error::internal("a plan for a role has one step"));
-        };
+        let role = plan.lent_role()?;
         let names = Names {
             user: plan.username().as_str(),
             role: role.as_str(),
@@ -116,14 +125,7 @@ impl Ready {
     }
 
     async fn make_user(&self, grant: &NewGrant<'_>, plan: &AuthorizedPlan) -> Result<Body> {
-        let request = grant.request;
-        let secrets = &self.config.secrets;
-        let secret = secret_name(
-            &secrets.prefix,
-            &secrets.function,
-            &request.requester.username,
-            request.run.id(),
-        );
+        let secret = self.secret_name(grant.request);
         let names = Names {
             user: plan.username().as_str(),
             ..Names::default()

@@ -10,7 +10,7 @@ use wasmtime::Store;
 use super::bindings::sym::postgres::types::Failure;
 use super::component::Plugin;
 use super::failure;
-use super::limits::Limit;
+use super::limits::{Limit, Limits};
 use super::log::{Line, Log};
 use super::store::{self, State};
 use super::wasi::Wasi;
@@ -57,6 +57,8 @@ pub struct Called<T> {
     pub cost: Cost,
     /// What of it its start took: everything before its function was called.
     pub start: Cost,
+    /// What it could have taken. `None` where no plugin was called.
+    pub limits: Option<Limits>,
     /// What it logged, where the plugin is one [on trial](Plugin::on_trial).
     pub log: Vec<Line>,
 }
@@ -78,6 +80,7 @@ impl<T> Called<T> {
             failure: None,
             cost: Cost::default(),
             start: Cost::default(),
+            limits: None,
             log: Vec::new(),
         }
     }
@@ -88,6 +91,7 @@ impl<T> Called<T> {
             failure: self.failure,
             cost: self.cost,
             start: self.start,
+            limits: self.limits,
             log: self.log,
         }
     }
@@ -238,6 +242,7 @@ impl Call {
             failure,
             cost,
             start: self.started.unwrap_or(cost),
+            limits: Some(plugin.limits()),
             log: self.store.data().log.take_lines(),
         }
     }

@@ -1,8 +1,8 @@
 //! A plugin's log: the import `log`, and WASI's stdout and stderr.
 //!
 //! Lines go to `tracing`, target `plugin`, with the plugin, its version and the
-//! run. Control characters are replaced, so that a plugin can't forge a line of
-//! somebody else's, or play with the terminal of who reads.
+//! run. Control and format characters are replaced, so that a plugin can't forge
+//! a line of somebody else's, or play with the terminal of who reads.
 //!
 //! Over the limit, the import ends the plugin (its author decided to log), while
 //! the streams drop and count (a runtime's own chatter decided). Each of the two
@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bindings::sym::postgres::log::Level;
 use super::limits::{Limit, Limits};
+use crate::event::shown;
 
 /// One of WASI's output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,13 +161,7 @@ impl Inner {
         let message: String = message
             .trim_end_matches(['\r', '\n'])
             .chars()
-            .map(|character| {
-                if character.is_control() {
-                    '\u{FFFD}'
-                } else {
-                    character
-                }
-            })
+            .map(shown)
             .collect();
         if let Some(kept) = &mut self.kept {
             kept.push(Line {
@@ -262,7 +257,7 @@ mod tests {
             .finish();
         tracing::subscriber::with_default(subscriber, || {
             let log = Log::new("resolver", "1", "run", Limits::default());
-            log.write(Level::Warn, "a\nERROR forged \u{1b}[31m")
+            log.write(Level::Warn, "a\nERROR forged \u{1b}[31m\u{202E}")
                 .expect("is within the limits");
             log.output(Stream::Stdout, b"\xff\r\nlast");
             log.finish();
@@ -272,7 +267,7 @@ mod tests {
         let lines: Vec<&str> = written.lines().collect();
         assert_eq!(lines.len(), 3, "{written}");
         assert!(
-            lines[0].contains("WARN plugin: a\u{FFFD}ERROR forged \u{FFFD}[31m"),
+            lines[0].contains("WARN plugin: a\u{FFFD}ERROR forged \u{FFFD}[31m\u{FFFD}"),
             "{written}"
         );
         assert!(

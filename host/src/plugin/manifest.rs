@@ -28,6 +28,7 @@ use std::ops::Range;
 pub use self::check::config_text;
 use self::raw::RawManifest;
 use super::limits::Limits;
+use crate::event::shown;
 use crate::plan::Strategy;
 
 /// The file's name in a release.
@@ -43,7 +44,7 @@ pub const MAX_TARGETS: usize = 1000;
 
 /// A checked manifest.
 #[derive(Clone, Debug)]
-pub(super) struct Manifest {
+pub struct Manifest {
     /// `None` in a [part](Manifest::parse_part) of a release alone.
     pub(super) resolver: Option<Entry>,
     pub(super) targets: BTreeMap<String, Target>,
@@ -79,8 +80,10 @@ pub(super) enum Setup {
 
 /// What a file is, and so how large it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FileKind {
+pub enum FileKind {
+    /// A WebAssembly component.
     Component,
+    /// The statements of a target.
     Sql,
 }
 
@@ -94,8 +97,8 @@ impl FileKind {
 }
 
 impl Manifest {
-    /// Every file that it names, once.
-    pub(super) fn files(&self) -> BTreeMap<&str, FileKind> {
+    /// Every file that it names, once: paths below the manifest's directory.
+    pub fn files(&self) -> BTreeMap<&str, FileKind> {
         let targets = self
             .targets
             .values()
@@ -113,14 +116,33 @@ impl Manifest {
             .collect()
     }
 
-    /// Checks a manifest. The error has all that is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, Problems<'_>> {
+    /// The limits of each component, in the order of the targets' names.
+    pub fn limits(&self) -> impl Iterator<Item = Limits> {
+        let resolver = self.resolver.iter().map(|entry| entry.limits);
+        let targets = self
+            .targets
+            .values()
+            .filter_map(|target| match &target.setup {
+                Setup::Component(entry) => Some(entry.limits),
+                Setup::Sql(_) | Setup::Role(_) => None,
+            });
+        resolver.chain(targets)
+    }
+
+    /// Checks a manifest.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, Problems<'_>> {
         Self::parse_with(text, true)
     }
 
     /// The same for a part of a release, which may have no resolver: what the
     /// author of a target works on.
-    pub(super) fn parse_part(text: &str) -> Result<Self, Problems<'_>> {
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse_part(text: &str) -> Result<Self, Problems<'_>> {
         Self::parse_with(text, false)
     }
 
@@ -132,16 +154,11 @@ impl Manifest {
         let raw: RawManifest = match toml::from_str(text) {
             Ok(raw) => raw,
             Err(error) => {
-                let message: String = error
-                    .message()
-                    .chars()
-                    .filter(|character| !character.is_control())
-                    .collect();
-                problems.add(
-                    error.span(),
-                    "",
-                    message.chars().take(400).collect::<String>(),
-                );
+                // The parser's own lines, with its back quotes.
+                let message = error.message().chars();
+                let message = message.filter(|character| !character.is_control());
+                let message: String = message.map(shown).take(400).collect();
+                problems.add(error.span(), "", message);
                 return Err(problems);
             }
         };
@@ -187,7 +204,8 @@ impl Manifest {
 }
 
 /// All that is wrong, each with its line and its key.
-pub(super) struct Problems<'a> {
+#[derive(Debug)]
+pub struct Problems<'a> {
     text: &'a str,
     found: Vec<String>,
 }
