@@ -12,11 +12,15 @@ use crate::event::printable;
 use crate::plan::Strategy;
 use crate::plugin::trust::Trust;
 use crate::policy::{Policy, SqlPolicy};
+use crate::record::Recording;
 use crate::request::DurationUnit;
 use crate::secret::Password;
 
 /// Longest time that `MAX_DURATION_SECONDS` and the like may name: 366 days.
 const MAX_SECONDS: u64 = 366 * 24 * 3600;
+
+/// The function's name where nobody says one.
+pub const DEFAULT_FUNCTION: &str = "sym-postgres";
 
 /// The function's configuration.
 #[derive(Clone, Debug)]
@@ -47,6 +51,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// What plans may use.
     pub policy: Policy,
+    /// Whether events are recorded in the log.
+    pub record: Recording,
     /// `None` serves any organisation.
     pub allowed_orgs: Option<BTreeSet<String>>,
 }
@@ -180,7 +186,7 @@ impl Config {
             prefix: reader.secret_prefix(),
             function: reader
                 .text(env::FUNCTION_NAME)
-                .unwrap_or_else(|| "sym-postgres".to_owned()),
+                .unwrap_or_else(|| DEFAULT_FUNCTION.to_owned()),
             kms_key: reader.text(env::SECRET_KMS_KEY),
         };
         let config = Self {
@@ -231,6 +237,14 @@ impl Config {
                 ),
                 bot: user,
             },
+            record: reader.choice(
+                env::RECORD,
+                &[
+                    ("off", Recording::Off),
+                    ("masked", Recording::Masked),
+                    ("full", Recording::Full),
+                ],
+            ),
             allowed_orgs: reader.list(env::ALLOWED_ORGS),
         };
         if reader.errors.is_empty() {

@@ -113,6 +113,9 @@ variables! {
     SQL_POLICY = "SQL_POLICY",
         "What a target's statements may be: `roles` (lend roles), `grants` (that, privileges for the run's user, its settings), `any`.",
         "`grants`";
+    RECORD = "RECORD",
+        "Whether the log gets a line for each request that `symctl replay` can ask again: `off`, `masked` (pseudonyms for people, no free text, no statements) or `full` (the whole event).",
+        "`off`";
     ALLOWED_ORGS = "ALLOWED_ORGS",
         "The organisations (first part of `run.srn`) that are served, comma separated.",
         "any";

@@ -5,9 +5,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use serde_json::Value;
 use sym_host::plugin::manifest::{FILE_NAME, MAX_COMPONENT_BYTES};
 use sym_host::plugin::{Engine, Release};
+use sym_host::request::Request;
 
+use super::cases::event::SAMPLE;
+use super::outcome::request_of;
 use crate::host::failed;
 
 /// What a path names.
@@ -41,6 +45,14 @@ impl Subject {
         Ok(Self::Directory(found))
     }
 
+    /// The bytes of one of its components, by its path in `plugins.toml`.
+    pub(crate) fn component(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        match self {
+            Self::Directory(root) => read_component(&root.join(path)),
+            Self::Component(path) => read_component(path),
+        }
+    }
+
     /// Loads it as the host would. `targets` are those that a lone component is
     /// asked for.
     pub(crate) fn load(
@@ -67,6 +79,15 @@ pub(crate) async fn check_all(release: &Release) -> anyhow::Result<()> {
     let last = errors.pop();
     failed(&errors);
     last.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// The sample event, of this person, for this target, in a run of this id.
+pub(crate) fn sample_request(person: &str, target: &str, run: &str) -> anyhow::Result<Request> {
+    let mut event: Value = serde_json::from_str(SAMPLE).context("the sample is no JSON")?;
+    event["run"]["srn"] = format!("healthy-health:run:postgres:2.0.0:{run}").into();
+    event["run"]["actors"]["request"]["username"] = person.into();
+    event["fields"]["target"]["name"] = target.into();
+    Ok(request_of(&event.to_string())?)
 }
 
 /// A component's bytes.

@@ -85,7 +85,7 @@ impl<T> Called<T> {
         }
     }
 
-    fn map<U>(self, change: impl FnOnce(T) -> U) -> Called<U> {
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Called<U> {
         Called {
             result: self.result.map(change),
             failure: self.failure,

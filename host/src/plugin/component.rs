@@ -130,6 +130,7 @@ fn check_kind(bytes: &[u8]) -> Result<(), Refusal> {
 #[cfg(feature = "compiler")]
 fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
     check_kind(bytes)?;
+    engine.count_compiled();
     Component::from_binary(engine.wasmtime(), bytes).map_err(|error| {
         Refusal::new(format!(
             "is no valid component: {}",
@@ -142,10 +143,11 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
 #[cfg(not(feature = "compiler"))]
 fn compile(_: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
     check_kind(bytes)?;
-    Err(Refusal::new(
-        "has to be compiled, and this host was built without a compiler: use the standard build of the function, \
-         or a release that `symctl publish` made native code for",
-    ))
+    Err(Refusal::new(concat!(
+        "has no native code for this function, which was built without a compiler: run `symctl publish` of version ",
+        env!("CARGO_PKG_VERSION"),
+        ", which makes it, or use the standard build"
+    )))
 }
 
 /// One entry of `plugins.toml` that has a component.

@@ -18,6 +18,7 @@
 
 mod check;
 mod raw;
+mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use std::ops::Range;
 
 pub use self::check::config_text;
 use self::raw::RawManifest;
+pub use self::schema::schema;
 use super::limits::Limits;
 use crate::event::shown;
 use crate::plan::Strategy;
@@ -41,6 +43,16 @@ pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
 pub const MAX_SQL_BYTES: u64 = 256 << 10;
 /// Most targets. Sym's menu has no use for that many.
 pub const MAX_TARGETS: usize = 1000;
+
+/// Checks what a `plugins.toml` says; the files that it names are not looked at.
+///
+/// # Errors
+/// All that is wrong, each with its line and its key.
+pub fn check(text: &str) -> Result<(), String> {
+    Manifest::parse(text)
+        .map(drop)
+        .map_err(|problems| problems.to_string())
+}
 
 /// A checked manifest.
 #[derive(Clone, Debug)]

@@ -97,21 +97,25 @@ impl Source {
         }
     }
 
-    /// Loads what is there now if it is another than `known`, and compiles and
-    /// checks all of it: what is to replace something that works has to.
+    /// Loads what is there now if it is another than `known`. Of a published
+    /// release all is compiled and checked: what is to be accepted has to work.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub async fn refresh(
+    pub async fn load_another(
         &self,
         engine: &Engine,
         aws: &Aws,
-        known: &Version,
+        known: Option<&Version>,
     ) -> Result<Option<Loaded>> {
         let Self::Published(published) = self else {
-            return Ok(None);
+            // It can't change while we run.
+            return match known {
+                Some(_) => Ok(None),
+                None => self.load(engine, aws).await.map(Some),
+            };
         };
-        let Some(pointer) = published.pointer(aws, Some(known)).await? else {
+        let Some(pointer) = published.pointer(aws, known).await? else {
             return Ok(None);
         };
         let (release, version) = published.load(engine, aws, pointer).await?;

@@ -156,8 +156,7 @@ impl Release {
         strategy: Strategy,
         given: &Given,
     ) -> Result<Trial> {
-        // A day is no limit: those of the plugins are.
-        let deadline = Instant::now() + Duration::from_secs(24 * 3600);
+        let deadline = far();
         let target = match self.targets().next() {
             Some(_) => Some(self.asked(request)?),
             None => None,
@@ -194,6 +193,16 @@ impl Release {
             trial.target = Some(called);
         }
         Ok(trial)
+    }
+
+    /// Asks the resolver alone. `None` where there is none.
+    pub async fn try_resolver(
+        &self,
+        request: &Request,
+        strategy: Strategy,
+    ) -> Option<Called<String>> {
+        let resolver = self.resolver.as_ref()?;
+        Some(call::resolve_user(resolver, request, strategy, far()).await)
     }
 
     /// Its entries that have a component: the resolver first.
@@ -282,7 +291,23 @@ impl Part {
     /// # Errors
     /// `invalid-plugin`.
     pub async fn check(&self) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(24 * 3600);
-        each!(self, plugin => plugin.prepared(deadline).await.map(|_| ()))
+        each!(self, plugin => plugin.prepared(far()).await.map(|_| ()))
     }
+
+    /// Calls it, for what that takes. `user` is for a target.
+    pub async fn call(&self, request: &Request, strategy: Strategy, user: &str) -> Called<()> {
+        match &self.plugin {
+            PartPlugin::Resolver(plugin) => call::resolve_user(plugin, request, strategy, far())
+                .await
+                .map(|_| ()),
+            PartPlugin::Target(plugin) => call::setup(plugin, request, strategy, user, far())
+                .await
+                .map(|_| ()),
+        }
+    }
+}
+
+/// No limit: those of the plugins are.
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(24 * 3600)
 }

@@ -25,6 +25,7 @@ pub(super) fn compile(project: &Project) -> Result<Vec<u8>> {
             "-std=c17",
             "-Os",
             "-s",
+            "-UNDEBUG",
             "-Wall",
             "-Wextra",
             "-Werror=return-type",

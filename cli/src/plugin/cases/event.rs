@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::RawCase;
 
 /// What a case without an event of its own changes: the repository's sample.
-pub(super) const SAMPLE: &str = include_str!("../../../../events/v6/escalate-role.json");
+pub(crate) const SAMPLE: &str = include_str!("../../../../events/v6/escalate-role.json");
 
 pub(super) fn event(path: Option<&Path>, changes: &RawCase) -> anyhow::Result<String> {
     let text = match path {
