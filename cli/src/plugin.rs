@@ -3,9 +3,11 @@
 
 mod before_publishing;
 mod bench;
+mod build;
 mod cases;
 mod check;
 mod inspect;
+mod new;
 pub(crate) mod outcome;
 pub(crate) mod release;
 mod run;
@@ -29,6 +31,8 @@ pub(crate) struct PluginArgs {
 
 #[derive(Subcommand)]
 enum Command {
+    New(new::NewArgs),
+    Build(build::BuildArgs),
     Check(check::CheckArgs),
     Test(test::TestArgs),
     Run(run::RunArgs),
@@ -38,6 +42,8 @@ enum Command {
 
 pub(crate) fn run(args: &PluginArgs) -> anyhow::Result<Status> {
     match &args.command {
+        Command::New(args) => new::run(args),
+        Command::Build(args) => build::run(args),
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
         Command::Run(args) => run::run(args),
