@@ -181,6 +181,13 @@ impl Config {
             ),
             ca_file: reader.text(env::DB_CA).map(PathBuf::from),
         };
+        if matches!(database.password, PasswordSource::IamToken) && database.tls != Tls::VerifyFull
+        {
+            reader.wrong(
+                env::DB_TLS.name,
+                "has to be `verify-full` with `DB_AUTH=iam`: whoever answers is sent the token as it is",
+            );
+        }
         let secrets = Secrets {
             store: reader.secret_store(),
             prefix: reader.secret_prefix(),
@@ -547,6 +554,14 @@ mod tests {
             &[("DB_PASSWORD_SECRET", "s"), ("DB_PASSWORD", "")],
             "secret s None",
         );
+    }
+
+    #[test]
+    fn a_token_is_sent_to_nobody_but_the_database() {
+        for tls in ["require", "disable"] {
+            let errors = with(&[("DB_AUTH", "iam"), ("DB_TLS", tls)]).expect_err("is refused");
+            assert!(errors[0].contains("`DB_TLS` has to be"), "{tls}");
+        }
     }
 
     #[test]

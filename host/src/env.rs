@@ -60,7 +60,7 @@ variables! {
         "The user that the function logs in as. Not a superuser.",
         "required";
     DB_AUTH = "DB_AUTH",
-        "`password`, or `iam`: Amazon RDS takes a token that the function's role signs, and there is no password at all.",
+        "`password`, or `iam`: Amazon RDS takes a token that the function's role signs, and there is no password at all; `DB_TLS` has to be `verify-full`.",
         "`password`";
     DB_PASSWORD = "DB_PASSWORD" or "PG_PASSWORD",
         "Its password.",

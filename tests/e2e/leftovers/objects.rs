@@ -41,32 +41,36 @@ async fn everything_that_a_user_made_goes_to_the_graveyard() -> anyhow::Result<(
 }
 
 #[tokio::test]
-async fn objects_in_another_database_go_there_too() -> anyhow::Result<()> {
-    let world = World::start().await?;
+async fn objects_in_two_databases_go_there_too() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("GRANT CREATE, USAGE ON SCHEMA public TO readonly")
+        .start()
+        .await?;
     world.postgres.create_database("other").await?;
     let setup = "GRANT CREATE, USAGE ON SCHEMA public TO readonly; GRANT CREATE ON SCHEMA public TO sym_graveyard";
     world.postgres.execute_sql("other", setup).await?;
     let user = TemporaryUser::make(&world).await?;
-    let session = world
-        .postgres
-        .connect(&user.name, &user.password, "other")
-        .await?;
-    session
-        .batch_execute(
-            "CREATE TABLE notes (); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-        )
-        .await?;
+    let databases = ["app", "other"];
+    for database in databases {
+        let session = world
+            .postgres
+            .connect(&user.name, &user.password, database)
+            .await?;
+        session
+            .batch_execute(
+                "CREATE TABLE notes (); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            )
+            .await?;
+    }
 
     assert_eq!(world.send(&user.event.end()).await?, success(json!({})));
     assert!(!world.role_exists(&user.name).await?);
-    let owner = world.postgres.admin_in("other").await?;
-    let owner = owner
-        .query_one(
-            "SELECT tableowner::text FROM pg_tables WHERE tablename = 'notes'",
-            &[],
-        )
-        .await?;
-    assert_eq!(owner.get::<_, &str>(0), "sym_graveyard");
+    for database in databases {
+        let admin = world.postgres.admin_in(database).await?;
+        let owner = "SELECT tableowner::text FROM pg_tables WHERE tablename = 'notes'";
+        let owner = admin.query_one(owner, &[]).await?;
+        assert_eq!(owner.get::<_, &str>(0), "sym_graveyard", "{database}");
+    }
     Ok(())
 }
 
