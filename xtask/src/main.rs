@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod cargo;
 mod demo;
 mod environment;
@@ -33,6 +34,7 @@ enum Command {
     Plugins(plugins_command::PluginsArgs),
     Slim(slim::SlimArgs),
     Tidy(tidy::TidyArgs),
+    Bench(bench::BenchArgs),
     Env(environment::EnvArgs),
 }
 
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Plugins(arguments) => plugins_command::run(&arguments),
         Command::Slim(arguments) => slim::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Env(arguments) => environment::run(&arguments),
     };
     match result {
