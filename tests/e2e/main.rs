@@ -12,6 +12,7 @@ mod bad_database;
 mod bad_events;
 mod bad_plugins;
 mod bot_password;
+mod cold_starts;
 mod crash;
 mod determinism;
 mod faults;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod cargo;
 mod demo;
 mod environment;
@@ -35,6 +36,7 @@ enum Command {
     Languages(languages::LanguagesArgs),
     Slim(slim::SlimArgs),
     Tidy(tidy::TidyArgs),
+    Bench(bench::BenchArgs),
     Env(environment::EnvArgs),
 }
 
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Languages(arguments) => languages::run(&arguments),
         Command::Slim(arguments) => slim::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Env(arguments) => environment::run(&arguments),
     };
     match result {

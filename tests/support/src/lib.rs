@@ -8,6 +8,7 @@
 //! | [`postgres`] | a private PostgreSQL server, gone when dropped |
 //! | [`lambda`] | Lambda's runtime API, running the real `bootstrap` |
 //! | [`aws`] | Secrets Manager, SSM and S3, as moto speaks them |
+//! | [`padding`] | components of any size |
 //! | [`proxy`] | a wire that counts round trips, and breaks when told to |
 //!
 //! **Invariant:** this crate depends neither on the host nor on anything that
@@ -31,6 +32,7 @@
 pub mod aws;
 mod background;
 pub mod lambda;
+pub mod padding;
 pub mod postgres;
 mod process;
 pub mod proxy;
