@@ -25,4 +25,5 @@ mod round_trips;
 mod secrecy;
 mod sweep;
 mod temporary_user;
+mod throttled;
 mod tls;

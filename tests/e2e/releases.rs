@@ -1,6 +1,6 @@
 //! Releases: published by `symctl`, used by the function without a restart.
 
-mod publisher;
+pub(crate) mod publisher;
 mod tampered;
 
 use std::io::{BufRead as _, BufReader, Read as _};
