@@ -35,4 +35,5 @@ mod secrecy;
 mod slim;
 mod sweep;
 mod temporary_user;
+mod throttled;
 mod tls;
