@@ -15,6 +15,7 @@ use sym_host::plugin::{ENGINE_ID, Engine, Source};
 use crate::host::failed;
 use crate::keys::{KeyArgs, believed};
 use crate::output::{self, Status};
+use crate::plugin::test::pass_own_cases;
 use crate::steps::Steps;
 use crate::store::{Store, block_on, now, publisher};
 
@@ -67,6 +68,10 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     steps.begin("checking the plugins");
     if let Err(errors) = check(args).await? {
         return Ok(failed(&errors));
+    }
+    let cases = pass_own_cases(&args.directory).await?;
+    if cases > 0 {
+        steps.done(&format!("passed {cases} cases of their own"));
     }
     let package = Package::read(&args.directory).map_err(|error| anyhow!(error.to_log()))?;
     steps.done(&format!("checked {} files", package.files.len()));

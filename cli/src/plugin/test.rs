@@ -63,22 +63,22 @@ pub(crate) struct TestArgs {
 }
 
 /// What came of a file of cases.
-pub(crate) struct FileVerdict {
-    pub(crate) file: CaseFile,
+struct FileVerdict {
+    file: CaseFile,
     /// In the order of the file, without those that were filtered out.
-    pub(crate) verdicts: Vec<Verdict>,
+    verdicts: Vec<Verdict>,
 }
 
 /// What came of a case.
 #[derive(Serialize)]
-pub(crate) struct Verdict {
+struct Verdict {
     #[serde(skip)]
     index: usize,
-    pub(crate) name: String,
-    pub(crate) passed: bool,
-    pub(crate) differences: Vec<Difference>,
-    pub(crate) outcome: Outcome,
-    pub(crate) milliseconds: f64,
+    name: String,
+    passed: bool,
+    differences: Vec<Difference>,
+    outcome: Outcome,
+    milliseconds: f64,
 }
 
 pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
@@ -161,19 +161,32 @@ fn own_cases(subject: &Subject) -> anyhow::Result<Vec<PathBuf>> {
     }
 }
 
-/// Runs the cases that come with a directory, for whoever publishes it. Nothing
-/// where it has none.
+/// Runs the cases that come with a directory, for whoever publishes it. Returns
+/// how many passed: none where it has none.
 ///
 /// # Errors
-/// The cases can't be read, or the release is refused.
-#[allow(dead_code, reason = "for `symctl publish`")]
-pub(crate) async fn run_own_cases(directory: &Path) -> anyhow::Result<Vec<FileVerdict>> {
+/// The cases can't be read, the release is refused, or a case failed.
+pub(crate) async fn pass_own_cases(directory: &Path) -> anyhow::Result<usize> {
     let cases = directory.join(cases::DIRECTORY);
     if !cases.is_dir() {
-        return Ok(Vec::new());
+        return Ok(0);
     }
     let subject = Subject::Directory(directory.to_owned());
-    run_cases(&subject, &cases::find(&cases)?, None, None).await
+    let results = run_cases(&subject, &cases::find(&cases)?, None, None).await?;
+    let verdicts = || results.iter().flat_map(|result| &result.verdicts);
+    let failed: Vec<&str> = verdicts()
+        .filter(|verdict| !verdict.passed)
+        .map(|verdict| verdict.name.as_str())
+        .collect();
+    if let Some(first) = failed.first() {
+        bail!(
+            "{} of the plugins' own {} cases failed, the first is `{first}`: `symctl plugin test {}` says why",
+            failed.len(),
+            verdicts().count(),
+            directory.display()
+        );
+    }
+    Ok(verdicts().count())
 }
 
 /// Runs files of cases.
