@@ -105,6 +105,50 @@ async fn may_be_rotated_between_two_events() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn may_be_rotated_between_two_connections_of_one_event() -> anyhow::Result<()> {
+    // The ledger's connection stays open; the setup needs one of its own.
+    let world = world()
+        .variable("LEDGER_DB", "ledger")
+        .sql("GRANT CREATE, USAGE ON SCHEMA public TO readonly")
+        .file(
+            "readonly.sql",
+            "GRANT readonly TO {username};\nALTER ROLE {username} SET statement_timeout = '7s';",
+        )
+        .start()
+        .await?;
+    world.postgres.create_database("ledger").await?;
+    world
+        .ledger_sql("CREATE SCHEMA sym AUTHORIZATION sym_bot")
+        .await?;
+    let rotate = async |password: &str| {
+        world
+            .sql(&format!("ALTER ROLE sym_bot PASSWORD '{password}'"))
+            .await?;
+        let parameter = "/symops.com/DB_PASSWORD";
+        world.aws().put_parameter(parameter, password).await
+    };
+    rotate("the first one").await?;
+    world.still_works().await?;
+    let event = Event::escalate_temporary_user();
+    rotate("the second one").await?;
+    let body = world.body(&event).await?;
+
+    let secret = world
+        .secret(body["secret_name"].as_str().unwrap_or_default())
+        .await?;
+    let text = |field: &str| secret[field].as_str().unwrap_or_default();
+    let session = world.login(text("username"), text("password")).await;
+    let session = session.map_err(anyhow::Error::msg)?;
+    session.batch_execute("CREATE TABLE notes ()").await?;
+    // The removal has to clear away what it owns, in the other database.
+    rotate("the third one").await?;
+    world.body(&event.end()).await?;
+    assert!(!world.role_exists(text("username")).await?);
+    assert_eq!(world.open_runs().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn is_looked_for_again_once_it_is_there() -> anyhow::Result<()> {
     let world = world().start().await?;
     let sentence = "the function can't read its database password from the SSM parameter `/symops.com/DB_PASSWORD`: check \

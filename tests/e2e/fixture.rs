@@ -1,6 +1,7 @@
 //! A world for one test: a server with people and rows in it, a release of
 //! plugins, and the real function between them.
 
+mod agreement;
 mod event;
 mod guest;
 mod more;

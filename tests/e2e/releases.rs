@@ -9,6 +9,7 @@ use std::process::Stdio;
 use anyhow::bail;
 use serde_json::{Value, json};
 use sym_test_support::aws::{Aws, Service};
+use sym_test_support::tools;
 
 use self::publisher::{Publisher, SECOND};
 use crate::fixture::{Builder, Event, PERSON, World, refusal, success};
@@ -326,6 +327,28 @@ async fn of_publishers_to_a_bucket_at_once_nobody_undoes_another() -> anyhow::Re
         }
     }
     bail!("in {ROUNDS} rounds nobody met anybody")
+}
+
+// Who changes a plugin says what it has to answer; what answers otherwise is not
+// signed.
+#[tokio::test]
+async fn what_fails_its_own_cases_is_not_published() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    let cases = tools::workspace().join("plugins/cases");
+    for name in [publisher.first(), publisher.second()] {
+        publisher::copy(&cases, &publisher.path(name).join("cases"))?;
+    }
+    publisher.publish_first()?;
+    let error = publisher.publish_second().expect_err("is refused");
+    let error = error.to_string();
+    assert!(error.contains("cases failed (`"), "{error}");
+    assert!(
+        error.contains("`symctl plugin test second` shows"),
+        "{error}"
+    );
+    let status = publisher.json(&["status", &publisher.url(), "--json"])?;
+    assert_eq!(status["statement"]["serial"], 1);
+    Ok(())
 }
 
 #[tokio::test]

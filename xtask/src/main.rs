@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 mod cargo;
 mod demo;
 mod environment;
+mod languages;
 mod plugins;
 mod plugins_command;
 mod slim;
@@ -31,6 +32,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Test(test::TestArgs),
     Plugins(plugins_command::PluginsArgs),
+    Languages(languages::LanguagesArgs),
     Slim(slim::SlimArgs),
     Tidy(tidy::TidyArgs),
     Env(environment::EnvArgs),
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Plugins(arguments) => plugins_command::run(&arguments),
+        Command::Languages(arguments) => languages::run(&arguments),
         Command::Slim(arguments) => slim::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Env(arguments) => environment::run(&arguments),

@@ -102,24 +102,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {
     let subject = Subject::find(&args.path)?;
     let targets = BTreeSet::from(["target".to_owned()]);
     let release = subject.load(&Engine::new()?, &targets)?;
-    let mut conditions = Conditions {
-        strategy: args.strategy,
-        ..Conditions::default()
-    };
-    conditions.policy.sql = args.sql_policy;
-    let mut checking = Checking {
-        args,
-        subject: &subject,
-        release: &release,
-        conditions,
-        findings: Vec::new(),
-    };
-    block_on(async {
-        component::check(&mut checking).await?;
-        sql::check(&mut checking).await?;
-        names::check(&mut checking).await
-    })?;
-    let findings = checking.findings;
+    let findings = block_on(look(args, &subject, &release))?;
     let worst = findings.iter().map(|finding| finding.level).max();
     let is_ok = match worst.unwrap_or(Level::Ok) {
         Level::Ok => true,
@@ -139,4 +122,47 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {
         }
     }
     Ok(if is_ok { Status::Done } else { Status::Yours })
+}
+
+/// What had better be otherwise in a directory that is about to be published, by
+/// the rules that hold where nobody says others.
+pub(crate) async fn advice(subject: &Subject, release: &Release) -> anyhow::Result<Vec<String>> {
+    let args = CheckArgs {
+        path: PathBuf::new(),
+        strategy: Strategy::Role,
+        sql_policy: sym_host::policy::SqlPolicy::Grants,
+        domain: vec!["a.example".to_owned(), "b.example".to_owned()],
+        without_native: true,
+        strict: false,
+        json: false,
+    };
+    let mut findings = look(&args, subject, release).await?;
+    findings.retain(|finding| finding.level != Level::Ok);
+    Ok(findings
+        .iter()
+        .map(|finding| format!("{}: {}", finding.subject, finding.text))
+        .collect())
+}
+
+async fn look(
+    args: &CheckArgs,
+    subject: &Subject,
+    release: &Release,
+) -> anyhow::Result<Vec<Finding>> {
+    let mut conditions = Conditions {
+        strategy: args.strategy,
+        ..Conditions::default()
+    };
+    conditions.policy.sql = args.sql_policy;
+    let mut checking = Checking {
+        args,
+        subject,
+        release,
+        conditions,
+        findings: Vec::new(),
+    };
+    component::check(&mut checking).await?;
+    sql::check(&mut checking).await?;
+    names::check(&mut checking).await?;
+    Ok(checking.findings)
 }

@@ -63,19 +63,19 @@ pub(crate) struct TestArgs {
 }
 
 /// What came of a file of cases.
-struct FileVerdict {
+pub(crate) struct FileVerdict {
     file: CaseFile,
     /// In the order of the file, without those that were filtered out.
-    verdicts: Vec<Verdict>,
+    pub(crate) verdicts: Vec<Verdict>,
 }
 
 /// What came of a case.
 #[derive(Serialize)]
-struct Verdict {
+pub(crate) struct Verdict {
     #[serde(skip)]
     index: usize,
-    name: String,
-    passed: bool,
+    pub(crate) name: String,
+    pub(crate) passed: bool,
     differences: Vec<Difference>,
     outcome: Outcome,
     milliseconds: f64,
@@ -161,32 +161,21 @@ fn own_cases(subject: &Subject) -> anyhow::Result<Vec<PathBuf>> {
     }
 }
 
-/// Runs the cases that come with a directory, for whoever publishes it. Returns
-/// how many passed: none where it has none.
+/// Runs the cases that come with a directory, for whoever publishes it. Nothing
+/// where it has none.
 ///
 /// # Errors
-/// The cases can't be read, the release is refused, or a case failed.
-pub(crate) async fn pass_own_cases(directory: &Path) -> anyhow::Result<usize> {
+/// The cases can't be read.
+pub(crate) async fn run_own_cases(
+    directory: &Path,
+    release: &Release,
+) -> anyhow::Result<Vec<FileVerdict>> {
     let cases = directory.join(cases::DIRECTORY);
     if !cases.is_dir() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
-    let subject = Subject::Directory(directory.to_owned());
-    let results = run_cases(&subject, &cases::find(&cases)?, None, None).await?;
-    let verdicts = || results.iter().flat_map(|result| &result.verdicts);
-    let failed: Vec<&str> = verdicts()
-        .filter(|verdict| !verdict.passed)
-        .map(|verdict| verdict.name.as_str())
-        .collect();
-    if let Some(first) = failed.first() {
-        bail!(
-            "{} of the plugins' own {} cases failed, the first is `{first}`: `symctl plugin test {}` says why",
-            failed.len(),
-            verdicts().count(),
-            directory.display()
-        );
-    }
-    Ok(verdicts().count())
+    let files = read(&cases::find(&cases)?)?;
+    Ok(run_files(release, files, None, None).await)
 }
 
 /// Runs files of cases.
@@ -198,12 +187,9 @@ async fn run_cases(
     subject: &Subject,
     paths: &[PathBuf],
     filter: Option<&str>,
-    mut database: Option<Database>,
+    database: Option<Database>,
 ) -> anyhow::Result<Vec<FileVerdict>> {
-    let files = paths
-        .iter()
-        .map(|path| CaseFile::read(path))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let files = read(paths)?;
     let targets: BTreeSet<String> = files
         .iter()
         .flat_map(|file| &file.cases)
@@ -213,17 +199,30 @@ async fn run_cases(
     // Once, so that a plugin that can't be used is one sentence and not one for
     // each case; and so that no case pays for compiling.
     check_all(&release).await?;
+    Ok(run_files(&release, files, filter, database).await)
+}
+
+fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<CaseFile>> {
+    paths.iter().map(|path| CaseFile::read(path)).collect()
+}
+
+async fn run_files(
+    release: &Release,
+    files: Vec<CaseFile>,
+    filter: Option<&str>,
+    mut database: Option<Database>,
+) -> Vec<FileVerdict> {
     let mut results = Vec::new();
     for file in files {
         let mut verdicts = Vec::new();
         for case in &file.cases {
             if filter.is_none_or(|filter| case.name.contains(filter)) {
-                verdicts.push(run_case(&release, case, database.as_mut()).await);
+                verdicts.push(run_case(release, case, database.as_mut()).await);
             }
         }
         results.push(FileVerdict { file, verdicts });
     }
-    Ok(results)
+    results
 }
 
 async fn run_case(

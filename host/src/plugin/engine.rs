@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 ///
 /// wasmtime's own check takes its major version alone, so a host patched for a
 /// miscompilation would go on running the code with the hole in it.
-pub const ENGINE_ID: &str = "48.0.8/1";
+pub const ENGINE_ID: &str = "48.0.8/2";
 
 /// What compiled code is for: the baseline of the architecture, never the CPU
 /// that it happens to be compiled on.
@@ -141,7 +141,6 @@ fn config(target: Option<&str>) -> wasmtime::Result<Config> {
             | WasmFeatures::FUNCTION_REFERENCES
             | WasmFeatures::STACK_SWITCHING
             | WasmFeatures::MEMORY64
-            | WasmFeatures::MULTI_MEMORY
             | WasmFeatures::RELAXED_SIMD
             | WasmFeatures::TAIL_CALL
             | WasmFeatures::CUSTOM_PAGE_SIZES
@@ -162,6 +161,10 @@ fn config(target: Option<&str>) -> wasmtime::Result<Config> {
             | WasmFeatures::SIMD
             | WasmFeatures::FLOATS
             | WasmFeatures::EXTENDED_CONST
+            // The code that wasmtime itself makes for calls between the components
+            // of a component reads one memory and writes the other: componentize-qjs
+            // makes such, and compiling them would panic.
+            | WasmFeatures::MULTI_MEMORY
             | WasmFeatures::COMPONENT_MODEL,
         true,
     );
