@@ -13,7 +13,7 @@ pub(crate) mod release;
 mod run;
 mod show;
 mod subject;
-mod test;
+pub(crate) mod test;
 
 use clap::{Args, Subcommand};
 

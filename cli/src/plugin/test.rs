@@ -64,7 +64,7 @@ pub(crate) struct TestArgs {
 
 /// What came of a file of cases.
 pub(crate) struct FileVerdict {
-    pub(crate) file: CaseFile,
+    file: CaseFile,
     /// In the order of the file, without those that were filtered out.
     pub(crate) verdicts: Vec<Verdict>,
 }
@@ -76,9 +76,9 @@ pub(crate) struct Verdict {
     index: usize,
     pub(crate) name: String,
     pub(crate) passed: bool,
-    pub(crate) differences: Vec<Difference>,
-    pub(crate) outcome: Outcome,
-    pub(crate) milliseconds: f64,
+    differences: Vec<Difference>,
+    outcome: Outcome,
+    milliseconds: f64,
 }
 
 pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
