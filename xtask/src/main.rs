@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 mod cargo;
 mod demo;
+mod deploy;
 mod environment;
 mod plugins;
 mod plugins_command;
@@ -33,6 +34,7 @@ enum Command {
     Plugins(plugins_command::PluginsArgs),
     Slim(slim::SlimArgs),
     Tidy(tidy::TidyArgs),
+    Deploy(deploy::DeployArgs),
     Env(environment::EnvArgs),
 }
 
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Plugins(arguments) => plugins_command::run(&arguments),
         Command::Slim(arguments) => slim::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
+        Command::Deploy(arguments) => deploy::run(&arguments),
         Command::Env(arguments) => environment::run(&arguments),
     };
     match result {

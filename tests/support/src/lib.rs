@@ -8,6 +8,7 @@
 //! | [`postgres`] | a private PostgreSQL server, gone when dropped |
 //! | [`lambda`] | Lambda's runtime API, running the real `bootstrap` |
 //! | [`aws`] | Secrets Manager, SSM and S3, as moto speaks them |
+//! | [`terraform`] | what the Terraform modules compute |
 //! | [`proxy`] | a wire that counts round trips, and breaks when told to |
 //!
 //! **Invariant:** this crate depends neither on the host nor on anything that
@@ -34,4 +35,5 @@ pub mod lambda;
 pub mod postgres;
 mod process;
 pub mod proxy;
+pub mod terraform;
 pub mod tools;
