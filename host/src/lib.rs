@@ -29,3 +29,4 @@ pub mod aws;
 mod crash;
 pub mod handler;
 pub mod telemetry;
+mod vault;

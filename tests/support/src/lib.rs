@@ -8,6 +8,7 @@
 //! | [`postgres`] | a private PostgreSQL server, gone when dropped |
 //! | [`lambda`] | Lambda's runtime API, running the real `bootstrap` |
 //! | [`aws`] | Secrets Manager, SSM and S3, as moto speaks them |
+//! | [`vault`] | HashiCorp Vault, as far as one secret needs it |
 //! | [`terraform`] | what the Terraform modules compute |
 //! | [`proxy`] | a wire that counts round trips, and breaks when told to |
 //!
@@ -37,3 +38,4 @@ mod process;
 pub mod proxy;
 pub mod terraform;
 pub mod tools;
+pub mod vault;
