@@ -32,4 +32,5 @@ mod sweep;
 mod sym_flow;
 mod temporary_user;
 mod tls;
+mod tunnel;
 mod vault;
