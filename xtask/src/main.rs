@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod cargo;
 mod demo;
+mod deploy;
 mod environment;
 mod languages;
 mod plugins;
@@ -37,6 +38,7 @@ enum Command {
     Slim(slim::SlimArgs),
     Tidy(tidy::TidyArgs),
     Bench(bench::BenchArgs),
+    Deploy(deploy::DeployArgs),
     Env(environment::EnvArgs),
 }
 
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Slim(arguments) => slim::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Deploy(arguments) => deploy::run(&arguments),
         Command::Env(arguments) => environment::run(&arguments),
     };
     match result {

@@ -47,6 +47,18 @@ pub async fn lend(
     Grant::from_json(&answer)
 }
 
+/// Ends a run, and takes that back at once: what a deescalate would do, and
+/// nothing changed.
+///
+/// # Errors
+/// As [`give_back`].
+pub async fn rehearse_end(connection: &Connection, ending: &Ending) -> Result<Ended> {
+    connection.run("BEGIN").await?;
+    let ended = give_back(connection, ending, "shadow", Sessions::Keep).await?;
+    rollback(connection).await?;
+    Ok(ended)
+}
+
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
@@ -75,13 +87,16 @@ pub async fn give_back(
     by: &str,
     sessions: Sessions,
 ) -> Result<Ended> {
-    let details = json!({
+    let mut details = json!({
         "by": by,
         "requester": ending.requester,
         "target": ending.target,
         "sessions": if sessions == Sessions::Keep { "keep" } else { "end" },
-    })
-    .to_string();
+    });
+    if let Some(template) = &ending.template {
+        details["template"] = json!({"user": template.user, "role": template.role});
+    }
+    let details = details.to_string();
     let run = ending.run.srn();
     let query = Query::new("SELECT sym.give_back($1, $2::jsonb)::text")
         .text(&run)

@@ -10,6 +10,8 @@
 //! | [`aws`] | Secrets Manager, SSM and S3, as moto speaks them |
 //! | [`guest`] | plugins by hand, as text, with or without good manners |
 //! | [`padding`] | components of any size |
+//! | [`vault`] | HashiCorp Vault, as far as one secret needs it |
+//! | [`terraform`] | what the Terraform modules compute |
 //! | [`proxy`] | a wire that counts round trips, and breaks when told to |
 //! | [`throttle`] | a share of a CPU, as a small function has it |
 //!
@@ -39,5 +41,7 @@ pub mod padding;
 pub mod postgres;
 mod process;
 pub mod proxy;
+pub mod terraform;
 pub mod throttle;
 pub mod tools;
+pub mod vault;

@@ -295,6 +295,8 @@ BEGIN
     LOOP
         SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
         IF NOT FOUND THEN
+            -- It may be one of Sym's template's: then it is a run of ours now.
+            CONTINUE WHEN sym.adopt_from_template(this_run, ending);
             -- It may be under way, and then this waits for it; or it never
             -- began, and then it must not begin after its end.
             INSERT INTO sym.grants (run, state, requester, target, ended_at, ended_by)
