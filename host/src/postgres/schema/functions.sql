@@ -383,6 +383,14 @@ BEGIN
               AND (current_setting('server_version_num')::int < 160000 OR a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL));
 END $$;
 
+-- Refuses to end a run whose user has a session that can't be ended. Of a user
+-- that was dropped already the caller knows the name.
+CREATE OR REPLACE FUNCTION sym.refuse_sessions(user_oid oid) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    SELECT sym.refuse('access-remains', jsonb_build_object('why', 'sessions',
+        'user', (SELECT rolname FROM pg_roles WHERE oid = user_oid)));
+$$;
+
 -- Backends of which pg_stat_activity does not say yet whose they are: a login is
 -- under way, in a transaction of its own. Since 18 they have a row, without a
 -- user and a database.
@@ -428,7 +436,9 @@ BEGIN
             END LOOP;
         END IF;
     END LOOP;
-    PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'sessions', 'user', user_oid::regrole::text));
+    IF pids <> '{}' THEN
+        PERFORM sym.refuse_sessions(user_oid);
+    END IF;
 END $$;
 
 -- Ends these sessions, as far as they are this user's, and returns how many of
@@ -440,7 +450,7 @@ BEGIN
     RETURN (SELECT count(pg_terminate_backend(a.pid))::int FROM pg_stat_activity a
             WHERE a.usesysid = end_these_sessions.user_oid AND a.pid = ANY (pids));
 EXCEPTION WHEN insufficient_privilege THEN
-    PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'sessions', 'user', user_oid::regrole::text));
+    PERFORM sym.refuse_sessions(user_oid);
 END $$;
 
 -- The last stage of both strategies, in a transaction after the one that took
@@ -485,7 +495,7 @@ BEGIN
         -- They end at their next interrupt check: a matter of milliseconds.
         PERFORM pg_sleep(CASE WHEN attempt < 5 THEN 0.002 ELSE 0.025 END);
     END LOOP;
-    PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'sessions', 'user', entry.user_name));
+    PERFORM sym.refuse_sessions(entry.user_oid);
 END $$;
 
 -- Begins a run of a temporary user: a committed row that says what may exist
