@@ -9,7 +9,7 @@ use super::project::Project;
 use super::tools::{self, Tool};
 
 const DIRECTORY: &str = "node_modules/.bin";
-const INSTALL: &str = "`npm ci` installs it";
+const INSTALL: &str = "`npm install` installs it";
 
 const ESBUILD: Tool<'_> = Tool {
     names: &["esbuild"],

@@ -56,7 +56,7 @@ impl Language {
     pub(crate) fn setup(self) -> Option<&'static str> {
         match self {
             Self::Rust => None,
-            Self::Typescript | Self::Javascript => Some("npm ci"),
+            Self::Typescript | Self::Javascript => Some("npm install"),
             Self::Python | Self::Go | Self::C => {
                 Some("python3 -m venv .venv && .venv/bin/pip install -r requirements.txt")
             }

@@ -89,14 +89,16 @@ fn from_npm(template: &Path) -> anyhow::Result<PathBuf> {
         name: &format!("javascript-{:016x}", hasher.finish()),
         what: "esbuild and componentize-qjs",
         why: "plugins in JavaScript and TypeScript are built with them",
-        by_hand: "`npm ci` in a copy of guest-sdk/templates/typescript",
+        by_hand: "`npm install` in a copy of guest-sdk/templates/typescript",
     };
     wanted.get_in(&tools_directory(), |directory| {
         for name in ["package.json", "package-lock.json"] {
             fs::copy(template.join(name), directory.join(name))?;
         }
         run(Command::new("npm")
-            .args(["ci", "--no-audit", "--no-fund"])
+            // Not `ci`: it refuses a lock that lacks optional packages which were
+            // never published, such as those of other systems.
+            .args(["install", "--no-audit", "--no-fund"])
             .current_dir(directory))?;
         Ok(())
     })
