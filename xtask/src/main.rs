@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 mod cargo;
 mod demo;
 mod deploy;
+mod dist;
 mod environment;
 mod plugins;
 mod plugins_command;
@@ -35,6 +36,7 @@ enum Command {
     Slim(slim::SlimArgs),
     Tidy(tidy::TidyArgs),
     Deploy(deploy::DeployArgs),
+    Dist(dist::DistArgs),
     Env(environment::EnvArgs),
 }
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Plugins(arguments) => plugins_command::run(&arguments),
         Command::Slim(arguments) => slim::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
+        Command::Dist(arguments) => dist::run(&arguments),
         Command::Deploy(arguments) => deploy::run(&arguments),
         Command::Env(arguments) => environment::run(&arguments),
     };
