@@ -12,6 +12,7 @@ mod bench;
 mod cargo;
 mod demo;
 mod deploy;
+mod dist;
 mod environment;
 mod languages;
 mod plugins;
@@ -39,6 +40,7 @@ enum Command {
     Tidy(tidy::TidyArgs),
     Bench(bench::BenchArgs),
     Deploy(deploy::DeployArgs),
+    Dist(dist::DistArgs),
     Env(environment::EnvArgs),
 }
 
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Slim(arguments) => slim::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Dist(arguments) => dist::run(&arguments),
         Command::Deploy(arguments) => deploy::run(&arguments),
         Command::Env(arguments) => environment::run(&arguments),
     };
