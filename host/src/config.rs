@@ -15,6 +15,7 @@ use crate::event::printable;
 use crate::plan::Strategy;
 use crate::plugin::trust::Trust;
 use crate::policy::{Policy, SqlPolicy};
+use crate::record::Recording;
 use crate::request::DurationUnit;
 use crate::secret::Password;
 
@@ -53,6 +54,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// What plans may use.
     pub policy: Policy,
+    /// Whether events are recorded in the log.
+    pub record: Recording,
     /// Whether events change anything.
     pub mode: Mode,
     /// Whether grants of Sym's role template are taken back as well.
@@ -196,6 +199,13 @@ impl Config {
             ),
             ca_file: reader.text(env::DB_CA).map(PathBuf::from),
         };
+        if matches!(database.password, PasswordSource::IamToken) && database.tls != Tls::VerifyFull
+        {
+            reader.wrong(
+                env::DB_TLS.name,
+                "has to be `verify-full` with `DB_AUTH=iam`: whoever answers is sent the token as it is",
+            );
+        }
         let secrets = Secrets {
             store: reader.secret_store(),
             prefix: reader.secret_prefix(),
@@ -252,6 +262,14 @@ impl Config {
                 ),
                 bot: user,
             },
+            record: reader.choice(
+                env::RECORD,
+                &[
+                    ("off", Recording::Off),
+                    ("masked", Recording::Masked),
+                    ("full", Recording::Full),
+                ],
+            ),
             mode: reader.choice(env::MODE, &[("live", Mode::Live), ("shadow", Mode::Shadow)]),
             migrates_from_template: reader
                 .choice(env::MIGRATE_FROM, &[("nothing", false), ("template", true)]),
@@ -571,6 +589,14 @@ mod tests {
             &[("DB_PASSWORD_SECRET", "s"), ("DB_PASSWORD", "")],
             "secret s None",
         );
+    }
+
+    #[test]
+    fn a_token_is_sent_to_nobody_but_the_database() {
+        for tls in ["require", "disable"] {
+            let errors = with(&[("DB_AUTH", "iam"), ("DB_TLS", tls)]).expect_err("is refused");
+            assert!(errors[0].contains("`DB_TLS` has to be"), "{tls}");
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ variables! {
         "The user that the function logs in as. Not a superuser.",
         "required";
     DB_AUTH = "DB_AUTH",
-        "`password`, or `iam`: Amazon RDS takes a token that the function's role signs, and there is no password at all.",
+        "`password`, or `iam`: Amazon RDS takes a token that the function's role signs, and there is no password at all; `DB_TLS` has to be `verify-full`.",
         "`password`";
     DB_PASSWORD = "DB_PASSWORD" or "PG_PASSWORD",
         "Its password.",
@@ -137,6 +137,9 @@ variables! {
     SQL_POLICY = "SQL_POLICY",
         "What a target's statements may be: `roles` (lend roles), `grants` (that, privileges for the run's user, its settings), `any`.",
         "`grants`";
+    RECORD = "RECORD",
+        "Whether the log gets a line for each request that `symctl replay` can ask again: `off`, `masked` (pseudonyms for people, no free text, no statements) or `full` (the whole event).",
+        "`off`";
     ALLOWED_ORGS = "ALLOWED_ORGS",
         "The organisations (first part of `run.srn`) that are served, comma separated.",
         "any";

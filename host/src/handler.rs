@@ -35,6 +35,7 @@ use crate::metrics::{self, Measured};
 use crate::plugin::{Engine, Source};
 use crate::postgres::Who;
 use crate::postgres::sweep::{OpenGrant, Overdue};
+use crate::record::Mask;
 use crate::request::{Ending, Request, Run};
 use crate::response::Response;
 use crate::secrets::Store;
@@ -77,6 +78,7 @@ struct Ready {
     database: Database,
     store: Store,
     aws: Arc<Aws>,
+    mask: Mask,
     meters: Arc<Meters>,
 }
 
@@ -293,6 +295,7 @@ impl Ready {
             database: Database::new(config.database.clone(), who, meters.clone()),
             store: Store::new(&config.secrets),
             aws,
+            mask: mask()?,
             meters,
             config,
         })
@@ -350,6 +353,13 @@ impl Ready {
             _ => Ok(()),
         }
     }
+}
+
+/// Pseudonyms for as long as this process lives: nobody keeps their key.
+fn mask() -> Result<Mask> {
+    let mut key = [0u8; 32];
+    getrandom::fill(&mut key).map_err(|error| Error::internal(error.to_string()))?;
+    Ok(Mask::new(&key))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

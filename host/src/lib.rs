@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod name;
 pub mod plan;
 pub mod policy;
+pub mod record;
 pub mod request;
 pub mod response;
 pub mod secret;

@@ -97,6 +97,11 @@ impl Aws {
         format!("http://{}", self.address)
     }
 
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// The variables that have the AWS SDK come here.
     pub fn env(&self) -> Vec<(String, String)> {
         [

@@ -15,10 +15,12 @@ use std::sync::{LazyLock, OnceLock};
 
 use anyhow::{Context, ensure};
 
+mod languages;
 mod libclang;
 mod postgresql;
 mod python;
 
+pub use languages::language_path;
 pub use libclang::BuildEnvironment;
 pub use postgresql::{Install, MAJORS, Major, postgres_install};
 pub use python::{Python, checkov, moto, psycopg2, shellcheck};

@@ -20,7 +20,7 @@ const SHOWN: usize = 3;
 struct Survey {
     asked: usize,
     /// Who got a name that the host takes, by name.
-    named: BTreeMap<String, Vec<String>>,
+    named: BTreeMap<String, Vec<(usize, String)>>,
     /// Whose name the host refuses, and why.
     refused: Vec<String>,
     /// Whom the resolver denied.
@@ -58,7 +58,11 @@ async fn survey(checking: &Checking<'_>, people: &[String], strategy: Strategy) 
         survey.asked += 1;
         match called.result {
             Ok(name) => match name_error(&name, &checking.conditions.policy) {
-                None => survey.named.entry(name).or_default().push(person.clone()),
+                None => survey
+                    .named
+                    .entry(name)
+                    .or_default()
+                    .push((index, person.clone())),
                 Some(error) => {
                     survey
                         .refused
@@ -71,9 +75,13 @@ async fn survey(checking: &Checking<'_>, people: &[String], strategy: Strategy) 
                     .broke
                     .push(format!("`{}`: {}", shown(person), error.to_log()))
             }
-            Err(error) => survey
-                .failed
-                .push(format!("`{}`: {}", shown(person), error.to_log())),
+            Err(error) => {
+                let why = match &called.failure {
+                    Some(said) => format!("failure `{}`", shown(&said.code)),
+                    None => error.to_log(),
+                };
+                survey.failed.push(format!("`{}`: {why}", shown(person)));
+            }
         }
     }
     survey
@@ -98,29 +106,7 @@ fn report(checking: &mut Checking<'_>, strategy: Strategy, survey: &Survey) {
             ),
         );
     }
-    let collisions: Vec<String> = survey
-        .named
-        .iter()
-        .filter_map(|(name, people)| {
-            let mut different: Vec<&String> = Vec::new();
-            for person in people {
-                // The case of an address's letters makes nobody another person.
-                let lower = person.to_lowercase();
-                if !different.iter().any(|known| known.to_lowercase() == lower) {
-                    different.push(person);
-                }
-            }
-            let [first, second, ..] = different[..] else {
-                return None;
-            };
-            Some(format!(
-                "`{}` and `{}` are both `{}`",
-                shown(first),
-                shown(second),
-                shown(name)
-            ))
-        })
-        .collect();
+    let collisions = collisions(survey);
     if !collisions.is_empty() {
         add(
             Level::Warning,
@@ -141,37 +127,51 @@ fn report(checking: &mut Checking<'_>, strategy: Strategy, survey: &Survey) {
         return;
     }
     let named: usize = survey.named.values().map(Vec::len).sum();
-    let mut rest = Vec::new();
-    if survey.denied > 0 {
-        rest.push(format!("{} denied", survey.denied));
-    }
-    if !survey.refused.is_empty() {
-        rest.push(format!(
-            "{} with a name that the host refuses ({})",
-            survey.refused.len(),
-            some(&survey.refused)
-        ));
-    }
-    if !survey.failed.is_empty() {
-        rest.push(format!(
-            "{} with a failure ({})",
-            survey.failed.len(),
-            some(&survey.failed)
-        ));
-    }
-    let rest = if rest.is_empty() {
-        String::new()
-    } else {
-        format!("; {}", rest.join(", "))
-    };
     add(
         Level::Ok,
         format!(
-            "asked for {} generated people, {named} got one of {} names{rest}",
+            "of {} generated people, {named} got one of {} names, {} were denied",
             survey.asked,
-            survey.named.len()
+            survey.named.len(),
+            survey.denied
         ),
     );
+    for (what, examples) in [
+        ("get a name that the host refuses", &survey.refused),
+        ("get a failure", &survey.failed),
+    ] {
+        if !examples.is_empty() {
+            add(
+                Level::Ok,
+                format!("{} {what}: {}", examples.len(), some(examples)),
+            );
+        }
+    }
+}
+
+/// Different people with the same name, in the order in which they were asked
+/// for.
+fn collisions(survey: &Survey) -> Vec<String> {
+    let mut collisions: Vec<(usize, String)> = Vec::new();
+    for (name, people) in &survey.named {
+        let (_, first) = &people[0];
+        // The case of an address's letters makes nobody another person.
+        let is_another = |person: &String| person.to_lowercase() != first.to_lowercase();
+        if let Some((index, second)) = people.iter().find(|(_, person)| is_another(person)) {
+            let sentence = format!(
+                "`{}` and `{}` are both `{}`",
+                shown(first),
+                shown(second),
+                shown(name)
+            );
+            collisions.push((*index, sentence));
+        }
+    }
+    collisions.sort();
+    collisions
+        .into_iter()
+        .map(|(_, sentence)| sentence)
+        .collect()
 }
 
 /// A temporary user is another one for each run, and the same for the same run.
