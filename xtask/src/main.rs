@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod cargo;
 mod demo;
 mod environment;
@@ -28,6 +29,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::DemoArgs),
+    Bench(bench::BenchArgs),
     Test(test::TestArgs),
     Plugins(plugins_command::PluginsArgs),
     Tidy(tidy::TidyArgs),
@@ -37,6 +39,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Plugins(arguments) => plugins_command::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),

@@ -21,7 +21,7 @@ mod python;
 
 pub use libclang::BuildEnvironment;
 pub use postgresql::{Install, MAJORS, Major, postgres_install};
-pub use python::{Python, moto};
+pub use python::{Python, moto, template_packages};
 
 /// The root of this workspace.
 ///

@@ -39,16 +39,40 @@ pub fn moto() -> anyhow::Result<Python> {
             why: "the tests talk to real AWS protocols",
             by_hand: "`python3 -m pip install 'moto[server]==5.2.5'`",
         },
-        "moto[server]==5.2.5",
+        &["moto[server]==5.2.5"],
     )
 }
 
-pub(super) fn install(wanted: &Wanted<'_>, requirement: &str) -> anyhow::Result<Python> {
+/// What Sym's Python templates import, and AWS's own Python runtime client,
+/// which runs them as Lambda does.
+///
+/// # Errors
+///
+/// It is not there and can't be fetched.
+pub fn template_packages() -> anyhow::Result<Python> {
+    install(
+        &Wanted {
+            name: "template-packages-1",
+            what: "the packages of Sym's Python templates",
+            why: "the benchmarks measure the templates beside us",
+            by_hand: "`python3 -m pip install awslambdaric boto3 psycopg2-binary devtools sym-sdk`",
+        },
+        &[
+            "awslambdaric==4.2.2",
+            "boto3==1.44.5",
+            "psycopg2-binary==2.9.13",
+            "devtools==0.13.0",
+            "sym-sdk==0.61.0",
+        ],
+    )
+}
+
+pub(super) fn install(wanted: &Wanted<'_>, requirements: &[&str]) -> anyhow::Result<Python> {
     let directory = wanted.get_in(&tools_directory(), |directory| {
-        let in_environment = install_in_environment(directory, requirement);
+        let in_environment = install_in_environment(directory, requirements);
         if let Err(first) = in_environment {
             // Debian's python3 without python3-venv can't make environments.
-            install_beside(directory, requirement)
+            install_beside(directory, requirements)
                 .map_err(|second| first.context(format!("{second:#}, and before that")))?;
         }
         Ok(())
@@ -56,24 +80,24 @@ pub(super) fn install(wanted: &Wanted<'_>, requirement: &str) -> anyhow::Result<
     find(&directory)
 }
 
-fn install_in_environment(directory: &Path, requirement: &str) -> anyhow::Result<()> {
+fn install_in_environment(directory: &Path, requirements: &[&str]) -> anyhow::Result<()> {
     let environment = directory.join("environment");
     run(Command::new("python3")
         .args(["-m", "venv"])
         .arg(&environment))?;
     run(Command::new(environment.join("bin/python3"))
         .args(PIP_INSTALL)
-        .arg(requirement))?;
+        .args(requirements))?;
     Ok(())
 }
 
-fn install_beside(directory: &Path, requirement: &str) -> anyhow::Result<()> {
+fn install_beside(directory: &Path, requirements: &[&str]) -> anyhow::Result<()> {
     let packages = directory.join("packages");
     run(Command::new("python3")
         .args(PIP_INSTALL)
         .arg("--target")
         .arg(&packages)
-        .arg(requirement))?;
+        .args(requirements))?;
     Ok(())
 }
 
