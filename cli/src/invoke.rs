@@ -50,7 +50,7 @@ pub(crate) fn run(args: &InvokeArgs) -> anyhow::Result<Status> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let response = runtime.block_on(async {
+    let served = runtime.block_on(async {
         let host = Host::new(|name| std::env::var(name).ok());
         host.handle(
             &event,
@@ -61,8 +61,8 @@ pub(crate) fn run(args: &InvokeArgs) -> anyhow::Result<Status> {
         )
         .await
     });
-    output::data(&serde_json::to_string_pretty(&response)?);
-    Ok(Status::of(&response))
+    output::data(&serde_json::to_string_pretty(&served.response)?);
+    Ok(Status::of(&served.response))
 }
 
 /// The event with another last part of `run.srn`.

@@ -13,12 +13,14 @@ mod keygen;
 mod keys;
 mod kms;
 mod output;
+mod plugin;
 mod publish;
 mod releases;
 mod revoke;
 mod rollback;
 mod setup_sql;
 mod status;
+mod steps;
 mod store;
 mod sweep;
 mod verify;
@@ -46,6 +48,7 @@ enum Command {
     Revoke(revoke::RevokeArgs),
     Sweep(sweep::SweepArgs),
     Keygen(keygen::KeygenArgs),
+    Plugin(plugin::PluginArgs),
     Publish(publish::PublishArgs),
     Releases(releases::ReleasesArgs),
     Status(status::StatusArgs),
@@ -55,7 +58,21 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and the version are no error. A wrong argument is one of the
+        // user's, for which clap's own code would be 2.
+        Err(error) => {
+            let status = if error.use_stderr() {
+                Status::Yours
+            } else {
+                Status::Done
+            };
+            let _ = error.print();
+            return status.into();
+        }
+    };
+    let result = match cli.command {
         Command::Invoke(args) => invoke::run(&args),
         Command::SetupSql(args) => setup_sql::run(&args),
         Command::Doctor(args) => doctor::run(&args),
@@ -63,6 +80,7 @@ fn main() -> ExitCode {
         Command::Revoke(args) => revoke::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Keygen(args) => keygen::run(&args),
+        Command::Plugin(args) => plugin::run(&args),
         Command::Publish(args) => publish::run(&args),
         Command::Releases(args) => releases::run(&args),
         Command::Status(args) => status::run(&args),
@@ -72,10 +90,13 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(status) => status.into(),
-        Err(error) => {
-            output::error(&error);
-            Status::Yours.into()
-        }
+        Err(error) => match error.downcast::<sym_host::error::Error>() {
+            Ok(error) => host::failed(&[error]).into(),
+            Err(error) => {
+                output::error(&error);
+                Status::Yours.into()
+            }
+        },
     }
 }
 

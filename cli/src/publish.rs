@@ -15,7 +15,8 @@ use sym_host::plugin::{ENGINE_ID, Engine, Source};
 use crate::host::failed;
 use crate::keys::{KeyArgs, believed};
 use crate::output::{self, Status};
-use crate::store::{Steps, Store, block_on, now, publisher};
+use crate::steps::Steps;
+use crate::store::{Store, block_on, now, publisher};
 
 /// Check a directory of plugins, compile it, sign it, upload it, and switch to
 /// it. Functions use it when they look next, with no restart.
@@ -63,6 +64,7 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     let mut steps = Steps::start();
     let key = args.key.open().await?;
     let keys = believed(&key, args.trust.as_deref())?;
+    steps.begin("checking the plugins");
     if let Err(errors) = check(args).await? {
         return Ok(failed(&errors));
     }
@@ -71,11 +73,15 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
 
     let mut objects: Vec<(Digest, Vec<u8>)> = Vec::new();
     let mut native = Vec::new();
-    let mut compiled = BTreeSet::new();
-    for file in package.files.iter().filter(|file| file.is_component) {
-        if args.without_native || !compiled.insert(file.entry.sha256) {
-            continue;
-        }
+    let mut seen = BTreeSet::new();
+    let components: Vec<_> = package
+        .files
+        .iter()
+        .filter(|file| file.is_component && !args.without_native)
+        .filter(|file| seen.insert(file.entry.sha256))
+        .collect();
+    steps.begin_of("compiling", components.len() * TARGETS.len());
+    for file in components {
         for target in TARGETS {
             let code = precompile(&file.bytes, target).map_err(|error| anyhow!(error.to_log()))?;
             let sha256 = Digest::of(&code);
@@ -91,10 +97,12 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
                 file.entry.path,
                 code.len() / 1000
             ));
+            steps.advance(1);
             objects.push((sha256, code));
         }
     }
 
+    steps.begin("looking at the store, and signing");
     let (before, releases) = store.believed(&keys).await?;
     let highest = releases
         .iter()
@@ -131,8 +139,11 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
         store.upload(&release_key(digest), &envelope).await?;
         let count = objects.len();
         let mut new = 0;
+        let total = objects.iter().map(|(_, bytes)| bytes.len()).sum();
+        steps.begin_of("uploading bytes", total);
         for (digest, bytes) in objects {
             new += usize::from(store.upload(&object_key(digest), &bytes).await?);
+            steps.advance(bytes.len());
         }
         steps.done(&format!(
             "uploaded {new} of {count} objects, the others were there"

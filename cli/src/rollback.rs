@@ -11,7 +11,8 @@ use sym_host::plugin::statement::{Digest, Statement};
 
 use crate::keys::{KeyArgs, believed};
 use crate::output::{self, Status};
-use crate::store::{Found, Steps, Store, block_on, now, publisher};
+use crate::steps::Steps;
+use crate::store::{Found, Store, block_on, now, publisher};
 
 /// Sign what an older release holds as a new one, and switch to it.
 #[derive(Args)]

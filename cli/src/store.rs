@@ -1,7 +1,5 @@
 //! What the subcommands that look into a store of releases share.
 
-use std::time::Instant;
-
 use anyhow::{Context as _, anyhow, bail};
 use sym_host::aws::Aws;
 use sym_host::plugin::dsse::{self, Envelope, pre_authentication_encoding};
@@ -208,23 +206,6 @@ fn failed(key: &str, error: StoreError) -> anyhow::Error {
             anyhow!(detail).context(format!("`{key}` can't be read or written"))
         }
         error => anyhow!("`{key}` {error}"),
-    }
-}
-
-/// Shows the steps of something that takes a while, each with its time, to
-/// standard error.
-pub(crate) struct Steps(Instant);
-
-impl Steps {
-    pub(crate) fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    /// A step is done.
-    pub(crate) fn done(&mut self, what: &str) {
-        let milliseconds = self.0.elapsed().as_millis();
-        output::note(&format!("{milliseconds:>7} ms  {what}"));
-        self.0 = Instant::now();
     }
 }
 

@@ -10,7 +10,8 @@ use sym_host::plugin::{Engine, Published};
 
 use crate::host::failed;
 use crate::output::{self, Status};
-use crate::store::{Steps, block_on};
+use crate::steps::Steps;
+use crate::store::block_on;
 
 /// Fetch, verify and load the release in use, as a function would. Only the
 /// serial is not looked at: that is in the function's ledger.

@@ -18,6 +18,9 @@ use crate::secret::Password;
 /// Longest time that `MAX_DURATION_SECONDS` and the like may name: 366 days.
 const MAX_SECONDS: u64 = 366 * 24 * 3600;
 
+/// The function's name where nobody says one.
+pub const DEFAULT_FUNCTION: &str = "sym-postgres";
+
 /// The function's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -180,7 +183,7 @@ impl Config {
             prefix: reader.secret_prefix(),
             function: reader
                 .text(env::FUNCTION_NAME)
-                .unwrap_or_else(|| "sym-postgres".to_owned()),
+                .unwrap_or_else(|| DEFAULT_FUNCTION.to_owned()),
             kms_key: reader.text(env::SECRET_KMS_KEY),
         };
         let config = Self {

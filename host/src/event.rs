@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Code, Error, Result};
+use crate::name::is_format;
 
 /// Longest event, in bytes. Sym's samples have 3 kB; prompt fields are free
 /// text, so there is room, but not for what would only cost memory.
@@ -203,18 +204,12 @@ fn without_position(error: &serde_json::Error) -> String {
     printable(text, 120)
 }
 
-/// Foreign text for a sentence of ours: on one line, without control characters
-/// and back quotes, not longer than `limit` characters.
+/// Foreign text for a sentence of ours: on one line, in the order in which it is
+/// read, without back quotes, not longer than `limit` characters.
 pub fn printable(text: &str, limit: usize) -> String {
     let mut printable: String = text
         .chars()
-        .map(|character| {
-            if character.is_control() {
-                '\u{FFFD}'
-            } else {
-                character
-            }
-        })
+        .map(shown)
         .map(|character| if character == '`' { '\'' } else { character })
         .take(limit)
         .collect();
@@ -222,6 +217,17 @@ pub fn printable(text: &str, limit: usize) -> String {
         printable.push('…');
     }
     printable
+}
+
+/// A foreign character for a line that people read. Control and format
+/// characters are replaced: they would end the line, play with the terminal, or
+/// show what stands around them in another order (U+202E).
+pub(crate) fn shown(character: char) -> char {
+    if character.is_control() || is_format(character) {
+        '\u{FFFD}'
+    } else {
+        character
+    }
 }
 
 #[cfg(test)]
@@ -275,6 +281,26 @@ mod tests {
             r#"{"event":{"type":"approve"}}"#,
             "event type `approve` is not served, expected `escalate`, `deescalate` or `request` [unsupported-event]",
         );
+    }
+
+    #[test]
+    fn foreign_text_stays_in_its_line_and_in_its_order() {
+        assert_eq!(printable("a`b", 80), "a'b");
+        assert_eq!(printable("abc", 2), "ab…");
+        assert_eq!(printable("\u{202E}denied", 3), "\u{FFFD}de…");
+        // Each bidirectional control of Unicode, the two line ends of its own,
+        // and what can't be seen.
+        for character in "\n\u{1b}\u{85}\u{AD}\u{61C}\u{200B}\u{200E}\u{200F}\u{2028}\u{2029}\u{202A}\u{202B}\u{202C}\u{202D}\u{202E}\u{2066}\u{2067}\u{2068}\u{2069}\u{FEFF}\u{E0041}".chars() {
+            assert_eq!(
+                printable(&format!("a{character}b"), 80),
+                "a\u{FFFD}b",
+                "{character:?}"
+            );
+        }
+        // What people write: other scripts, right-to-left ones too, and emoji.
+        for text in ["zoë", "日本", "عربي", "שלום", "e\u{301}", "🙂"] {
+            assert_eq!(printable(text, 80), text);
+        }
     }
 
     #[test]

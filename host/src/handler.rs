@@ -8,12 +8,13 @@ mod doctor;
 mod dry_run;
 mod ending;
 mod escalate;
+mod meters;
 mod releases;
 mod sweep;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
@@ -21,12 +22,15 @@ use tokio::time::Instant;
 
 use self::database::Database;
 pub use self::doctor::Finding;
+use self::meters::Meters;
 use self::releases::Releases;
 pub use self::sweep::Swept;
 use crate::aws::Aws;
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::env;
 use crate::error::{Code, Error, Result};
 use crate::event::{Event, Kind};
+use crate::metrics::{self, Measured};
 use crate::plugin::{Engine, Source};
 use crate::postgres::Who;
 use crate::postgres::sweep::{OpenGrant, Overdue};
@@ -43,6 +47,8 @@ const LONGEST: Duration = Duration::from_secs(55);
 
 /// The function, ready for events.
 pub struct Host {
+    /// Its name, for the log.
+    function: String,
     state: std::result::Result<Ready, Vec<Error>>,
 }
 
@@ -55,6 +61,14 @@ pub struct Invocation<'a> {
     pub time_left: Option<Duration>,
 }
 
+/// What came of an event.
+pub struct Served {
+    /// The answer.
+    pub response: Response,
+    /// The event's line for the log, with its metrics.
+    pub log_line: String,
+}
+
 /// A host whose configuration is right.
 struct Ready {
     config: Config,
@@ -62,6 +76,7 @@ struct Ready {
     database: Database,
     store: Store,
     aws: Arc<Aws>,
+    meters: Arc<Meters>,
 }
 
 /// For the log line of an event.
@@ -70,6 +85,7 @@ struct Trace {
     kind: Option<Kind>,
     run: Option<Run>,
     release: Option<String>,
+    measured: Measured,
 }
 
 type Body = Map<String, Value>;
@@ -82,6 +98,7 @@ impl Host {
     }
 
     fn start(environment: impl Fn(&str) -> Option<String>, who: Who) -> Self {
+        let function = environment(env::FUNCTION_NAME.name);
         let state = Config::from_env(environment)
             .and_then(|config| Ready::new(config, who).map_err(|error| vec![error]));
         if let Err(errors) = &state {
@@ -89,11 +106,14 @@ impl Host {
                 tracing::error!(code = %error.code(), "{}", error.to_log());
             }
         }
-        Self { state }
+        Self {
+            function: function.unwrap_or_else(|| config::DEFAULT_FUNCTION.to_owned()),
+            state,
+        }
     }
 
     /// Serves one event.
-    pub async fn handle(&self, payload: &str, invocation: Invocation<'_>) -> Response {
+    pub async fn handle(&self, payload: &str, invocation: Invocation<'_>) -> Served {
         let start = Instant::now();
         let time = invocation
             .time_left
@@ -114,40 +134,53 @@ impl Host {
             )
             .into()),
         };
-        let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
-        let kind = trace.kind.map_or("unknown", Kind::as_str);
-        let run = trace.run.as_ref().map(Run::srn);
-        let (request_id, release) = (invocation.request_id, trace.release.as_deref());
-        match result {
-            Ok(body) => {
-                tracing::info!(
-                    request_id,
-                    event = kind,
-                    run,
-                    release,
-                    code = "ok",
-                    milliseconds,
-                    "event"
-                );
-                Response::success(body)
+        let (body, errors) = match result {
+            Ok(body) => (body, Vec::new()),
+            Err(Errors(errors)) => (Body::new(), errors),
+        };
+        self.log_causes(&errors, &trace, invocation);
+        let mut measured = std::mem::take(&mut trace.measured);
+        measured.count(metrics::EVENTS, 1);
+        measured.time(metrics::DURATION, start.elapsed());
+        if let Ok(ready) = &self.state {
+            ready.meters.take(&mut measured);
+            match ready.releases.take_compiled() {
+                0 => {}
+                count => measured.count(metrics::COMPILED_IN_PLACE, count),
             }
-            Err(Errors(errors)) => {
-                for error in &errors {
-                    let code = error.code().as_str();
-                    let cause = error.to_log();
-                    tracing::error!(
-                        request_id,
-                        event = kind,
-                        run,
-                        release,
-                        code,
-                        milliseconds,
-                        cause,
-                        "event"
-                    );
-                }
-                Response::failures(&errors)
-            }
+        }
+        let line = metrics::Served {
+            function: &self.function,
+            request_id: invocation.request_id,
+            event: trace.kind.map_or("unknown", Kind::as_str),
+            run: trace.run.as_ref().map(Run::srn),
+            release: trace.release.as_deref(),
+            errors: &errors,
+            measured,
+        };
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Served {
+            log_line: line.to_line(u64::try_from(now.as_millis()).unwrap_or_default()),
+            response: match errors.as_slice() {
+                [] => Response::success(body),
+                errors => Response::failures(errors),
+            },
+        }
+    }
+
+    /// One line for each error: its causes are for nobody but the operator.
+    fn log_causes(&self, errors: &[Error], trace: &Trace, invocation: Invocation<'_>) {
+        for error in errors {
+            tracing::error!(
+                request_id = invocation.request_id,
+                run = trace.run.as_ref().map(Run::srn),
+                release = trace.release.as_deref(),
+                code = error.code().as_str(),
+                cause = error.to_log(),
+                "error"
+            );
         }
     }
 
@@ -175,7 +208,7 @@ impl Host {
     /// person does here asks one.
     pub fn for_person(environment: impl Fn(&str) -> Option<String>) -> Self {
         let with_plugins = |name: &str| match environment(name) {
-            None if name == crate::env::PLUGINS.name => Some("dir:///".to_owned()),
+            None if name == env::PLUGINS.name => Some("dir:///".to_owned()),
             value => value,
         };
         Self::start(with_plugins, Who::Person)
@@ -252,12 +285,14 @@ impl Ready {
                 )
             })?;
         let aws = Arc::new(Aws::default());
+        let meters = Arc::new(Meters::default());
         let refresh = Duration::from_secs(u64::from(config.plugin_refresh_seconds));
         Ok(Self {
-            releases: Releases::new(source, Engine::new()?, aws.clone(), refresh),
-            database: Database::new(config.database.clone(), who),
+            releases: Releases::new(source, Engine::new()?, aws.clone(), refresh, meters.clone()),
+            database: Database::new(config.database.clone(), who, meters.clone()),
             store: Store::new(&config.secrets),
             aws,
+            meters,
             config,
         })
     }
@@ -292,7 +327,7 @@ impl Ready {
                 self.check_org(&request.run)?;
                 Ok(Box::pin(self.dry_run(&request, deadline, trace)).await?)
             }
-            Kind::Sweep => Box::pin(self.sweep_for_event()).await,
+            Kind::Sweep => Box::pin(self.sweep_for_event(&mut trace.measured)).await,
         }
     }
 

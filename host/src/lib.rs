@@ -12,6 +12,7 @@ pub mod config;
 pub mod env;
 pub mod error;
 pub mod event;
+pub mod metrics;
 pub mod name;
 pub mod plan;
 pub mod policy;

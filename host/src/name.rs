@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use unicode_general_category::{GeneralCategory, get_general_category};
+
 /// Longest name of a role, in bytes.
 ///
 /// PostgreSQL shortens a longer identifier and only raises a notice, so two
@@ -120,15 +122,29 @@ const RESERVED_NAMES: &[(&str, &str)] = &[
     ("cloudsqlsuperuser", "the database's administrator"),
 ];
 
-/// Zero-width and bidirectional characters: two names that look alike would be
-/// two people.
+/// Whether a character has no look of its own or changes the order in which
+/// others are shown: with it, two texts that look alike are two.
 ///
-/// Source: Unicode Standard Annex 9 (bidirectional formatting) and general
-/// category Cf, as far as it occurs in text.
-fn is_invisible(character: char) -> bool {
-    matches!(character,
-        '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
-        | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+/// Sources: Unicode Standard, section 4.5 (general categories Cf, Zl and Zp:
+/// every bidirectional control is one of them) and 5.21 (code points that are
+/// ignored in display by default, of whichever category).
+pub(crate) fn is_invisible(character: char) -> bool {
+    is_format(character)
+        || matches!(character,
+            '\u{034F}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
+            | '\u{180B}'..='\u{180F}' | '\u{2065}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}'
+            | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}' | '\u{E0000}'..='\u{E0FFF}')
+}
+
+/// Whether a character directs how others are shown, and ends or turns a line
+/// perhaps: categories Cf, Zl and Zp.
+pub(crate) fn is_format(character: char) -> bool {
+    matches!(
+        get_general_category(character),
+        GeneralCategory::Format
+            | GeneralCategory::LineSeparator
+            | GeneralCategory::ParagraphSeparator
+    )
 }
 
 impl fmt::Display for RoleNameError {
@@ -232,6 +248,30 @@ mod tests {
             "a\u{202E}b",
             Err(RoleNameError::InvisibleCharacter('\u{202E}')),
         );
+        for character in [
+            '\u{AD}',
+            '\u{34F}',
+            '\u{61C}',
+            '\u{115F}',
+            '\u{180E}',
+            '\u{200D}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{3164}',
+            '\u{FE0F}',
+            '\u{FEFF}',
+            '\u{FFF9}',
+            '\u{E0001}',
+            '\u{E007F}',
+            '\u{E01EF}',
+        ] {
+            check(
+                &format!("a{character}b"),
+                Err(RoleNameError::InvisibleCharacter(character)),
+            );
+        }
         check(" a", Err(RoleNameError::OuterSpace));
         check("a\u{a0}", Err(RoleNameError::OuterSpace));
     }

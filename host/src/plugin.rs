@@ -35,14 +35,16 @@ pub mod statement;
 mod store;
 #[cfg(test)]
 mod tests;
+pub mod trial;
 pub mod trust;
 mod wasi;
 mod wire;
 mod world;
 
-pub use self::call::{Answer, Cost};
+pub use self::call::{Answer, Called, Cost, Said};
 pub use self::engine::{ENGINE_ID, Engine, TARGET, WASM_STACK_BYTES};
 pub use self::limits::{Limit, Limits, limits_reference};
+pub use self::log::Line;
 pub use self::published::{Pointer, Published, Version};
 pub use self::release::{Release, TargetEntry};
 pub use self::source::{Loaded, Source};

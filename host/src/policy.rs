@@ -13,6 +13,7 @@
 
 mod any;
 mod grants;
+mod lint;
 mod membership;
 mod settings;
 mod statement;
@@ -27,6 +28,7 @@ use crate::name::{MAX_BYTES, RoleName, RoleNameError};
 use crate::plan::{Plan, Step, Strategy};
 pub use crate::sql::MAX_SQL_BYTES;
 use crate::sql::{Template, TemplateError};
+pub use lint::{Finding, Lint};
 
 /// Most steps of one plan, both as asked for and after a `GRANT a, b` has become
 /// two.

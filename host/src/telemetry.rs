@@ -1,5 +1,7 @@
-//! The function's log: JSON, one line an event and one a plugin's line. Never
-//! the event itself, never SQL, never a secret.
+//! The function's log: JSON, one line an event ([`metrics`](crate::metrics)) and
+//! one a plugin's line. Never the event itself, never SQL, never a secret.
+
+use std::io::Write as _;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -22,4 +24,12 @@ pub fn init() {
     let _ = tracing_subscriber::registry()
         .with(layer.with_filter(filter))
         .try_init();
+}
+
+/// Writes an event's own line, in one piece.
+pub fn write_line(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    // Nobody could be told of a log that takes nothing more.
+    let _ = stdout.write_all(format!("{line}\n").as_bytes());
+    let _ = stdout.flush();
 }

@@ -1,4 +1,5 @@
-//! The reference pages in `docs/` are what the code says.
+//! The reference pages in `docs/`, and the schema of `plugins.toml`, are what
+//! the code says.
 //!
 //! `UPDATE_REFERENCE=1 cargo test -p sym-host --test reference` writes them.
 
@@ -7,30 +8,39 @@ use std::path::Path;
 
 #[track_caller]
 fn check(name: &str, expected: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../docs")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
     if std::env::var_os("UPDATE_REFERENCE").is_some() {
         fs::write(&path, expected).expect("the page can be written");
     }
     let page = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         page == expected,
-        "docs/{name} is not what the code says: run `UPDATE_REFERENCE=1 cargo test -p sym-host --test reference`"
+        "{name} is not what the code says: run `UPDATE_REFERENCE=1 cargo test -p sym-host --test reference`"
     );
 }
 
 #[test]
 fn the_page_of_variables_is_current() {
-    check("configuration.md", &sym_host::env::reference());
+    check("docs/configuration.md", &sym_host::env::reference());
 }
 
 #[test]
 fn the_page_of_error_codes_is_current() {
-    check("errors.md", &sym_host::error::reference());
+    check("docs/errors.md", &sym_host::error::reference());
+}
+
+#[test]
+fn the_page_of_metrics_is_current() {
+    check("docs/metrics.md", &sym_host::metrics::reference());
 }
 
 #[test]
 fn the_page_of_limits_is_current() {
-    check("limits.md", &sym_host::plugin::limits_reference());
+    check("docs/limits.md", &sym_host::plugin::limits_reference());
+}
+
+#[test]
+fn the_schema_of_plugins_toml_is_current() {
+    let schema = sym_host::plugin::manifest::schema();
+    check("plugins/plugins.schema.json", &schema);
 }

@@ -1,6 +1,6 @@
 //! Releases: published by `symctl`, used by the function without a restart.
 
-mod publisher;
+pub(crate) mod publisher;
 mod tampered;
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -11,13 +11,18 @@ use serde_json::{Value, json};
 use sym_test_support::aws::{Aws, Service};
 
 use self::publisher::{Publisher, SECOND};
-use crate::fixture::{Event, PERSON, World, refusal, success};
+use crate::fixture::{Builder, Event, PERSON, World, refusal, success};
 
 const DENIED: &str = "Not today. [denied]";
 
 /// A function that looks for another release before each event.
-async fn world(publisher: &Publisher) -> anyhow::Result<World> {
-    let mut builder = World::builder()
+pub(crate) async fn world(publisher: &Publisher) -> anyhow::Result<World> {
+    world_of(World::builder(), publisher).await
+}
+
+/// The same, otherwise as it is built.
+pub(crate) async fn world_of(builder: Builder, publisher: &Publisher) -> anyhow::Result<World> {
+    let mut builder = builder
         .variable("PLUGINS", publisher.url())
         .variable("PLUGIN_TRUST", publisher.trust())
         .variable("PLUGIN_REFRESH_SECONDS", "0");
@@ -35,10 +40,10 @@ async fn ledgers_release(world: &World) -> anyhow::Result<String> {
 
 /// Events that a new release may take to be in use. It is one, unless the machine
 /// is so busy that an event doesn't wait for it.
-const EVENTS: usize = 100;
+pub(crate) const EVENTS: usize = 100;
 
 /// The second release is in use.
-async fn is_denied(world: &World) -> anyhow::Result<()> {
+pub(crate) async fn is_denied(world: &World) -> anyhow::Result<()> {
     serves(world, &refusal(DENIED)).await
 }
 
@@ -108,7 +113,22 @@ async fn a_life(publisher: &Publisher) -> anyhow::Result<()> {
     world.lambda.restart().await?;
     world.still_works().await?;
     publisher.run(&["rollback", &publisher.url(), &second, "--key", "team.key"])?;
-    is_denied(&world).await
+    is_denied(&world).await?;
+
+    // Two more with what the first had: nothing needs what the second had alone.
+    publisher.publish_first()?;
+    publisher.publish_first()?;
+    let would = publisher.json(&["gc", &publisher.url(), "--keep", "0", "--dry-run", "--json"])?;
+    let gone = publisher.json(&["gc", &publisher.url(), "--keep", "0", "--json"])?;
+    assert_eq!(would["objects"], gone["objects"]);
+    // The resolver that refuses everybody, and its native code for two targets.
+    assert_eq!(gone["objects"], 3);
+    assert_eq!(gone["releases"].as_array().map(Vec::len), Some(3));
+    let gone = publisher.json(&["gc", &publisher.url(), "--keep", "0", "--json"])?;
+    assert_eq!(gone["objects"], 0);
+    publisher.run(&["verify", &publisher.url(), "--trust", &trust])?;
+    world.lambda.restart().await?;
+    world.still_works().await
 }
 
 #[tokio::test]
@@ -269,6 +289,43 @@ async fn of_two_publishers_at_once_one_wins_and_the_other_is_told() -> anyhow::R
     }
     assert_eq!(won, 1);
     Ok(())
+}
+
+// Whatever way they meet: each winner has a serial of its own, and each loser
+// is told. Some round has a loser.
+#[tokio::test]
+async fn of_publishers_to_a_bucket_at_once_nobody_undoes_another() -> anyhow::Result<()> {
+    const ROUNDS: usize = 20;
+    let aws = Aws::start()?;
+    aws.create_bucket("releases").await?;
+    let publisher = Publisher::in_bucket(&aws, "releases")?;
+    let mut winners = 0_u64;
+    for _ in 0..ROUNDS {
+        let mut running = Vec::new();
+        for _ in 0..3 {
+            let mut command =
+                publisher.publish_command(publisher.first(), "team.key", &["--without-native"]);
+            command.stdout(Stdio::null()).stderr(Stdio::piped());
+            running.push(command.spawn()?);
+        }
+        let mut losers = 0;
+        for child in running {
+            let output = child.wait_with_output()?;
+            if output.status.success() {
+                winners += 1;
+            } else {
+                let text = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert!(text.contains("at the same time"), "{text}");
+                losers += 1;
+            }
+        }
+        let status = publisher.json(&["status", &publisher.url(), "--json"])?;
+        assert_eq!(status["statement"]["serial"], winners, "{status}");
+        if losers > 0 {
+            return Ok(());
+        }
+    }
+    bail!("in {ROUNDS} rounds nobody met anybody")
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<ExitCode> {
     let environment = BuildEnvironment::get()?;
     plugins::build(tools::workspace())?;
     terminal::error("building symctl, and the function as it ships");
-    build(&environment, &["build", "--workspace"])?;
+    build(&environment, &["build", "--workspace", "--all-targets"])?;
     build(
         &environment,
         &[

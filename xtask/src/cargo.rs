@@ -1,7 +1,8 @@
 //! How we call cargo.
 //!
 //! **Invariant:** always for the whole workspace. `-p` resolves features for
-//! that package alone, and everything would be built twice.
+//! that package alone, and everything would be built twice. [`slim`](crate::slim)
+//! is the one that has to.
 
 use std::process::Command;
 

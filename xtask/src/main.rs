@@ -14,6 +14,7 @@ mod demo;
 mod environment;
 mod plugins;
 mod plugins_command;
+mod slim;
 mod terminal;
 mod test;
 mod tidy;
@@ -32,6 +33,7 @@ enum Command {
     Bench(bench::BenchArgs),
     Test(test::TestArgs),
     Plugins(plugins_command::PluginsArgs),
+    Slim(slim::SlimArgs),
     Tidy(tidy::TidyArgs),
     Env(environment::EnvArgs),
 }
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Plugins(arguments) => plugins_command::run(&arguments),
+        Command::Slim(arguments) => slim::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Env(arguments) => environment::run(&arguments),
     };

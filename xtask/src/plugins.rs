@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use sym_test_support::tools;
 use wit_component::ComponentEncoder;
 
 /// Without WASI: what a plugin of ours imports is what `wit/` says, and no more.
@@ -24,10 +25,10 @@ const PROFILE: &str = "wasm";
 const COMPONENTS: [&str; 2] = ["default-resolver", "readonly-target"];
 
 /// What `plugins/` has beside them, taken as it is.
-const FILES: [&str; 2] = ["plugins.toml", "readonly.sql"];
+const FILES: [&str; 3] = ["plugins.toml", "plugins.schema.json", "readonly.sql"];
 
-/// Builds everything, and returns the folder: `target/plugins` in `root`, the
-/// root of the workspace.
+/// Builds everything, and returns the folder: `plugins` in cargo's target
+/// directory. `root` is the root of the workspace.
 ///
 /// Whoever reads there never sees half a file.
 ///
@@ -37,7 +38,7 @@ const FILES: [&str; 2] = ["plugins.toml", "readonly.sql"];
 /// compile, or it does not make a valid component.
 pub(crate) fn build(root: &Path) -> Result<PathBuf> {
     ensure_target(root)?;
-    let target_dir = root.join("target");
+    let target_dir = tools::target_directory();
     compile(root, &target_dir)?;
 
     let output = target_dir.join("plugins");

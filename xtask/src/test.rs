@@ -12,7 +12,7 @@ use clap::Args;
 use sym_test_support::tools::{self, BuildEnvironment, MAJORS, Major};
 
 use crate::terminal::{self, Style};
-use crate::{cargo, plugins, tidy};
+use crate::{cargo, plugins, slim, tidy};
 
 /// Oldest, most common, newest.
 const USUAL_MAJORS: [u32; 3] = [13, 15, 18];
@@ -63,6 +63,8 @@ fn check_build(report: &mut Report, environment: &BuildEnvironment, majors: &[u3
                 .args(["--", "-D", "warnings"]),
         )
     });
+    // Before the usual build, which takes its place.
+    report.part("slim build", || slim::build(environment));
     // All targets: what tests need of a dependency is then built in from the
     // start, and the binary that they run is there.
     let built = report.part("build", || {

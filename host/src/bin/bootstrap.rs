@@ -38,5 +38,8 @@ async fn serve(
         // Some local emulators send a duration here, which lies in 1970.
         time_left: deadline.checked_sub(now).filter(|left| !left.is_zero()),
     };
-    Ok(host.handle(event.payload.get(), invocation).await)
+    let served = host.handle(event.payload.get(), invocation).await;
+    // Before the answer: with that the sandbox may freeze.
+    telemetry::write_line(&served.log_line);
+    Ok(served.response)
 }

@@ -1,11 +1,13 @@
 //! The one connection to the ledger that lives from event to event: checked
 //! before it is used, replaced without an error, and never put back in doubt.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use tokio::sync::Mutex;
 
+use super::meters::Meters;
 use crate::aws::Aws;
 use crate::config::{self, PasswordSource};
 use crate::error::Result;
@@ -26,15 +28,17 @@ fn retries() -> ExponentialBuilder {
 pub(super) struct Database {
     config: config::Database,
     who: Who,
+    meters: Arc<Meters>,
     ledger: Mutex<Option<Connection>>,
     password: Mutex<Option<Password>>,
 }
 
 impl Database {
-    pub(super) fn new(config: config::Database, who: Who) -> Self {
+    pub(super) fn new(config: config::Database, who: Who, meters: Arc<Meters>) -> Self {
         Self {
             config,
             who,
+            meters,
             ledger: Mutex::new(None),
             password: Mutex::new(None),
         }
@@ -76,7 +80,9 @@ impl Database {
                 Some(connection) if !connection.is_closed().await => connection,
                 _ => self.connect(aws).await?,
             };
+            let timer = self.meters.database.start();
             let result = operation(&mut connection).await;
+            drop(timer);
             let is_whole = match &result {
                 Ok(_) => true,
                 Err(failure) if failure.is_gone() => false,
@@ -103,6 +109,7 @@ impl Database {
     }
 
     async fn connect(&self, aws: &Aws) -> failure::Result<Connection> {
+        let _timer = self.meters.connect.start();
         let password = self.password(aws).await?;
         match Connection::to_ledger(&self.config, &password, self.who).await {
             // It may have been rotated since we read it: read it again, once.

@@ -56,7 +56,10 @@ impl Ready {
         // The credential is dead. A store that fails now delays the rest, and
         // the run stays `ending` until the secret is gone too.
         let secret = match &disabled.grant.secret {
-            Some(name) => self.store.delete(&self.aws, name).await,
+            Some(name) => {
+                let _timer = self.meters.secrets.start();
+                self.store.delete(&self.aws, name).await
+            }
             None => Ok(()),
         };
         let user = disabled.grant.user_name.as_deref().unwrap_or_default();

@@ -28,8 +28,8 @@ impl Ready {
         let (release, plan) = self.authorized_plan(request, deadline, trace).await?;
         let grant = self.new_grant(request, &release);
         match plan.strategy() {
-            Strategy::Role => self.lend(&grant, &plan).await,
-            Strategy::TemporaryUser => self.make_user(&grant, &plan).await,
+            Strategy::Role => Box::pin(self.lend(&grant, &plan)).await,
+            Strategy::TemporaryUser => Box::pin(self.make_user(&grant, &plan)).await,
         }
     }
 
@@ -43,7 +43,8 @@ impl Ready {
     ) -> Result<(Arc<Release>, AuthorizedPlan)> {
         let planning = async {
             let accept = async |version: &Version| self.accept(version).await;
-            let release = self.releases.current(accept).await?;
+            // Boxed, as in `serve`.
+            let release = Box::pin(self.releases.current(deadline, accept)).await?;
             trace.release = Some(release.id().to_owned());
             let plan = self.plan(&release, request, deadline).await?;
             Ok((release, plan))
@@ -76,14 +77,15 @@ impl Ready {
             )
         })?;
         let strategy = target.strategy().unwrap_or(self.config.strategy);
-        let username = release
-            .resolve_user(request, strategy, deadline)
-            .await?
-            .value;
-        let steps = release
+        let _timer = self.meters.plugins.start();
+        let user = release.resolve_user(request, strategy, deadline).await?;
+        self.meters.fuel.add(user.cost.fuel);
+        let username = user.value;
+        let setup = release
             .setup(request, strategy, &username, deadline)
-            .await?
-            .value;
+            .await?;
+        self.meters.fuel.add(setup.cost.fuel);
+        let steps = setup.value;
         Ok(Plan {
             strategy,
             username,
@@ -209,7 +211,10 @@ impl Ready {
             run.id(),
             &credentials,
         );
-        match self.store.create(&self.aws, &secret, username).await? {
+        let timer = self.meters.secrets.start();
+        let created = self.store.create(&self.aws, &secret, username).await;
+        drop(timer);
+        match created? {
             Created::New => {}
             // From a try that died after it: one run, one password.
             Created::Existing(password) => {

@@ -10,10 +10,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::Ready;
+use super::meters::Meters;
 use crate::aws::Aws;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::plugin::{Engine, Loaded, Release, Source, Version};
 use crate::postgres::{Connection, Names, release};
 
@@ -26,6 +28,7 @@ pub(super) struct Releases {
     engine: Engine,
     aws: Arc<Aws>,
     refresh: Duration,
+    meters: Arc<Meters>,
     state: Mutex<State>,
 }
 
@@ -42,69 +45,127 @@ struct Serving {
     looked_at: SystemTime,
 }
 
+/// A look that goes on when the event that began it has ended.
 struct Looking {
     since: SystemTime,
     task: JoinHandle<Result<Option<Loaded>>>,
 }
 
+impl Looking {
+    /// What it has found, or `None` where it hasn't by then. `looking` is empty
+    /// afterwards, or goes on.
+    async fn wait(
+        looking: &mut Option<Self>,
+        until: Instant,
+    ) -> Option<(SystemTime, Result<Option<Loaded>>)> {
+        let Self { since, task } = looking.as_mut()?;
+        let since = *since;
+        let found = tokio::time::timeout_at(until, task).await.ok()?;
+        *looking = None;
+        let found = found.unwrap_or_else(|panic| Err(Error::internal(panic.to_string())));
+        Some((since, found))
+    }
+}
+
 impl Releases {
-    pub(super) fn new(source: Source, engine: Engine, aws: Arc<Aws>, refresh: Duration) -> Self {
+    pub(super) fn new(
+        source: Source,
+        engine: Engine,
+        aws: Arc<Aws>,
+        refresh: Duration,
+        meters: Arc<Meters>,
+    ) -> Self {
         Self {
             source,
             engine,
             aws,
             refresh,
+            meters,
             state: Mutex::default(),
         }
     }
 
-    /// The release for an event. `accept` has the ledger accept another one
-    /// before anything of it runs.
+    /// The release for an event. `accept` has the ledger accept another one, when
+    /// all of it is loaded and before anything of it runs.
     ///
     /// # Errors
     /// Only where there is none yet: the last good one stays otherwise.
     pub(super) async fn current(
         &self,
+        deadline: Instant,
         accept: impl AsyncFn(&Version) -> Result<()>,
     ) -> Result<Arc<Release>> {
+        let _timer = self.meters.release.start();
         let mut state = self.state.lock().await;
         let State { serving, looking } = &mut *state;
         let Some(serving) = serving else {
-            let since = SystemTime::now();
-            let loaded = self.source.load(&self.engine, &self.aws).await?;
-            let first = accepted(loaded, since, &accept).await?;
+            let first = self.first(looking, deadline, &accept).await?;
+            self.meters.releases_loaded.add(1);
             let release = first.release.clone();
             *serving = Some(first);
             return Ok(release);
         };
         if let (Some(version), true) = (&serving.version, self.is_old(serving.looked_at)) {
-            let Looking { since, task } =
-                looking.get_or_insert_with(|| self.look_for_another(version.clone()));
-            if let Ok(found) = tokio::time::timeout(PATIENCE, task).await {
-                serving.looked_at = *since;
-                *looking = None;
-                let found = found.unwrap_or_else(|panic| Err(Error::internal(panic.to_string())));
-                let next = match found {
-                    Ok(None) => Ok(None),
-                    Ok(Some(loaded)) => {
-                        accepted(loaded, serving.looked_at, &accept).await.map(Some)
+            looking.get_or_insert_with(|| self.look_for_another(Some(version.clone())));
+            match Looking::wait(looking, Instant::now() + PATIENCE).await {
+                Some((since, found)) => {
+                    serving.looked_at = since;
+                    let next = match found {
+                        Ok(Some(loaded)) => accepted(loaded, since, &accept).await.map(Some),
+                        Ok(None) => Ok(None),
+                        Err(error) => Err(error),
+                    };
+                    match next {
+                        Ok(None) => {}
+                        Ok(Some(next)) => {
+                            let (release, before) = (next.release.id(), serving.release.id());
+                            tracing::info!(release, before, "release changed");
+                            self.meters.releases_changed.add(1);
+                            *serving = next;
+                        }
+                        Err(error) => self.keep(serving, error.code().as_str(), &error.to_log()),
                     }
-                    Err(error) => Err(error),
-                };
-                match next {
-                    Ok(None) => {}
-                    Ok(Some(next)) => {
-                        let (release, before) = (next.release.id(), serving.release.id());
-                        tracing::info!(release, before, "release changed");
-                        *serving = next;
-                    }
-                    Err(error) => kept(serving, error.code().as_str(), &error.to_log()),
                 }
-            } else {
-                kept(serving, "slow", "the store didn't answer in time");
+                None => self.keep(serving, "slow", "the store didn't answer in time"),
             }
         }
         Ok(serving.release.clone())
+    }
+
+    /// The first release. Loading it may outlast an event: the next one finds it
+    /// done.
+    async fn first(
+        &self,
+        looking: &mut Option<Looking>,
+        deadline: Instant,
+        accept: &impl AsyncFn(&Version) -> Result<()>,
+    ) -> Result<Serving> {
+        let slow = || {
+            Error::new(
+                Code::OutOfTime,
+                "the plugins were still being loaded when the event's time was up: try again in a minute, or publish \
+                 them with native code",
+            )
+        };
+        looking.get_or_insert_with(|| self.look_for_another(None));
+        let found = Looking::wait(looking, deadline).await;
+        let (since, found) = found.ok_or_else(slow)?;
+        let loaded = found?.ok_or_else(|| Error::internal("a first release that is no news"))?;
+        let version = loaded.version.clone();
+        let refused = match (accepted(loaded, since, accept).await, version) {
+            (Err(error), Some(version)) if error.code() == Code::InvalidPlugin => (error, version),
+            (result, _) => return result,
+        };
+        // Meanwhile another one may have been published, and accepted for another
+        // sandbox: then this one was too late, and not wrong.
+        let (error, version) = refused;
+        looking.get_or_insert_with(|| self.look_for_another(Some(version)));
+        let found = Looking::wait(looking, deadline).await;
+        let (since, found) = found.ok_or_else(slow)?;
+        match found? {
+            Some(loaded) => accepted(loaded, since, accept).await,
+            None => Err(error),
+        }
     }
 
     /// What would be loaded now. Nothing is kept and nothing accepted: it is for
@@ -119,13 +180,25 @@ impl Releases {
         looked_at.elapsed().map_or(true, |age| age >= self.refresh)
     }
 
-    fn look_for_another(&self, known: Version) -> Looking {
+    fn look_for_another(&self, known: Option<Version>) -> Looking {
         let (source, engine) = (self.source.clone(), self.engine.clone());
         let aws = self.aws.clone();
         Looking {
             since: SystemTime::now(),
-            task: tokio::spawn(async move { source.refresh(&engine, &aws, &known).await }),
+            task: tokio::spawn(
+                async move { source.load_another(&engine, &aws, known.as_ref()).await },
+            ),
         }
+    }
+
+    fn keep(&self, serving: &Serving, code: &str, cause: &str) {
+        self.meters.releases_kept.add(1);
+        tracing::warn!(release = serving.release.id(), code, cause, "release kept");
+    }
+
+    /// Plugins that were compiled in place since this was last asked.
+    pub(super) fn take_compiled(&self) -> u64 {
+        self.engine.take_compiled()
     }
 }
 
@@ -142,10 +215,6 @@ async fn accepted(
         version: loaded.version,
         looked_at: since,
     })
-}
-
-fn kept(serving: &Serving, code: &str, cause: &str) {
-    tracing::warn!(release = serving.release.id(), code, cause, "release kept");
 }
 
 impl Ready {

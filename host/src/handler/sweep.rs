@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{Body, Errors, Ready, Selection};
 use crate::error::Result;
+use crate::metrics::{self, Measured};
 use crate::postgres::sweep::{OpenGrant, Overdue};
 use crate::postgres::{Connection, Names, sweep};
 use crate::request::{Ending, Run};
@@ -45,8 +46,21 @@ impl Ready {
 
     /// The answer to the schedule's event. What failed is an error of its own,
     /// so that the alarm on errors rings.
-    pub(super) async fn sweep_for_event(&self) -> Result<Body, Errors> {
+    pub(super) async fn sweep_for_event(&self, measured: &mut Measured) -> Result<Body, Errors> {
         let swept = self.sweep().await?;
+        let failed = swept.iter().filter(|swept| swept.result.is_err()).count();
+        measured.count(metrics::SWEEP_FOUND, swept.len() as u64);
+        measured.count(metrics::SWEEP_FAILED, failed as u64);
+        let count = async |connection: &mut Connection| sweep::count(connection).await;
+        let names = Names::default();
+        match self.database.with_ledger(&self.aws, names, count).await {
+            Ok(counts) => {
+                measured.count(metrics::GRANTS_OPEN, counts.open);
+                measured.count(metrics::GRANTS_OVERDUE, counts.overdue);
+            }
+            // What was swept is swept.
+            Err(error) => tracing::warn!(cause = error.to_log(), "grants could not be counted"),
+        }
         let mut body = Body::new();
         body.insert(
             "swept".to_owned(),

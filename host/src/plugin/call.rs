@@ -10,8 +10,8 @@ use wasmtime::Store;
 use super::bindings::sym::postgres::types::Failure;
 use super::component::Plugin;
 use super::failure;
-use super::limits::Limit;
-use super::log::Log;
+use super::limits::{Limit, Limits};
+use super::log::{Line, Log};
 use super::store::{self, State};
 use super::wasi::Wasi;
 use super::wire;
@@ -46,20 +46,83 @@ pub struct Cost {
     pub log_dropped_bytes: u64,
 }
 
+/// A call, and all that came of it: an answer or none.
+#[derive(Debug)]
+pub struct Called<T> {
+    /// What the host makes of it.
+    pub result: Result<T>,
+    /// The plugin's own words, where it answered with a failure.
+    pub failure: Option<Said>,
+    /// What it took.
+    pub cost: Cost,
+    /// What of it its start took: everything before its function was called.
+    pub start: Cost,
+    /// What it could have taken. `None` where no plugin was called.
+    pub limits: Option<Limits>,
+    /// What it logged, where the plugin is one [on trial](Plugin::on_trial).
+    pub log: Vec<Line>,
+}
+
+/// A plugin's `failure`, as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// `denied`, or a word of the plugin's.
+    pub code: String,
+    /// Its sentence.
+    pub message: String,
+}
+
+impl<T> Called<T> {
+    /// Nothing was called.
+    pub(super) fn not(result: Result<T>) -> Self {
+        Self {
+            result,
+            failure: None,
+            cost: Cost::default(),
+            start: Cost::default(),
+            limits: None,
+            log: Vec::new(),
+        }
+    }
+
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Called<U> {
+        Called {
+            result: self.result.map(change),
+            failure: self.failure,
+            cost: self.cost,
+            start: self.start,
+            limits: self.limits,
+            log: self.log,
+        }
+    }
+
+    pub(super) fn into_answer(self) -> Result<Answer<T>> {
+        let cost = self.cost;
+        self.result.map(|value| Answer { value, cost })
+    }
+}
+
 /// Calls `resolve-user`.
 pub(super) async fn resolve_user(
     plugin: &Arc<Plugin<Resolver>>,
     request: &Request,
     strategy: Strategy,
     deadline: Instant,
-) -> Result<Answer<String>> {
-    let prepared = plugin.prepared(deadline).await?;
-    let mut call = Call::begin(plugin, request, deadline)?;
-    let store = &mut call.store;
+) -> Called<String> {
+    let prepared = match plugin.prepared(deadline).await {
+        Ok(prepared) => prepared,
+        Err(error) => return Called::not(Err(error)),
+    };
+    let mut call = match Call::begin(plugin, request, deadline) {
+        Ok(call) => call,
+        Err(error) => return Called::not(Err(error)),
+    };
     let request = wire::request(request, strategy);
     let outcome = tokio::time::timeout_at(call.deadline, async {
+        let store = &mut call.store;
         let instance = prepared.pre.instantiate_async(&mut *store).await?;
         let guest = prepared.indices.load(&mut *store, &instance)?;
+        call.started = Some(used(store, plugin.limits().fuel, call.begun));
         guest.call_resolve_user(&mut *store, &request).await
     });
     let outcome = outcome.await;
@@ -73,22 +136,26 @@ pub(super) async fn setup(
     strategy: Strategy,
     username: &str,
     deadline: Instant,
-) -> Result<Answer<Vec<Step>>> {
-    let prepared = plugin.prepared(deadline).await?;
-    let mut call = Call::begin(plugin, request, deadline)?;
-    let store = &mut call.store;
+) -> Called<Vec<Step>> {
+    let prepared = match plugin.prepared(deadline).await {
+        Ok(prepared) => prepared,
+        Err(error) => return Called::not(Err(error)),
+    };
+    let mut call = match Call::begin(plugin, request, deadline) {
+        Ok(call) => call,
+        Err(error) => return Called::not(Err(error)),
+    };
     let request = wire::request(request, strategy);
     let outcome = tokio::time::timeout_at(call.deadline, async {
+        let store = &mut call.store;
         let instance = prepared.pre.instantiate_async(&mut *store).await?;
         let guest = prepared.indices.load(&mut *store, &instance)?;
+        call.started = Some(used(store, plugin.limits().fuel, call.begun));
         guest.call_setup(&mut *store, &request, username).await
     });
     let outcome = outcome.await;
-    let answer = call.end(plugin, outcome)?;
-    Ok(Answer {
-        value: answer.value.into_iter().map(wire::step).collect(),
-        cost: answer.cost,
-    })
+    call.end(plugin, outcome)
+        .map(|steps| steps.into_iter().map(wire::step).collect())
 }
 
 /// What lasts as long as a call.
@@ -98,6 +165,8 @@ struct Call {
     deadline: Instant,
     /// Whether the event's deadline comes before the plugin's.
     is_cut_short: bool,
+    /// What was used when the instance was there.
+    started: Option<Cost>,
 }
 
 type Outcome<T> = Result<wasmtime::Result<Result<T, Failure>>, tokio::time::error::Elapsed>;
@@ -109,7 +178,10 @@ impl Call {
         deadline: Instant,
     ) -> Result<Self> {
         let limits = plugin.limits();
-        let log = Log::new(plugin.name(), plugin.version(), request.run.srn(), limits);
+        let mut log = Log::new(plugin.name(), plugin.version(), request.run.srn(), limits);
+        if plugin.is_on_trial() {
+            log = log.keeping_lines();
+        }
         let wasi = plugin.has_wasi().then(|| Wasi::new(request, &log));
         let store = store::new(plugin.engine(), limits, log, plugin.config(), wasi)
             .map_err(|error| Error::internal(format!("no store for a plugin: {error:#}")))?;
@@ -120,14 +192,11 @@ impl Call {
             begun,
             deadline: wall_end.min(deadline),
             is_cut_short: deadline < wall_end,
+            started: None,
         })
     }
 
-    fn end<T, E: Export + 'static>(
-        self,
-        plugin: &Plugin<E>,
-        outcome: Outcome<T>,
-    ) -> Result<Answer<T>> {
+    fn end<T, E: Export + 'static>(self, plugin: &Plugin<E>, outcome: Outcome<T>) -> Called<T> {
         let cost = self.cost(plugin.limits().fuel);
         let Cost {
             fuel,
@@ -147,9 +216,17 @@ impl Call {
             log_dropped_bytes,
             "plugin called"
         );
-        match outcome {
-            Ok(Ok(Ok(value))) => Ok(Answer { value, cost }),
-            Ok(Ok(Err(said))) => Err(failure::failed(plugin, &said)),
+        let mut failure = None;
+        let result = match outcome {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(said))) => {
+                let error = failure::failed(plugin, &said);
+                failure = Some(Said {
+                    code: said.code,
+                    message: said.message,
+                });
+                Err(error)
+            }
             Ok(Err(error)) => Err(failure::broken(plugin, &error)),
             Err(_) if self.is_cut_short => Err(Error::new(
                 Code::OutOfTime,
@@ -159,18 +236,34 @@ impl Call {
                 ),
             )),
             Err(_) => Err(failure::exceeded(plugin, Limit::WallMilliseconds)),
+        };
+        Called {
+            result,
+            failure,
+            cost,
+            start: self.started.unwrap_or(cost),
+            limits: Some(plugin.limits()),
+            log: self.store.data().log.take_lines(),
         }
     }
 
     fn cost(&self, budget: u64) -> Cost {
         let volume = self.store.data().log.finish();
         Cost {
-            fuel: budget.saturating_sub(self.store.get_fuel().unwrap_or(0)),
-            wall: self.begun.elapsed(),
-            memory_bytes: self.store.data().limiter.memory_bytes(),
             log_lines: volume.lines,
             log_bytes: volume.bytes,
             log_dropped_bytes: volume.dropped_bytes,
+            ..used(&self.store, budget, self.begun)
         }
+    }
+}
+
+/// What a store has used so far, its log left out.
+fn used(store: &Store<State>, budget: u64, begun: Instant) -> Cost {
+    Cost {
+        fuel: budget.saturating_sub(store.get_fuel().unwrap_or(0)),
+        wall: begun.elapsed(),
+        memory_bytes: store.data().limiter.memory_bytes(),
+        ..Cost::default()
     }
 }

@@ -59,6 +59,12 @@ enum Code {
     Loaded,
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.clause)
+    }
+}
+
 impl Artifact {
     /// `path` is for messages alone: nothing is read again.
     pub(super) fn new(path: &str, bytes: Vec<u8>) -> Self {
@@ -80,7 +86,12 @@ impl Artifact {
         }
     }
 
-    fn compiled(&self, engine: &Engine) -> Result<&Component, Refusal> {
+    /// The beginning of the component's digest.
+    pub(super) fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub(super) fn compiled(&self, engine: &Engine) -> Result<&Component, Refusal> {
         let compiled = self.compiled.get_or_init(|| {
             let mut code = self.code.lock().unwrap_or_else(PoisonError::into_inner);
             match std::mem::replace(&mut *code, Code::Loaded) {
@@ -119,6 +130,7 @@ fn check_kind(bytes: &[u8]) -> Result<(), Refusal> {
 #[cfg(feature = "compiler")]
 fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
     check_kind(bytes)?;
+    engine.count_compiled();
     Component::from_binary(engine.wasmtime(), bytes).map_err(|error| {
         Refusal::new(format!(
             "is no valid component: {}",
@@ -131,10 +143,11 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
 #[cfg(not(feature = "compiler"))]
 fn compile(_: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
     check_kind(bytes)?;
-    Err(Refusal::new(
-        "has to be compiled, and this host was built without a compiler: use the standard build of the function, \
-         or a release that `symctl publish` made native code for",
-    ))
+    Err(Refusal::new(concat!(
+        "has no native code for this function, which was built without a compiler: run `symctl publish` of version ",
+        env!("CARGO_PKG_VERSION"),
+        ", which makes it, or use the standard build"
+    )))
 }
 
 /// One entry of `plugins.toml` that has a component.
@@ -145,6 +158,7 @@ pub(super) struct Plugin<E: Export> {
     limits: Limits,
     config: Arc<BTreeMap<String, String>>,
     wasi: bool,
+    is_on_trial: bool,
     prepared: OnceLock<Result<Prepared<E>, Refusal>>,
 }
 
@@ -170,8 +184,33 @@ impl<E: Export + 'static> Plugin<E> {
             limits,
             config,
             wasi,
+            is_on_trial: false,
             prepared: OnceLock::new(),
         }
+    }
+
+    /// The same component with other settings and limits, whose calls keep what
+    /// they log.
+    pub(super) fn on_trial(&self, config: BTreeMap<String, String>, limits: Limits) -> Self {
+        Self {
+            engine: self.engine.clone(),
+            artifact: self.artifact.clone(),
+            section: self.section.clone(),
+            limits,
+            config: Arc::new(config),
+            wasi: self.wasi,
+            is_on_trial: true,
+            prepared: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.is_on_trial
+    }
+
+    /// The file's name, for messages.
+    pub(super) fn path(&self) -> &str {
+        &self.artifact.path
     }
 
     /// What messages call it: its table in `plugins.toml`.

@@ -7,6 +7,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, ModuleVersionStrategy, WasmBacktraceDetails, WasmFeatures};
@@ -49,6 +50,7 @@ struct Inner {
     engine: wasmtime::Engine,
     pure: Linker<State>,
     wasi: Linker<State>,
+    compiled: AtomicU64,
 }
 
 impl Engine {
@@ -69,7 +71,23 @@ impl Engine {
         postgres::config::add_to_linker::<State, HasSelf<State>>(&mut pure, |state| state)?;
         let mut wasi = pure.clone();
         wasi::add_to_linker(&mut wasi)?;
-        Ok(Self(Arc::new(Inner { engine, pure, wasi })))
+        Ok(Self(Arc::new(Inner {
+            engine,
+            pure,
+            wasi,
+            compiled: AtomicU64::new(0),
+        })))
+    }
+
+    /// How many components were compiled in place since this was last asked.
+    pub fn take_compiled(&self) -> u64 {
+        self.0.compiled.swap(0, Ordering::Relaxed)
+    }
+
+    /// A component was compiled in place.
+    #[cfg(feature = "compiler")]
+    pub(super) fn count_compiled(&self) {
+        self.0.compiled.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {

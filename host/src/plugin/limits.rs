@@ -69,6 +69,22 @@ macro_rules! limits {
                 match limit { $(Limit::$variant => self.$field,)* }
             }
 
+            /// Sets one by its key in `plugins.toml`.
+            ///
+            /// # Errors
+            /// A clause whose subject is the key.
+            pub fn set(&mut self, key: &str, value: u64) -> Result<(), String> {
+                let Some(limit) = Limit::ALL.iter().find(|limit| limit.key() == key) else {
+                    let keys: Vec<&str> = Limit::ALL.iter().map(|limit| limit.key()).collect();
+                    return Err(format!("is no limit, expected one of {}", keys.join(", ")));
+                };
+                if !(1..=limit.most()).contains(&value) {
+                    return Err(format!("is {value}, expected 1 to {}", limit.most()));
+                }
+                match limit { $(Limit::$variant => self.$field = value,)* }
+                Ok(())
+            }
+
             /// These, with what a table of `plugins.toml` says instead. `wrong` is
             /// told of every value that is out of range.
             pub(super) fn with(mut self, raw: &RawLimits, mut wrong: impl FnMut(Limit, &Spanned<u64>)) -> Self {

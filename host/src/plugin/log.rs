@@ -1,8 +1,8 @@
 //! A plugin's log: the import `log`, and WASI's stdout and stderr.
 //!
 //! Lines go to `tracing`, target `plugin`, with the plugin, its version and the
-//! run. Control characters are replaced, so that a plugin can't forge a line of
-//! somebody else's, or play with the terminal of who reads.
+//! run. Control and format characters are replaced, so that a plugin can't forge
+//! a line of somebody else's, or play with the terminal of who reads.
 //!
 //! Over the limit, the import ends the plugin (its author decided to log), while
 //! the streams drop and count (a runtime's own chatter decided). Each of the two
@@ -13,12 +13,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bindings::sym::postgres::log::Level;
 use super::limits::{Limit, Limits};
+use crate::event::shown;
 
 /// One of WASI's output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stream {
     Stdout,
     Stderr,
+}
+
+/// A line of a plugin's log, as a trial keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// `debug`, `info`, `warn` or `error`.
+    pub level: &'static str,
+    /// What was logged, as the host's log has it.
+    pub message: String,
 }
 
 /// The log of one call, shared by the import and the streams.
@@ -37,6 +47,8 @@ struct Inner {
     dropped_bytes: u64,
     /// What has come without the end of its line.
     unfinished: BTreeMap<Stream, Vec<u8>>,
+    /// The lines, where somebody wants them back.
+    kept: Option<Vec<Line>>,
 }
 
 #[derive(Default)]
@@ -64,7 +76,19 @@ impl Log {
             streamed: Usage::default(),
             dropped_bytes: 0,
             unfinished: BTreeMap::new(),
+            kept: None,
         })))
+    }
+
+    /// The same, which keeps its lines for [`take_lines`](Self::take_lines).
+    pub(super) fn keeping_lines(self) -> Self {
+        self.lock().kept = Some(Vec::new());
+        self
+    }
+
+    /// The lines so far, where they are kept.
+    pub(super) fn take_lines(&self) -> Vec<Line> {
+        self.lock().kept.take().unwrap_or_default()
     }
 
     /// The import `log.write`.
@@ -133,18 +157,18 @@ impl Inner {
         self.emit(level, &String::from_utf8_lossy(line));
     }
 
-    fn emit(&self, level: Level, message: &str) {
+    fn emit(&mut self, level: Level, message: &str) {
         let message: String = message
             .trim_end_matches(['\r', '\n'])
             .chars()
-            .map(|character| {
-                if character.is_control() {
-                    '\u{FFFD}'
-                } else {
-                    character
-                }
-            })
+            .map(shown)
             .collect();
+        if let Some(kept) = &mut self.kept {
+            kept.push(Line {
+                level: word(level),
+                message: message.clone(),
+            });
+        }
         let Self {
             plugin,
             version,
@@ -157,6 +181,15 @@ impl Inner {
             Level::Warn => tracing::warn!(target: "plugin", plugin, version, run, "{message}"),
             Level::Error => tracing::error!(target: "plugin", plugin, version, run, "{message}"),
         }
+    }
+}
+
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
     }
 }
 
@@ -224,7 +257,7 @@ mod tests {
             .finish();
         tracing::subscriber::with_default(subscriber, || {
             let log = Log::new("resolver", "1", "run", Limits::default());
-            log.write(Level::Warn, "a\nERROR forged \u{1b}[31m")
+            log.write(Level::Warn, "a\nERROR forged \u{1b}[31m\u{202E}")
                 .expect("is within the limits");
             log.output(Stream::Stdout, b"\xff\r\nlast");
             log.finish();
@@ -234,7 +267,7 @@ mod tests {
         let lines: Vec<&str> = written.lines().collect();
         assert_eq!(lines.len(), 3, "{written}");
         assert!(
-            lines[0].contains("WARN plugin: a\u{FFFD}ERROR forged \u{FFFD}[31m"),
+            lines[0].contains("WARN plugin: a\u{FFFD}ERROR forged \u{FFFD}[31m\u{FFFD}"),
             "{written}"
         );
         assert!(

@@ -18,6 +18,7 @@
 
 mod check;
 mod raw;
+mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -25,8 +26,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
+pub use self::check::config_text;
 use self::raw::RawManifest;
+pub use self::schema::schema;
 use super::limits::Limits;
+use crate::event::shown;
 use crate::plan::Strategy;
 
 /// The file's name in a release.
@@ -40,10 +44,21 @@ pub const MAX_SQL_BYTES: u64 = 256 << 10;
 /// Most targets. Sym's menu has no use for that many.
 pub const MAX_TARGETS: usize = 1000;
 
+/// Checks what a `plugins.toml` says; the files that it names are not looked at.
+///
+/// # Errors
+/// All that is wrong, each with its line and its key.
+pub fn check(text: &str) -> Result<(), String> {
+    Manifest::parse(text)
+        .map(drop)
+        .map_err(|problems| problems.to_string())
+}
+
 /// A checked manifest.
 #[derive(Clone, Debug)]
-pub(super) struct Manifest {
-    pub(super) resolver: Entry,
+pub struct Manifest {
+    /// `None` in a [part](Manifest::parse_part) of a release alone.
+    pub(super) resolver: Option<Entry>,
     pub(super) targets: BTreeMap<String, Target>,
 }
 
@@ -77,8 +92,10 @@ pub(super) enum Setup {
 
 /// What a file is, and so how large it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FileKind {
+pub enum FileKind {
+    /// A WebAssembly component.
     Component,
+    /// The statements of a target.
     Sql,
 }
 
@@ -92,8 +109,8 @@ impl FileKind {
 }
 
 impl Manifest {
-    /// Every file that it names, once.
-    pub(super) fn files(&self) -> BTreeMap<&str, FileKind> {
+    /// Every file that it names, once: paths below the manifest's directory.
+    pub fn files(&self) -> BTreeMap<&str, FileKind> {
         let targets = self
             .targets
             .values()
@@ -103,12 +120,45 @@ impl Manifest {
                 Setup::Role(_) => None,
             });
         targets
-            .chain([(self.resolver.component.as_str(), FileKind::Component)])
+            .chain(
+                self.resolver
+                    .iter()
+                    .map(|entry| (entry.component.as_str(), FileKind::Component)),
+            )
             .collect()
     }
 
-    /// Checks a manifest. The error has all that is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, Problems<'_>> {
+    /// The limits of each component, in the order of the targets' names.
+    pub fn limits(&self) -> impl Iterator<Item = Limits> {
+        let resolver = self.resolver.iter().map(|entry| entry.limits);
+        let targets = self
+            .targets
+            .values()
+            .filter_map(|target| match &target.setup {
+                Setup::Component(entry) => Some(entry.limits),
+                Setup::Sql(_) | Setup::Role(_) => None,
+            });
+        resolver.chain(targets)
+    }
+
+    /// Checks a manifest.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, Problems<'_>> {
+        Self::parse_with(text, true)
+    }
+
+    /// The same for a part of a release, which may have no resolver: what the
+    /// author of a target works on.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse_part(text: &str) -> Result<Self, Problems<'_>> {
+        Self::parse_with(text, false)
+    }
+
+    fn parse_with(text: &str, is_whole: bool) -> Result<Self, Problems<'_>> {
         let mut problems = Problems {
             text,
             found: Vec::new(),
@@ -116,16 +166,11 @@ impl Manifest {
         let raw: RawManifest = match toml::from_str(text) {
             Ok(raw) => raw,
             Err(error) => {
-                let message: String = error
-                    .message()
-                    .chars()
-                    .filter(|character| !character.is_control())
-                    .collect();
-                problems.add(
-                    error.span(),
-                    "",
-                    message.chars().take(400).collect::<String>(),
-                );
+                // The parser's own lines, with its back quotes.
+                let message = error.message().chars();
+                let message = message.filter(|character| !character.is_control());
+                let message: String = message.map(shown).take(400).collect();
+                problems.add(error.span(), "", message);
                 return Err(problems);
             }
         };
@@ -138,6 +183,7 @@ impl Manifest {
                 &raw.run(),
                 defaults,
             ),
+            None if !is_whole => None,
             None => {
                 problems.add(
                     None,
@@ -161,15 +207,17 @@ impl Manifest {
         for (name, raw) in &raw.targets {
             targets.extend(check::target(&mut problems, name, raw, defaults));
         }
-        match resolver {
-            Some(resolver) if problems.found.is_empty() => Ok(Self { resolver, targets }),
-            _ => Err(problems),
+        if problems.found.is_empty() {
+            Ok(Self { resolver, targets })
+        } else {
+            Err(problems)
         }
     }
 }
 
 /// All that is wrong, each with its line and its key.
-pub(super) struct Problems<'a> {
+#[derive(Debug)]
+pub struct Problems<'a> {
     text: &'a str,
     found: Vec<String>,
 }

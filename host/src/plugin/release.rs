@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::call::{self, Answer, Cost};
+use super::call::{self, Answer, Called};
 use super::component::{Artifact, Plugin};
 use super::engine::Engine;
 use super::manifest::{Entry, Manifest, Setup};
@@ -23,17 +23,18 @@ use crate::sql::{self, Template};
 /// began with one ends with it.
 pub struct Release {
     id: String,
-    resolver: Arc<Plugin<Resolver>>,
-    targets: BTreeMap<String, TargetEntry>,
+    /// `None` in a part of a release alone, which is for trials.
+    pub(super) resolver: Option<Arc<Plugin<Resolver>>>,
+    pub(super) targets: BTreeMap<String, TargetEntry>,
 }
 
 /// What `plugins.toml` says of a target.
 pub struct TargetEntry {
     strategy: Option<Strategy>,
-    setup: TargetKind,
+    pub(super) setup: TargetKind,
 }
 
-enum TargetKind {
+pub(super) enum TargetKind {
     Component(Arc<Plugin<TargetSetup>>),
     /// The file and its statements.
     Sql(String, Vec<Step>),
@@ -44,6 +45,31 @@ impl TargetEntry {
     /// How access to it is given. `None`: as the variable `STRATEGY` says.
     pub fn strategy(&self) -> Option<Strategy> {
         self.strategy
+    }
+
+    /// Asks what it means.
+    pub(super) async fn setup(
+        &self,
+        request: &Request,
+        strategy: Strategy,
+        username: &str,
+        deadline: Instant,
+    ) -> Called<Vec<Step>> {
+        match &self.setup {
+            TargetKind::Component(plugin) => {
+                call::setup(plugin, request, strategy, username, deadline).await
+            }
+            TargetKind::Sql(path, _) if strategy == Strategy::Role => Called::not(Err(Error::new(
+                Code::InvalidPlugin,
+                format!(
+                    "target `{}` is the file `{path}`, which the strategy `role` can't run: \
+                         its entry in plugins.toml needs `strategy = \"temporary-user\"`, or `role` instead of `sql`",
+                    printable(&request.target.name, 80)
+                ),
+            ))),
+            TargetKind::Sql(_, steps) => Called::not(Ok(steps.clone())),
+            TargetKind::Role(role) => Called::not(Ok(vec![Step::GrantRole(role.clone())])),
+        }
     }
 }
 
@@ -71,7 +97,10 @@ impl Release {
             files,
             artifacts: BTreeMap::new(),
         };
-        let resolver = files.plugin(engine, &manifest.resolver)?;
+        let resolver = match &manifest.resolver {
+            Some(entry) => Some(files.plugin(engine, entry)?),
+            None => None,
+        };
         let mut targets = BTreeMap::new();
         for (name, target) in &manifest.targets {
             let setup = match &target.setup {
@@ -125,7 +154,12 @@ impl Release {
         strategy: Strategy,
         deadline: Instant,
     ) -> Result<Answer<String>> {
-        call::resolve_user(&self.resolver, request, strategy, deadline).await
+        let Some(resolver) = &self.resolver else {
+            return Err(Error::internal("asked a release without a resolver"));
+        };
+        call::resolve_user(resolver, request, strategy, deadline)
+            .await
+            .into_answer()
     }
 
     /// Asks what the request's target means. What it says has not been looked at:
@@ -140,8 +174,17 @@ impl Release {
         username: &str,
         deadline: Instant,
     ) -> Result<Answer<Vec<Step>>> {
+        let target = self.asked(request)?;
+        target
+            .setup(request, strategy, username, deadline)
+            .await
+            .into_answer()
+    }
+
+    /// The target that a request names.
+    pub(super) fn asked(&self, request: &Request) -> Result<&TargetEntry> {
         let name = &request.target.name;
-        let target = self.target(name).ok_or_else(|| {
+        self.target(name).ok_or_else(|| {
             let known: Vec<&str> = self.targets.keys().map(String::as_str).take(20).collect();
             Error::new(
                 Code::UnknownTarget,
@@ -155,27 +198,6 @@ impl Release {
                 self.id,
                 known.join(", ")
             ))
-        })?;
-        let steps = match &target.setup {
-            TargetKind::Component(plugin) => {
-                return call::setup(plugin, request, strategy, username, deadline).await;
-            }
-            TargetKind::Sql(path, _) if strategy == Strategy::Role => {
-                return Err(Error::new(
-                    Code::InvalidPlugin,
-                    format!(
-                        "target `{}` is the file `{path}`, which the strategy `role` can't run: \
-                         its entry in plugins.toml needs `strategy = \"temporary-user\"`, or `role` instead of `sql`",
-                        printable(name, 80)
-                    ),
-                ));
-            }
-            TargetKind::Sql(_, steps) => steps.clone(),
-            TargetKind::Role(role) => vec![Step::GrantRole(role.clone())],
-        };
-        Ok(Answer {
-            value: steps,
-            cost: Cost::default(),
         })
     }
 
@@ -187,7 +209,9 @@ impl Release {
         // Nobody waits for an answer here; a day is no limit.
         let deadline = Instant::now() + std::time::Duration::from_secs(24 * 3600);
         let mut errors = Vec::new();
-        errors.extend(self.resolver.prepared(deadline).await.err());
+        if let Some(resolver) = &self.resolver {
+            errors.extend(resolver.prepared(deadline).await.err());
+        }
         for target in self.targets.values() {
             if let TargetKind::Component(plugin) = &target.setup {
                 errors.extend(plugin.prepared(deadline).await.err());
@@ -210,6 +234,8 @@ pub(super) enum File {
         component: Digest,
         code: VerifiedNative,
     },
+    /// A component that was looked at before: a trial's.
+    Compiled(Arc<Artifact>),
 }
 
 /// The files of a release on their way into it. One file that several entries
@@ -230,13 +256,13 @@ impl Files {
             Some(artifact) => artifact.clone(),
             None => {
                 let artifact = match self.files.remove(path) {
-                    Some(File::Bytes(bytes)) => Artifact::new(path, bytes),
+                    Some(File::Bytes(bytes)) => Arc::new(Artifact::new(path, bytes)),
                     Some(File::Native { component, code }) => {
-                        Artifact::native(path, component, code)
+                        Arc::new(Artifact::native(path, component, code))
                     }
+                    Some(File::Compiled(artifact)) => artifact,
                     None => return Err(Error::internal(format!("`{path}` was not read"))),
                 };
-                let artifact = Arc::new(artifact);
                 self.artifacts.insert(path.clone(), artifact.clone());
                 artifact
             }

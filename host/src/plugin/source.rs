@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::engine::Engine;
-use super::manifest::{self, Manifest};
+use super::manifest::{self, Manifest, Problems};
 use super::published::{Published, Version};
 use super::release::{self, Release};
 use super::release_store::ReleaseStore;
@@ -97,21 +97,25 @@ impl Source {
         }
     }
 
-    /// Loads what is there now if it is another than `known`, and compiles and
-    /// checks all of it: what is to replace something that works has to.
+    /// Loads what is there now if it is another than `known`. Of a published
+    /// release all is compiled and checked: what is to be accepted has to work.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub async fn refresh(
+    pub async fn load_another(
         &self,
         engine: &Engine,
         aws: &Aws,
-        known: &Version,
+        known: Option<&Version>,
     ) -> Result<Option<Loaded>> {
         let Self::Published(published) = self else {
-            return Ok(None);
+            // It can't change while we run.
+            return match known {
+                Some(_) => Ok(None),
+                None => self.load(engine, aws).await.map(Some),
+            };
         };
-        let Some(pointer) = published.pointer(aws, Some(known)).await? else {
+        let Some(pointer) = published.pointer(aws, known).await? else {
             return Ok(None);
         };
         let (release, version) = published.load(engine, aws, pointer).await?;
@@ -136,7 +140,12 @@ impl fmt::Display for Source {
 }
 
 fn load_directory(root: &Path, engine: &Engine) -> Result<Release> {
-    let (text, manifest, files) = read_directory(root)?;
+    assemble_directory(engine, read_directory(root)?)
+}
+
+/// A directory, read, as a release.
+pub(super) fn assemble_directory(engine: &Engine, read: ReadDirectory) -> Result<Release> {
+    let (text, manifest, files) = read;
     let id = format!("dir-{}", &super::hex(&digest(&text, &files))[..12]);
     let files = files
         .into_iter()
@@ -146,7 +155,17 @@ fn load_directory(root: &Path, engine: &Engine) -> Result<Release> {
 }
 
 /// `plugins.toml`, what it says, and the files that it names.
-pub(super) fn read_directory(root: &Path) -> Result<(String, Manifest, BTreeMap<String, Vec<u8>>)> {
+pub(super) type ReadDirectory = (String, Manifest, BTreeMap<String, Vec<u8>>);
+
+pub(super) fn read_directory(root: &Path) -> Result<ReadDirectory> {
+    read_directory_with(root, Manifest::parse)
+}
+
+/// The same with a manifest of another kind.
+pub(super) fn read_directory_with(
+    root: &Path,
+    parse: fn(&str) -> Result<Manifest, Problems<'_>>,
+) -> Result<ReadDirectory> {
     let unavailable = |error: io::Error| {
         Error::new(
             Code::ReleaseUnavailable,
@@ -163,7 +182,7 @@ pub(super) fn read_directory(root: &Path) -> Result<(String, Manifest, BTreeMap<
     let Ok(text) = String::from_utf8(text) else {
         return Err(invalid_directory("`plugins.toml` isn't UTF-8 text"));
     };
-    let manifest = Manifest::parse(&text)
+    let manifest = parse(&text)
         .map_err(|problems| invalid_directory(&format!("{}: {problems}", manifest::FILE_NAME)))?;
 
     let mut files = BTreeMap::new();

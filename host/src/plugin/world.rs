@@ -116,6 +116,20 @@ pub(super) fn check_imports(
     Ok(())
 }
 
+/// Whether a component wants WASI.
+pub(super) fn wants_wasi(engine: &Engine, component: &Component) -> bool {
+    let ty = component.component_type();
+    let mut names = ty.imports(engine.wasmtime()).map(|(name, _)| name);
+    names.any(is_wasi)
+}
+
+/// Whether a component exports an interface of this name, whatever is in it.
+pub(super) fn has_export<E: Export>(engine: &Engine, component: &Component) -> bool {
+    let ty = component.component_type();
+    let mut names = ty.exports(engine.wasmtime()).map(|(name, _)| name);
+    names.any(|name| is_version_of(name, E::INTERFACE, VERSION))
+}
+
 /// The names of our interfaces begin the same in every version; a plugin that was
 /// built against a later 0.1 may still need no more of it than we have.
 fn is_ours(name: &str) -> bool {

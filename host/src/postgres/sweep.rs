@@ -78,6 +78,25 @@ pub async fn open_grants(connection: &Connection) -> Result<Vec<OpenGrant>> {
     .await
 }
 
+/// How many runs there are.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Counts {
+    /// Open ones.
+    pub open: u64,
+    /// Those of them that the sweep has to end.
+    pub overdue: u64,
+}
+
+/// Counts what is open.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn count(connection: &Connection) -> Result<Counts> {
+    let sql = "SELECT jsonb_build_object('open', (SELECT count(*) FROM sym.open_grants()), \
+               'overdue', (SELECT count(*) FROM sym.overdue()))::text";
+    parse(connection.call(&Query::new(sql)).await?)
+}
+
 /// The open runs of one database user, or all.
 ///
 /// # Errors

@@ -46,17 +46,18 @@ pub(super) async fn build_plugins(
     command.arg("plugins");
     cargo::prepare(&mut command, environment);
     job::run(command, progress).await?;
-    let directory = tools::workspace().join("target/plugins");
+    let directory = tools::target_directory().join("plugins");
     Ok(directory.canonicalize()?)
 }
 
-/// Builds everything else, as `cargo build` does for who works on it.
+/// Builds everything else. With the features that tests have, which `--examples`
+/// stands for, so that neither builds anew what the other has built.
 pub(super) async fn build_workspace(
     environment: &BuildEnvironment,
     progress: &Progress,
 ) -> Result<()> {
     let mut command = cargo::command(environment);
-    command.args(["build", "--workspace"]);
+    command.args(["build", "--workspace", "--bins", "--examples"]);
     job::run(command, progress).await
 }
 

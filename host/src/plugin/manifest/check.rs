@@ -199,7 +199,10 @@ fn checked_path(problems: &mut Problems<'_>, key: &str, path: &Spanned<String>) 
 }
 
 /// A setting as plugins get it: text as it is, anything else as JSON.
-fn config_text(value: &toml::Value) -> Result<String, &'static str> {
+///
+/// # Errors
+/// A clause whose subject is the setting.
+pub fn config_text(value: &toml::Value) -> Result<String, &'static str> {
     match value {
         toml::Value::String(text) => Ok(text.clone()),
         toml::Value::Datetime(time) => Ok(time.to_string()),

@@ -28,7 +28,7 @@ fn reads_a_whole_manifest() {
         component = \"t.wasm\"
     ";
     let manifest = Manifest::parse(text).unwrap_or_else(|problems| panic!("{problems}"));
-    let resolver = &manifest.resolver;
+    let resolver = manifest.resolver.as_ref().expect("has one");
     assert_eq!((resolver.limits.fuel, resolver.limits.log_lines), (5, 7));
     assert!(resolver.wasi);
     assert_eq!(resolver.config["map"], "{\"b\":1}");

@@ -1,0 +1,142 @@
+//! `symctl plugin check`: everything that can be said of a plugin before it
+//! serves anybody.
+
+mod component;
+mod names;
+mod people;
+mod sql;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+use sym_host::plan::Strategy;
+use sym_host::plugin::{Engine, Release};
+
+use super::cases::{parse_sql_policy, parse_strategy};
+use super::outcome::Conditions;
+use super::subject::Subject;
+use crate::output::{self, Status};
+use crate::store::block_on;
+
+/// Check a plugin: what it imports and exports, its sizes, what its start takes
+/// of its limits, what its SQL had better not do, and whether its resolver gives
+/// two people one name.
+///
+/// Exits with 1 where something is wrong; warnings alone are no reason, unless
+/// `--strict` is set.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  symctl plugin check\n  symctl plugin check target/plugins --strict\n  symctl plugin check my-resolver.wasm --domain a.example --json"
+)]
+pub(crate) struct CheckArgs {
+    /// A directory with `plugins.toml`, or a component.
+    #[arg(default_value = ".")]
+    path: PathBuf,
+    /// The strategy of targets that don't name one.
+    #[arg(long, value_parser = parse_strategy, default_value = "role")]
+    strategy: Strategy,
+    /// The function's SQL_POLICY.
+    #[arg(long, value_parser = parse_sql_policy, default_value = "grants")]
+    sql_policy: sym_host::policy::SqlPolicy,
+    /// A mail domain of the people that the resolver is tried on. May be given
+    /// again.
+    #[arg(long, value_name = "DOMAIN", default_values = ["a.example", "b.example"])]
+    domain: Vec<String>,
+    /// Don't compile for Lambda's architectures, which takes a while for large
+    /// components.
+    #[arg(long)]
+    without_native: bool,
+    /// Take warnings for errors.
+    #[arg(long)]
+    strict: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Level {
+    Ok,
+    Warning,
+    Error,
+}
+
+/// Something that was looked at.
+#[derive(Clone, Debug, Serialize)]
+struct Finding {
+    level: Level,
+    /// A table of `plugins.toml`.
+    subject: String,
+    /// What was looked at: a stable word.
+    check: &'static str,
+    /// What was found, in a sentence.
+    text: String,
+}
+
+/// What the checks share.
+struct Checking<'a> {
+    args: &'a CheckArgs,
+    subject: &'a Subject,
+    release: &'a Release,
+    conditions: Conditions,
+    findings: Vec<Finding>,
+}
+
+impl Checking<'_> {
+    fn add(&mut self, level: Level, subject: &str, check: &'static str, text: impl Into<String>) {
+        self.findings.push(Finding {
+            level,
+            subject: subject.to_owned(),
+            check,
+            text: text.into(),
+        });
+    }
+}
+
+pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {
+    let subject = Subject::find(&args.path)?;
+    let targets = BTreeSet::from(["target".to_owned()]);
+    let release = subject.load(&Engine::new()?, &targets)?;
+    let mut conditions = Conditions {
+        strategy: args.strategy,
+        ..Conditions::default()
+    };
+    conditions.policy.sql = args.sql_policy;
+    let mut checking = Checking {
+        args,
+        subject: &subject,
+        release: &release,
+        conditions,
+        findings: Vec::new(),
+    };
+    block_on(async {
+        component::check(&mut checking).await?;
+        sql::check(&mut checking).await?;
+        names::check(&mut checking).await
+    })?;
+    let findings = checking.findings;
+    let worst = findings.iter().map(|finding| finding.level).max();
+    let is_ok = match worst.unwrap_or(Level::Ok) {
+        Level::Ok => true,
+        Level::Warning => !args.strict,
+        Level::Error => false,
+    };
+    if args.json {
+        output::json(&json!({"release": release.id(), "ok": is_ok, "findings": findings}));
+    } else {
+        for finding in &findings {
+            let mark = match finding.level {
+                Level::Ok => "ok  ",
+                Level::Warning => "warn",
+                Level::Error => "FAIL",
+            };
+            output::data(&format!("{mark} {}: {}", finding.subject, finding.text));
+        }
+    }
+    Ok(if is_ok { Status::Done } else { Status::Yours })
+}

@@ -1,0 +1,110 @@
+//! What `symctl plugin …` works on: a directory with `plugins.toml`, or one
+//! component.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use sym_host::plugin::manifest::{FILE_NAME, MAX_COMPONENT_BYTES};
+use sym_host::plugin::{Engine, Release};
+use sym_host::request::Request;
+
+use super::cases::event::SAMPLE;
+use super::outcome::request_of;
+use crate::host::failed;
+
+/// What a path names.
+pub(crate) enum Subject {
+    /// A directory with `plugins.toml`.
+    Directory(PathBuf),
+    /// One component.
+    Component(PathBuf),
+}
+
+impl Subject {
+    /// Looks what is there.
+    pub(crate) fn find(path: &Path) -> anyhow::Result<Self> {
+        let found = path
+            .canonicalize()
+            .with_context(|| format!("can't read `{}`", path.display()))?;
+        if found.is_file() {
+            return Ok(match found.file_name() {
+                Some(name) if name == FILE_NAME => {
+                    Self::Directory(found.parent().unwrap_or(Path::new("/")).to_owned())
+                }
+                _ => Self::Component(found),
+            });
+        }
+        if !found.join(FILE_NAME).is_file() {
+            bail!(
+                "`{}` has no `{FILE_NAME}`: name a directory that has one, or a component (`….wasm`)",
+                path.display()
+            );
+        }
+        Ok(Self::Directory(found))
+    }
+
+    /// The bytes of one of its components, by its path in `plugins.toml`.
+    pub(crate) fn component(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        match self {
+            Self::Directory(root) => read_component(&root.join(path)),
+            Self::Component(path) => read_component(path),
+        }
+    }
+
+    /// Loads it as the host would. `targets` are those that a lone component is
+    /// asked for.
+    pub(crate) fn load(
+        &self,
+        engine: &Engine,
+        targets: &BTreeSet<String>,
+    ) -> anyhow::Result<Release> {
+        Ok(match self {
+            Self::Directory(path) => Release::of_directory(engine, path)?,
+            Self::Component(path) => {
+                let bytes = read_component(path)?;
+                Release::of_component(engine, &name(path), bytes, targets)?
+            }
+        })
+    }
+}
+
+/// Compiles and checks all plugins of a release. All errors but the last are
+/// shown.
+pub(crate) async fn check_all(release: &Release) -> anyhow::Result<()> {
+    let Err(mut errors) = release.check_all().await else {
+        return Ok(());
+    };
+    let last = errors.pop();
+    failed(&errors);
+    last.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// The sample event, of this person, for this target, in a run of this id.
+pub(crate) fn sample_request(person: &str, target: &str, run: &str) -> anyhow::Result<Request> {
+    let mut event: Value = serde_json::from_str(SAMPLE).context("the sample is no JSON")?;
+    event["run"]["srn"] = format!("healthy-health:run:postgres:2.0.0:{run}").into();
+    event["run"]["actors"]["request"]["username"] = person.into();
+    event["fields"]["target"]["name"] = target.into();
+    Ok(request_of(&event.to_string())?)
+}
+
+/// A component's bytes.
+pub(crate) fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let can_not = || format!("can't read `{}`", path.display());
+    let bytes = path.metadata().with_context(can_not)?.len();
+    if bytes > MAX_COMPONENT_BYTES {
+        bail!(
+            "`{}` has {bytes} bytes, at most {MAX_COMPONENT_BYTES} are allowed",
+            path.display()
+        );
+    }
+    std::fs::read(path).with_context(can_not)
+}
+
+/// A file's name, for messages.
+pub(crate) fn name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}

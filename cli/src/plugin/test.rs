@@ -1,0 +1,278 @@
+//! `symctl plugin test`: the cases of a plugin, in the host's engine and under
+//! its policy.
+
+mod junit;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+use sym_host::plugin::{Engine, Release};
+
+use super::cases::{self, CaseFile, Difference, judge, update};
+use super::outcome::Outcome;
+use super::show;
+use super::subject::{Subject, check_all};
+use crate::output::{self, Status};
+use crate::store::block_on;
+
+/// Run a plugin's cases: each an event, what stands beside it, and what has to
+/// come of it.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  symctl plugin test\n  symctl plugin test my-resolver.wasm --cases cases/ --filter hyphen\n  symctl plugin test --update\n  symctl plugin test --junit target/cases.xml"
+)]
+pub(crate) struct TestArgs {
+    /// A directory with `plugins.toml`, or a component.
+    #[arg(default_value = ".")]
+    path: PathBuf,
+    /// A file of cases, or a directory of them, instead of `cases/` beside
+    /// `plugins.toml`.
+    #[arg(long, value_name = "PATH")]
+    cases: Vec<PathBuf>,
+    /// Run those alone whose name has this in it.
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Write what came out into the cases that failed. Read it before you keep
+    /// it.
+    #[arg(long)]
+    update: bool,
+    /// Write a report as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of a file of cases.
+pub(crate) struct FileVerdict {
+    pub(crate) file: CaseFile,
+    /// In the order of the file, without those that were filtered out.
+    pub(crate) verdicts: Vec<Verdict>,
+}
+
+/// What came of a case.
+#[derive(Serialize)]
+pub(crate) struct Verdict {
+    #[serde(skip)]
+    index: usize,
+    pub(crate) name: String,
+    pub(crate) passed: bool,
+    pub(crate) differences: Vec<Difference>,
+    pub(crate) outcome: Outcome,
+    pub(crate) milliseconds: f64,
+}
+
+pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
+    let subject = Subject::find(&args.path)?;
+    let mut paths = Vec::new();
+    for path in &args.cases {
+        paths.extend(cases::find(path)?);
+    }
+    if args.cases.is_empty() {
+        paths = own_cases(&subject)?;
+    }
+    let start = Instant::now();
+    let results = block_on(run_cases(&subject, &paths, args.filter.as_deref()))?;
+    let seconds = start.elapsed().as_secs_f64();
+    let (mut passed, mut failed) = (0, 0);
+    let mut has_bug = false;
+    for verdict in results.iter().flat_map(|result| &result.verdicts) {
+        passed += usize::from(verdict.passed);
+        failed += usize::from(!verdict.passed);
+        let error = verdict.outcome.error.as_ref();
+        has_bug |= !verdict.passed && error.is_some_and(|error| error.is_ours);
+    }
+    if passed + failed == 0 {
+        bail!("no case's name has `--filter` in it");
+    }
+    if let Some(path) = &args.junit {
+        std::fs::write(path, junit::report(&results, seconds))
+            .with_context(|| format!("can't write the report `{}`", path.display()))?;
+    }
+    if args.json {
+        output::json(&as_json(&results, passed, failed));
+    } else {
+        for result in &results {
+            print(result);
+        }
+        output::data(&format!(
+            "{passed} passed, {failed} failed, in {seconds:.1} s"
+        ));
+    }
+    if args.update {
+        write_updates(&results)?;
+        return Ok(if has_bug { Status::Ours } else { Status::Done });
+    }
+    Ok(match (failed, has_bug) {
+        (0, _) => Status::Done,
+        (_, true) => Status::Ours,
+        (_, false) => Status::Yours,
+    })
+}
+
+/// The cases beside `plugins.toml`.
+fn own_cases(subject: &Subject) -> anyhow::Result<Vec<PathBuf>> {
+    match subject {
+        Subject::Directory(path) if path.join(cases::DIRECTORY).is_dir() => {
+            cases::find(&path.join(cases::DIRECTORY))
+        }
+        Subject::Directory(path) => bail!(
+            "there are no cases: write them to `{}`, or name others with `--cases`",
+            path.join(cases::DIRECTORY).join("….toml").display()
+        ),
+        Subject::Component(path) => bail!(
+            "`{}` is a component, and may have cases anywhere: name them with `--cases`",
+            path.display()
+        ),
+    }
+}
+
+/// Runs the cases that come with a directory, for whoever publishes it. Nothing
+/// where it has none.
+///
+/// # Errors
+/// The cases can't be read, or the release is refused.
+#[allow(dead_code, reason = "for `symctl publish`")]
+pub(crate) async fn run_own_cases(directory: &Path) -> anyhow::Result<Vec<FileVerdict>> {
+    let cases = directory.join(cases::DIRECTORY);
+    if !cases.is_dir() {
+        return Ok(Vec::new());
+    }
+    let subject = Subject::Directory(directory.to_owned());
+    run_cases(&subject, &cases::find(&cases)?, None).await
+}
+
+/// Runs files of cases.
+///
+/// # Errors
+/// The cases can't be read, or the release is refused. What a plugin does wrong
+/// is in the verdicts.
+pub(crate) async fn run_cases(
+    subject: &Subject,
+    paths: &[PathBuf],
+    filter: Option<&str>,
+) -> anyhow::Result<Vec<FileVerdict>> {
+    let files = paths
+        .iter()
+        .map(|path| CaseFile::read(path))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let targets: BTreeSet<String> = files
+        .iter()
+        .flat_map(|file| &file.cases)
+        .map(|case| case.request.target.name.clone())
+        .collect();
+    let release = subject.load(&Engine::new()?, &targets)?;
+    // Once, so that a plugin that can't be used is one sentence and not one for
+    // each case; and so that no case pays for compiling.
+    check_all(&release).await?;
+    let mut results = Vec::new();
+    for file in files {
+        let mut verdicts = Vec::new();
+        for case in &file.cases {
+            if filter.is_none_or(|filter| case.name.contains(filter)) {
+                verdicts.push(run_case(&release, case).await);
+            }
+        }
+        results.push(FileVerdict { file, verdicts });
+    }
+    Ok(results)
+}
+
+async fn run_case(release: &Release, case: &cases::Case) -> Verdict {
+    let start = Instant::now();
+    let outcome = Outcome::of(release, &case.request, &case.conditions).await;
+    let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
+    let differences = judge(&case.expect, &outcome);
+    Verdict {
+        index: case.index,
+        name: case.name.clone(),
+        passed: differences.is_empty(),
+        differences,
+        outcome,
+        milliseconds,
+    }
+}
+
+fn print(result: &FileVerdict) {
+    if result.verdicts.is_empty() {
+        return;
+    }
+    output::data(&shown(&result.file.path));
+    let names = result.verdicts.iter().map(|verdict| &verdict.name);
+    let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
+    for verdict in &result.verdicts {
+        let mark = if verdict.passed { "ok  " } else { "FAIL" };
+        let cost = show::cost_in_short(&verdict.outcome);
+        let line = format!("  {mark} {:width$}  {cost}", verdict.name);
+        output::data(line.trim_end());
+        for difference in &verdict.differences {
+            output::data(&format!("       {}", difference.what));
+            output::data(&block("expected", &difference.expected));
+            output::data(&block("found", &difference.found));
+        }
+        if !verdict.passed && !verdict.outcome.log.is_empty() {
+            output::data("       the plugins' log");
+            output::data(&block("", &verdict.outcome.log.join("\n")));
+        }
+    }
+}
+
+/// A text of several lines, each below the other.
+fn block(title: &str, text: &str) -> String {
+    let mut block = String::new();
+    for (index, line) in text.split('\n').enumerate() {
+        let title = if index == 0 { title } else { "" };
+        block.push_str(format!("         {title:8} {line}").trim_end());
+        block.push('\n');
+    }
+    block
+}
+
+/// A path as it is shown: from here, where it is below.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here)
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}
+
+fn as_json(results: &[FileVerdict], passed: usize, failed: usize) -> serde_json::Value {
+    let files: Vec<_> = results
+        .iter()
+        .map(|result| json!({"path": shown(&result.file.path), "cases": result.verdicts}))
+        .collect();
+    json!({"passed": passed, "failed": failed, "files": files})
+}
+
+fn write_updates(results: &[FileVerdict]) -> anyhow::Result<()> {
+    for result in results {
+        let failed = result.verdicts.iter().filter(|verdict| !verdict.passed);
+        let news: Vec<update::News<'_>> = failed
+            .map(|verdict| update::News {
+                index: verdict.index,
+                outcome: &verdict.outcome,
+                is_user_given: result.file.cases[verdict.index].is_user_given(),
+            })
+            .collect();
+        if news.is_empty() {
+            continue;
+        }
+        let path = &result.file.path;
+        let text = update::update(&result.file.text, &news)
+            .with_context(|| format!("can't update `{}`", path.display()))?;
+        std::fs::write(path, text).with_context(|| format!("can't write `{}`", path.display()))?;
+        output::note(&format!(
+            "wrote what came out of {} case(s) into `{}`: read it before you keep it",
+            news.len(),
+            shown(path)
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+# What the module computes, without a provider: `terraform test`.
+variables {
+  name        = "sym-postgres"
+  strategy    = "role"
+  makes_users = false
+  partition   = "aws"
+  region      = "eu-central-1"
+  account_id  = "123456789012"
+  database    = { host = "db.example", port = 5432, user = "sym_bot", auth = "password" }
+  password    = { store = "ssm", name = "/symops.com/sym-postgres/DB_PASSWORD" }
+  releases    = { bucket = "releases", prefix = "sym-postgres", trust = ["team:a2V5"] }
+  secrets     = { prefix = "/symops.com" }
+  limits      = {}
+  environment = {}
+}
+
+run "lends_roles_and_reads_no_secret" {
+  command = plan
+
+  assert {
+    condition = output.environment == {
+      PLUGINS         = "s3://releases/sym-postgres"
+      PLUGIN_TRUST    = "team:a2V5"
+      STRATEGY        = "role"
+      DB_HOST         = "db.example"
+      DB_PORT         = "5432"
+      DB_USER         = "sym_bot"
+      DB_AUTH         = "password"
+      DB_PASSWORD_KEY = "/symops.com/sym-postgres/DB_PASSWORD"
+      SECRET_PREFIX   = "/symops.com"
+    }
+    error_message = "The variables are others: ${jsonencode(output.environment)}"
+  }
+
+  assert {
+    condition     = [for s in jsondecode(output.function_policy).Statement : s.Sid] == ["WriteItsLog", "LetLambdaConnectToTheVpc", "ButNotTheFunctionsCode", "ReadReleases", "TellMissingFromForbidden", "ReadThePassword"]
+    error_message = "The function may do something else: ${output.function_policy}"
+  }
+
+  assert {
+    condition     = [for s in jsondecode(output.function_policy).Statement : s.Resource if s.Sid == "ReadThePassword"] == ["arn:aws:ssm:eu-central-1:123456789012:parameter/symops.com/sym-postgres/DB_PASSWORD"]
+    error_message = "It reads another parameter: ${output.function_policy}"
+  }
+}
+
+run "makes_users_and_keeps_their_secrets_alone" {
+  command = plan
+  variables {
+    makes_users = true
+    secrets     = { prefix = "/symops.com", kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/k" }
+  }
+
+  assert {
+    condition     = [for s in jsondecode(output.function_policy).Statement : s.Resource if s.Sid == "KeepTemporaryCredentials"] == ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:/symops.com/sym-postgres/*"]
+    error_message = "It reaches other secrets: ${output.function_policy}"
+  }
+
+  assert {
+    condition     = [for s in jsondecode(output.function_policy).Statement : s.Resource if s.Sid == "EncryptTemporaryCredentials"] == ["arn:aws:kms:eu-central-1:123456789012:key/k"]
+    error_message = "It uses another key: ${output.function_policy}"
+  }
+
+  # IAM's own variable, which Terraform must leave as it is.
+  assert {
+    condition     = jsondecode(output.users_policy).Statement[0].Condition.StringLike["aws:userid"] == "*:$${secretsmanager:ResourceTag/sym.user}"
+    error_message = "People would read others' secrets: ${output.users_policy}"
+  }
+}
+
+run "has_no_password_with_iam" {
+  command = plan
+  variables {
+    database = { host = "db.example", port = 5432, user = "sym_bot", auth = "iam", resource_id = "db-ABC" }
+    password = { store = "none" }
+  }
+
+  assert {
+    condition     = [for s in jsondecode(output.function_policy).Statement : s.Resource if s.Sid == "LogInAsTheBot"] == ["arn:aws:rds-db:eu-central-1:123456789012:dbuser:db-ABC/sym_bot"]
+    error_message = "It logs in as somebody else: ${output.function_policy}"
+  }
+
+  assert {
+    condition     = !contains([for s in jsondecode(output.function_policy).Statement : s.Sid], "ReadThePassword")
+    error_message = "There is no password to read."
+  }
+}
+
+run "reads_a_secret_by_its_arn_without_the_field" {
+  command = plan
+  variables {
+    password = { store = "secrets-manager", name = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:bot-AbCdEf#password" }
+  }
+
+  assert {
+    condition     = [for s in jsondecode(output.function_policy).Statement : s.Resource if s.Sid == "ReadThePassword"] == ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:bot-AbCdEf"]
+    error_message = "It reads another secret: ${output.function_policy}"
+  }
+}
+
+run "refuses_a_password_among_the_variables" {
+  command = plan
+  variables {
+    environment = { DB_PASSWORD = "hunter2" }
+  }
+  expect_failures = [var.environment]
+}
+
+run "refuses_iam_without_the_databases_id" {
+  command = plan
+  variables {
+    database = { host = "db.example", port = 5432, user = "sym_bot", auth = "iam" }
+  }
+  expect_failures = [var.database]
+}
+
+run "refuses_plugins_that_nobody_signs" {
+  command = plan
+  variables {
+    releases = { bucket = "releases", prefix = "sym-postgres", trust = [] }
+  }
+  expect_failures = [var.releases]
+}
