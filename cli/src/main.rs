@@ -4,6 +4,8 @@
 //! 0 done, 1 yours (the event, the plugin, the configuration), 2 ours, or a
 //! service that we use.
 
+mod completions;
+mod diff;
 mod doctor;
 mod gc;
 mod grants;
@@ -16,6 +18,7 @@ mod output;
 mod plugin;
 mod publish;
 mod releases;
+mod replay;
 mod revoke;
 mod rollback;
 mod setup_sql;
@@ -27,7 +30,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::output::Status;
 
@@ -55,6 +58,9 @@ enum Command {
     Rollback(rollback::RollbackArgs),
     Verify(verify::VerifyArgs),
     Gc(gc::GcArgs),
+    Replay(replay::ReplayArgs),
+    Diff(diff::DiffArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 fn main() -> ExitCode {
@@ -87,6 +93,9 @@ fn main() -> ExitCode {
         Command::Rollback(args) => rollback::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Gc(args) => gc::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
     };
     match result {
         Ok(status) => status.into(),
@@ -107,5 +116,40 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_command_ends_in_an_example() {
+        #[track_caller]
+        fn check(command: &clap::Command, path: &str) {
+            for command in command.get_subcommands() {
+                let path = format!("{path} {}", command.get_name());
+                let after = command.get_after_help().map(ToString::to_string);
+                let after = after.unwrap_or_default();
+                assert!(after.contains("Example"), "`{path}` has no example");
+                assert!(after.contains("symctl "), "`{path}` has no example");
+                check(command, &path);
+            }
+        }
+        check(&super::Cli::command(), "symctl");
+    }
+
+    #[test]
+    fn every_shell_completes_every_command() {
+        use clap_complete::Shell;
+        for shell in [
+            Shell::Bash,
+            Shell::Zsh,
+            Shell::Fish,
+            Shell::PowerShell,
+            Shell::Elvish,
+        ] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut super::Cli::command(), "symctl", &mut script);
+            let script = String::from_utf8(script).expect("is text");
+            for word in ["replay", "completions", "publish", "junit"] {
+                assert!(script.contains(word), "{shell} doesn't know `{word}`");
+            }
+        }
     }
 }

@@ -1,18 +1,23 @@
 //! `symctl plugin`: what the author of a plugin does, from the first build to
 //! the release.
 
+mod before_publishing;
 mod bench;
+mod build;
 mod cases;
 mod check;
 mod inspect;
-mod outcome;
+mod new;
+pub(crate) mod outcome;
+pub(crate) mod release;
 mod run;
 mod show;
 mod subject;
-mod test;
+pub(crate) mod test;
 
 use clap::{Args, Subcommand};
 
+pub(crate) use self::before_publishing::try_out;
 use crate::output::Status;
 
 /// Write, check, test and run a plugin, in the engine and under the policy that
@@ -26,6 +31,8 @@ pub(crate) struct PluginArgs {
 
 #[derive(Subcommand)]
 enum Command {
+    New(new::NewArgs),
+    Build(build::BuildArgs),
     Check(check::CheckArgs),
     Test(test::TestArgs),
     Run(run::RunArgs),
@@ -35,6 +42,8 @@ enum Command {
 
 pub(crate) fn run(args: &PluginArgs) -> anyhow::Result<Status> {
     match &args.command {
+        Command::New(args) => new::run(args),
+        Command::Build(args) => build::run(args),
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
         Command::Run(args) => run::run(args),

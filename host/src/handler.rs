@@ -10,6 +10,7 @@ mod ending;
 mod escalate;
 mod meters;
 mod releases;
+mod shadow;
 mod sweep;
 
 use std::panic::AssertUnwindSafe;
@@ -26,7 +27,7 @@ use self::meters::Meters;
 use self::releases::Releases;
 pub use self::sweep::Swept;
 use crate::aws::Aws;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Mode};
 use crate::env;
 use crate::error::{Code, Error, Result};
 use crate::event::{Event, Kind};
@@ -34,6 +35,7 @@ use crate::metrics::{self, Measured};
 use crate::plugin::{Engine, Source};
 use crate::postgres::Who;
 use crate::postgres::sweep::{OpenGrant, Overdue};
+use crate::record::Mask;
 use crate::request::{Ending, Request, Run};
 use crate::response::Response;
 use crate::secrets::Store;
@@ -76,6 +78,7 @@ struct Ready {
     database: Database,
     store: Store,
     aws: Arc<Aws>,
+    mask: Mask,
     meters: Arc<Meters>,
 }
 
@@ -292,6 +295,7 @@ impl Ready {
             database: Database::new(config.database.clone(), who, meters.clone()),
             store: Store::new(&config.secrets),
             aws,
+            mask: mask()?,
             meters,
             config,
         })
@@ -306,6 +310,9 @@ impl Ready {
         let event = Event::parse(payload)?;
         let kind = event.kind()?;
         trace.kind = Some(kind);
+        if self.config.mode == Mode::Shadow {
+            return Ok(Box::pin(self.shadow(&event, kind, payload, deadline, trace)).await?);
+        }
         // Boxed: the compiler's limits on nested futures are near, and the answer
         // to any of them shouldn't cost the memory of the largest.
         match kind {
@@ -316,8 +323,11 @@ impl Ready {
                 Ok(Box::pin(self.escalate(&request, deadline, trace)).await?)
             }
             Kind::Deescalate => {
-                let ending = Ending::from_event(&event)?;
+                let mut ending = Ending::from_event(&event)?;
                 trace.run = Some(ending.run.clone());
+                if self.config.migrates_from_template {
+                    ending = ending.or_the_templates();
+                }
                 self.check_org(&ending.run)?;
                 Ok(Box::pin(self.end(&ending, "deescalate")).await?)
             }
@@ -343,6 +353,13 @@ impl Ready {
             _ => Ok(()),
         }
     }
+}
+
+/// Pseudonyms for as long as this process lives: nobody keeps their key.
+fn mask() -> Result<Mask> {
+    let mut key = [0u8; 32];
+    getrandom::fill(&mut key).map_err(|error| Error::internal(error.to_string()))?;
+    Ok(Mask::new(&key))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -1,5 +1,6 @@
 //! The function's log: JSON, one line an event ([`metrics`](crate::metrics)) and
-//! one a plugin's line. Never the event itself, never SQL, never a secret.
+//! one a plugin's line. Never the event itself and never SQL, unless the operator
+//! asks for records of them (`RECORD`); never a secret.
 
 use std::io::Write as _;
 

@@ -8,12 +8,14 @@
 //! |---|---|
 //! | [`world`] | the database, the AWS double, the releases |
 //! | [`scenario`] | what is measured: one function, one way to set it up |
+//! | [`releases`] | cold starts by the size of the plugins |
 //! | [`template`] | the Python templates, from a checkout of the reader's |
 //! | [`figures`] | medians, spreads, and what a run found, as JSON |
 //! | [`budgets`] | `xtask/budgets.toml` against the figures |
 //! | [`scale`] | many people at once, large ledgers, many targets |
 //! | [`report`] | tables, plots, and the page in `docs/` |
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
@@ -25,6 +27,7 @@ use crate::{cargo, plugins, terminal};
 
 mod budgets;
 mod figures;
+mod releases;
 mod report;
 mod scale;
 mod scenario;
@@ -67,12 +70,14 @@ enum Part {
     Parts,
     /// Whole functions: cold, warm, memory, round trips.
     Functions,
+    /// Cold starts by the size of the plugins; how native code is loaded.
+    Releases,
     /// Many at once, large ledgers, many targets.
     Scale,
 }
 
 impl Part {
-    const ALL: [Part; 3] = [Part::Parts, Part::Functions, Part::Scale];
+    const ALL: [Part; 4] = [Part::Parts, Part::Functions, Part::Releases, Part::Scale];
 }
 
 impl std::fmt::Display for Part {
@@ -91,8 +96,12 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<ExitCode> {
     let environment = BuildEnvironment::get()?;
     plugins::build(tools::workspace())?;
     terminal::error("building symctl, and the function as it ships");
-    build(&environment, &["build", "--workspace", "--all-targets"])?;
-    build(
+    run_cargo(
+        &environment,
+        &["build", "--workspace", "--all-targets"],
+        &[],
+    )?;
+    run_cargo(
         &environment,
         &[
             "build",
@@ -102,6 +111,7 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<ExitCode> {
             "--bin",
             "bootstrap",
         ],
+        &[],
     )?;
     if cfg!(debug_assertions) {
         // The doubles and the wire must not be what is measured.
@@ -125,6 +135,9 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<ExitCode> {
         }
         anyhow::Ok(())
     })?;
+    if arguments.only.contains(&Part::Releases) {
+        releases::measure(&environment, &bootstrap()?)?;
+    }
     let budgets = budgets::check(&figures)?;
     terminal::print(&report::text(&figures, &budgets));
     if let Some(baseline) = &baseline {
@@ -142,9 +155,15 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<ExitCode> {
     })
 }
 
-fn build(environment: &BuildEnvironment, arguments: &[&str]) -> Result<()> {
+/// Runs cargo, with some variables more.
+fn run_cargo(
+    environment: &BuildEnvironment,
+    arguments: &[&str],
+    variables: &[(&str, &OsStr)],
+) -> Result<()> {
     let status = cargo::command(environment)
         .args(arguments)
+        .envs(variables.iter().copied())
         .status()
         .context("cargo can't be started")?;
     ensure!(status.success(), "`cargo {}` failed", arguments.join(" "));
@@ -153,7 +172,11 @@ fn build(environment: &BuildEnvironment, arguments: &[&str]) -> Result<()> {
 
 /// This command, by an optimised build of itself.
 fn again_as_release(environment: &BuildEnvironment) -> Result<ExitCode> {
-    build(environment, &["build", "--release", "--package", "xtask"])?;
+    run_cargo(
+        environment,
+        &["build", "--release", "--package", "xtask"],
+        &[],
+    )?;
     let program = tools::target_directory().join("release/xtask");
     let status = Command::new(&program)
         .args(std::env::args_os().skip(1))

@@ -11,7 +11,10 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod cargo;
 mod demo;
+mod deploy;
+mod dist;
 mod environment;
+mod languages;
 mod plugins;
 mod plugins_command;
 mod slim;
@@ -33,8 +36,12 @@ enum Command {
     Bench(bench::BenchArgs),
     Test(test::TestArgs),
     Plugins(plugins_command::PluginsArgs),
+    Languages(languages::LanguagesArgs),
     Slim(slim::SlimArgs),
     Tidy(tidy::TidyArgs),
+    Bench(bench::BenchArgs),
+    Deploy(deploy::DeployArgs),
+    Dist(dist::DistArgs),
     Env(environment::EnvArgs),
 }
 
@@ -44,8 +51,12 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Plugins(arguments) => plugins_command::run(&arguments),
+        Command::Languages(arguments) => languages::run(&arguments),
         Command::Slim(arguments) => slim::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Dist(arguments) => dist::run(&arguments),
+        Command::Deploy(arguments) => deploy::run(&arguments),
         Command::Env(arguments) => environment::run(&arguments),
     };
     match result {

@@ -12,7 +12,7 @@ use clap::Args;
 use sym_test_support::tools::{self, BuildEnvironment, MAJORS, Major};
 
 use crate::terminal::{self, Style};
-use crate::{cargo, plugins, slim, tidy};
+use crate::{cargo, deploy, languages, plugins, slim, tidy};
 
 /// Oldest, most common, newest.
 const USUAL_MAJORS: [u32; 3] = [13, 15, 18];
@@ -43,6 +43,7 @@ pub(crate) fn run(arguments: &TestArgs) -> Result<ExitCode> {
         0 => Ok(()),
         count => bail!("{count} rules are broken, see above"),
     });
+    report.part("deploy", deploy::check);
     if let Some(environment) = report.part("tools", || get_tools(majors)) {
         check_build(&mut report, &environment, majors);
     } else {
@@ -74,6 +75,15 @@ fn check_build(report: &mut Report, environment: &BuildEnvironment, majors: &[u3
         report.skip("tests", "the build failed");
         return;
     }
+    let mut made = Vec::new();
+    let languages = report.part("languages", languages::all);
+    for language in languages.unwrap_or_default() {
+        let part = report.part(&format!("plugins in {language}"), || {
+            languages::check(&language)
+        });
+        made.extend(part);
+    }
+    report.note(languages::table(&made));
     let runner = Runner::find();
     report.part("tests", || {
         succeed(&mut runner.all_but_end_to_end(environment))
@@ -201,6 +211,7 @@ fn succeed(command: &mut Command) -> Result<()> {
 #[derive(Default)]
 struct Report {
     parts: Vec<Part>,
+    notes: String,
 }
 
 struct Part {
@@ -237,6 +248,12 @@ impl Report {
         });
     }
 
+    /// Has the table end with this.
+    fn note(&mut self, text: String) {
+        self.notes.push('\n');
+        self.notes.push_str(&text);
+    }
+
     fn table(&self) -> String {
         let style = Style::for_stdout();
         let mut table = String::from("\n");
@@ -253,7 +270,7 @@ impl Report {
             table.push_str(line.trim_end());
             table.push('\n');
         }
-        table
+        table + &self.notes
     }
 
     fn exit_code(&self) -> ExitCode {

@@ -88,6 +88,8 @@ pub(crate) struct Expectation {
     failure: Option<ExpectedFailure>,
     error: Option<String>,
     log: Option<Vec<String>>,
+    /// What the user has then. Only looked at with `--against-postgres`.
+    privileges: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -9,13 +9,13 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 use sym_host::aws::Aws;
+use sym_host::plugin::Engine;
 use sym_host::plugin::manifest::MAX_COMPONENT_BYTES;
-use sym_host::plugin::release_store::{ReleaseStore, object_key};
+use sym_host::plugin::release_store::object_key;
 use sym_host::plugin::statement::{Digest, NativeEntry};
-use sym_host::plugin::trust::Trust;
-use sym_host::plugin::{Engine, Published};
 
 use self::component::Component;
+use super::release::TrustArgs;
 use super::show::bytes;
 use super::subject::{Subject, name};
 use crate::output::{self, Status};
@@ -34,12 +34,8 @@ pub(crate) struct InspectArgs {
     /// `s3://bucket/prefix`, `file:///dir`.
     #[arg(default_value = ".")]
     path: String,
-    /// The function's PLUGIN_TRUST: for a store.
-    #[arg(long, value_name = "KEYS")]
-    trust: Option<String>,
-    /// The function's name: for a store.
-    #[arg(long, value_name = "NAME", default_value = "sym-postgres")]
-    audience: String,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// Print the component's own WIT instead.
     #[arg(long, conflicts_with = "json")]
     wit: bool,
@@ -95,17 +91,8 @@ fn read(args: &InspectArgs) -> anyhow::Result<Vec<Component>> {
 }
 
 async fn fetch(args: &InspectArgs) -> anyhow::Result<(Option<Signed>, Vec<Component>)> {
-    let Some(trust) = &args.trust else {
-        bail!(
-            "a store's release is shown with who signed it: give the function's PLUGIN_TRUST with `--trust`"
-        );
-    };
     let aws = Aws::patient();
-    let published = Published {
-        store: ReleaseStore::parse(&args.path).map_err(|why| anyhow!("the store's URL {why}"))?,
-        trust: Trust::parse(trust.trim()).map_err(|why| anyhow!("`--trust` {why}"))?,
-        audience: args.audience.clone(),
-    };
+    let published = args.trust.published(&args.path)?;
     let pointer = published.pointer(&aws, None).await?;
     let Some(pointer) = pointer else {
         bail!("the store gave no pointer");

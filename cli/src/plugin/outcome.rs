@@ -1,13 +1,14 @@
 //! What came of asking plugins, in words and numbers: what cases expect, what
 //! `run` shows, and what is compared between releases.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sym_host::error::{Blame, Code, Error};
 use sym_host::event::{Event, Kind};
 use sym_host::plan::{Plan, Strategy};
 use sym_host::plugin::trial::{Given, Trial};
 use sym_host::plugin::{Called, Cost, Limits, Release};
-use sym_host::policy::{AuthorizedPlan, AuthorizedStep, Policy, SqlPolicy};
+use sym_host::policy::{AuthorizedPlan, Policy, SqlPolicy};
+pub(crate) use sym_host::record::StepText;
 use sym_host::request::{DurationUnit, Request};
 
 /// What came of one event.
@@ -26,18 +27,13 @@ pub(crate) struct Outcome {
     pub(crate) log: Vec<String>,
     /// Advice about the steps.
     pub(crate) advice: Vec<String>,
+    /// What the user has once the plan was carried out. `None`: it wasn't.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) privileges: Option<Vec<String>>,
     /// What was called, and what it took.
     pub(crate) calls: Vec<Call>,
     #[serde(skip)]
     pub(crate) plan: Option<AuthorizedPlan>,
-}
-
-/// A step as it would run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) enum StepText {
-    GrantRole(String),
-    Sql(String),
 }
 
 /// A plugin's failure.
@@ -104,11 +100,14 @@ impl Default for Conditions {
 
 /// Reads an event as the host does. Only an event that asks plugins is one here.
 pub(crate) fn request_of(event_json: &str) -> Result<Request, Error> {
+    request_in_units(event_json, DurationUnit::Minutes)
+}
+
+/// The same, where DURATION_UNIT says this.
+pub(crate) fn request_in_units(event_json: &str, unit: DurationUnit) -> Result<Request, Error> {
     let event = Event::parse(event_json)?;
     match event.kind()? {
-        Kind::Escalate | Kind::DryRun => {
-            Request::from_event(&event, event_json, DurationUnit::Minutes)
-        }
+        Kind::Escalate | Kind::DryRun => Request::from_event(&event, event_json, unit),
         kind @ (Kind::Deescalate | Kind::Sweep) => Err(Error::new(
             Code::UnsupportedEvent,
             format!(
@@ -133,6 +132,7 @@ impl Outcome {
                 error: Some(ErrorText::of(&error)),
                 log: Vec::new(),
                 advice: Vec::new(),
+                privileges: None,
                 calls: Vec::new(),
                 plan: None,
             },
@@ -148,6 +148,7 @@ impl Outcome {
             error: None,
             log: Vec::new(),
             advice: Vec::new(),
+            privileges: None,
             calls: Vec::new(),
             plan: None,
         };
@@ -168,7 +169,7 @@ impl Outcome {
             outcome.advice = plan.lint().iter().map(ToString::to_string).collect();
             match plan.authorize(policy) {
                 Ok(plan) => {
-                    outcome.steps = Some(plan.steps().iter().map(StepText::of).collect());
+                    outcome.steps = Some(plan.steps().iter().map(StepText::from).collect());
                     outcome.plan = Some(plan);
                 }
                 Err(error) => outcome.error = Some(ErrorText::of(&error)),
@@ -219,24 +220,6 @@ pub(crate) fn name_error(user: &str, policy: &Policy) -> Option<Error> {
         steps: Vec::new(),
     };
     plan.authorize(policy).err()
-}
-
-impl StepText {
-    fn of(step: &AuthorizedStep) -> Self {
-        match step {
-            AuthorizedStep::GrantRole(role) => Self::GrantRole(role.to_string()),
-            AuthorizedStep::Sql(statement) => Self::Sql(statement.as_sql().to_owned()),
-        }
-    }
-}
-
-impl std::fmt::Display for StepText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::GrantRole(role) => write!(f, "grant-role {role}"),
-            Self::Sql(sql) => f.write_str(sql),
-        }
-    }
 }
 
 impl ErrorText {

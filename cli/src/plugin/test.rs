@@ -1,6 +1,7 @@
 //! `symctl plugin test`: the cases of a plugin, in the host's engine and under
 //! its policy.
 
+mod database;
 mod junit;
 
 use std::collections::BTreeSet;
@@ -11,10 +12,12 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
+use sym_host::error::Code;
 use sym_host::plugin::{Engine, Release};
 
+use self::database::Database;
 use super::cases::{self, CaseFile, Difference, judge, update};
-use super::outcome::Outcome;
+use super::outcome::{ErrorText, Outcome};
 use super::show;
 use super::subject::{Subject, check_all};
 use crate::output::{self, Status};
@@ -24,7 +27,7 @@ use crate::store::block_on;
 /// come of it.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  symctl plugin test\n  symctl plugin test my-resolver.wasm --cases cases/ --filter hyphen\n  symctl plugin test --update\n  symctl plugin test --junit target/cases.xml"
+    after_help = "Examples:\n  symctl plugin test\n  symctl plugin test my-resolver.wasm --cases cases/ --filter hyphen\n  symctl plugin test --update\n  symctl plugin test --junit target/cases.xml\n  symctl plugin test --against-postgres postgres://me@127.0.0.1/scratch --setup schema.sql"
 )]
 pub(crate) struct TestArgs {
     /// A directory with `plugins.toml`, or a component.
@@ -41,6 +44,16 @@ pub(crate) struct TestArgs {
     /// it.
     #[arg(long)]
     update: bool,
+    /// Carry each plan out in this database, compare what the user has then with
+    /// the case's `expect.privileges`, and roll it back. A `postgres://` URL or a
+    /// libpq connection string; the user needs CREATEROLE, and no TLS is spoken,
+    /// so take a database of your own.
+    #[arg(long, value_name = "URL")]
+    against_postgres: Option<String>,
+    /// SQL that comes first each time, and is rolled back too: the tables and
+    /// roles that the plans are about.
+    #[arg(long, value_name = "FILE", requires = "against_postgres")]
+    setup: Option<PathBuf>,
     /// Write a report as JUnit XML.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -51,7 +64,7 @@ pub(crate) struct TestArgs {
 
 /// What came of a file of cases.
 pub(crate) struct FileVerdict {
-    pub(crate) file: CaseFile,
+    file: CaseFile,
     /// In the order of the file, without those that were filtered out.
     pub(crate) verdicts: Vec<Verdict>,
 }
@@ -63,9 +76,9 @@ pub(crate) struct Verdict {
     index: usize,
     pub(crate) name: String,
     pub(crate) passed: bool,
-    pub(crate) differences: Vec<Difference>,
-    pub(crate) outcome: Outcome,
-    pub(crate) milliseconds: f64,
+    differences: Vec<Difference>,
+    outcome: Outcome,
+    milliseconds: f64,
 }
 
 pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
@@ -78,7 +91,13 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
         paths = own_cases(&subject)?;
     }
     let start = Instant::now();
-    let results = block_on(run_cases(&subject, &paths, args.filter.as_deref()))?;
+    let results = block_on(async {
+        let database = match &args.against_postgres {
+            Some(url) => Some(Database::connect(url, setup(args)?).await?),
+            None => None,
+        };
+        run_cases(&subject, &paths, args.filter.as_deref(), database).await
+    })?;
     let seconds = start.elapsed().as_secs_f64();
     let (mut passed, mut failed) = (0, 0);
     let mut has_bug = false;
@@ -116,6 +135,15 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
     })
 }
 
+fn setup(args: &TestArgs) -> anyhow::Result<Option<String>> {
+    let Some(path) = &args.setup else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("can't read the setup `{}`", path.display()))?;
+    Ok(Some(text))
+}
+
 /// The cases beside `plugins.toml`.
 fn own_cases(subject: &Subject) -> anyhow::Result<Vec<PathBuf>> {
     match subject {
@@ -137,15 +165,17 @@ fn own_cases(subject: &Subject) -> anyhow::Result<Vec<PathBuf>> {
 /// where it has none.
 ///
 /// # Errors
-/// The cases can't be read, or the release is refused.
-#[allow(dead_code, reason = "for `symctl publish`")]
-pub(crate) async fn run_own_cases(directory: &Path) -> anyhow::Result<Vec<FileVerdict>> {
+/// The cases can't be read.
+pub(crate) async fn run_own_cases(
+    directory: &Path,
+    release: &Release,
+) -> anyhow::Result<Vec<FileVerdict>> {
     let cases = directory.join(cases::DIRECTORY);
     if !cases.is_dir() {
         return Ok(Vec::new());
     }
-    let subject = Subject::Directory(directory.to_owned());
-    run_cases(&subject, &cases::find(&cases)?, None).await
+    let files = read(&cases::find(&cases)?)?;
+    Ok(run_files(release, files, None, None).await)
 }
 
 /// Runs files of cases.
@@ -153,15 +183,13 @@ pub(crate) async fn run_own_cases(directory: &Path) -> anyhow::Result<Vec<FileVe
 /// # Errors
 /// The cases can't be read, or the release is refused. What a plugin does wrong
 /// is in the verdicts.
-pub(crate) async fn run_cases(
+async fn run_cases(
     subject: &Subject,
     paths: &[PathBuf],
     filter: Option<&str>,
+    database: Option<Database>,
 ) -> anyhow::Result<Vec<FileVerdict>> {
-    let files = paths
-        .iter()
-        .map(|path| CaseFile::read(path))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let files = read(paths)?;
     let targets: BTreeSet<String> = files
         .iter()
         .flat_map(|file| &file.cases)
@@ -171,22 +199,51 @@ pub(crate) async fn run_cases(
     // Once, so that a plugin that can't be used is one sentence and not one for
     // each case; and so that no case pays for compiling.
     check_all(&release).await?;
+    Ok(run_files(&release, files, filter, database).await)
+}
+
+fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<CaseFile>> {
+    paths.iter().map(|path| CaseFile::read(path)).collect()
+}
+
+async fn run_files(
+    release: &Release,
+    files: Vec<CaseFile>,
+    filter: Option<&str>,
+    mut database: Option<Database>,
+) -> Vec<FileVerdict> {
     let mut results = Vec::new();
     for file in files {
         let mut verdicts = Vec::new();
         for case in &file.cases {
             if filter.is_none_or(|filter| case.name.contains(filter)) {
-                verdicts.push(run_case(&release, case).await);
+                verdicts.push(run_case(release, case, database.as_mut()).await);
             }
         }
         results.push(FileVerdict { file, verdicts });
     }
-    Ok(results)
+    results
 }
 
-async fn run_case(release: &Release, case: &cases::Case) -> Verdict {
+async fn run_case(
+    release: &Release,
+    case: &cases::Case,
+    database: Option<&mut Database>,
+) -> Verdict {
     let start = Instant::now();
-    let outcome = Outcome::of(release, &case.request, &case.conditions).await;
+    let mut outcome = Outcome::of(release, &case.request, &case.conditions).await;
+    if let (Some(database), Some(plan)) = (database, &outcome.plan) {
+        match database.rehearse(plan).await {
+            Ok(privileges) => outcome.privileges = Some(privileges),
+            Err(error) => {
+                outcome.error = Some(ErrorText {
+                    code: Code::DatabaseRefused.to_string(),
+                    message: format!("{error:#}"),
+                    is_ours: false,
+                });
+            }
+        }
+    }
     let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
     let differences = judge(&case.expect, &outcome);
     Verdict {
@@ -215,6 +272,9 @@ fn print(result: &FileVerdict) {
             output::data(&format!("       {}", difference.what));
             output::data(&block("expected", &difference.expected));
             output::data(&block("found", &difference.found));
+        }
+        for privilege in verdict.outcome.privileges.iter().flatten() {
+            output::data(&format!("       has {privilege}"));
         }
         if !verdict.passed && !verdict.outcome.log.is_empty() {
             output::data("       the plugins' log");

@@ -14,6 +14,7 @@ use crate::plan::{Plan, Strategy};
 use crate::plugin::{Release, Version};
 use crate::policy::{AuthorizedPlan, AuthorizedStep};
 use crate::postgres::{Connection, Failure, Grant, Names, NewGrant, failure, role, rollback, user};
+use crate::record::{self, Record, Recording, Settings};
 use crate::request::Request;
 use crate::secret::{Credentials, Password, Secret, secret_name};
 use crate::secrets::Created;
@@ -41,17 +42,45 @@ impl Ready {
         deadline: Instant,
         trace: &mut Trace,
     ) -> Result<(Arc<Release>, AuthorizedPlan)> {
+        let mut answer = record::Answer::default();
         let planning = async {
             let accept = async |version: &Version| self.accept(version).await;
             // Boxed, as in `serve`.
             let release = Box::pin(self.releases.current(deadline, accept)).await?;
             trace.release = Some(release.id().to_owned());
-            let plan = self.plan(&release, request, deadline).await?;
+            let plan = self.plan(&release, request, deadline, &mut answer).await?;
             Ok((release, plan))
         };
         let (planned, ()) = tokio::join!(planning, self.database.warm_up(&self.aws));
-        let (release, plan) = planned?;
-        Ok((release, plan.authorize(&self.config.policy)?))
+        let authorized = planned.and_then(|(release, plan)| {
+            let plan = plan.authorize(&self.config.policy)?;
+            Ok((release, plan))
+        });
+        let plan = authorized.as_ref().map(|(_, plan)| plan);
+        self.record(request, trace.release.as_deref(), answer.with_plan(plan));
+        authorized
+    }
+
+    /// Has the log keep the event and its answer, where the operator wants it.
+    fn record(&self, request: &Request, release: Option<&str>, answer: record::Answer) {
+        let config = &self.config;
+        let record = || Record {
+            schema: record::SCHEMA,
+            masked: false,
+            release: release.unwrap_or_default().to_owned(),
+            event: request.event_json.clone(),
+            settings: Settings::new(config.strategy, config.duration_unit, &config.policy),
+            answer,
+        };
+        let record = match config.record {
+            Recording::Off => return,
+            Recording::Full => record(),
+            Recording::Masked => self.mask.mask(record()),
+        };
+        match serde_json::to_string(&record) {
+            Ok(record) => tracing::info!(record, "record"),
+            Err(error) => tracing::warn!(%error, "the event can't be recorded"),
+        }
     }
 
     /// The ledger's new row.
@@ -66,7 +95,13 @@ impl Ready {
     }
 
     /// What the plugins ask for.
-    async fn plan(&self, release: &Release, request: &Request, deadline: Instant) -> Result<Plan> {
+    async fn plan(
+        &self,
+        release: &Release,
+        request: &Request,
+        deadline: Instant,
+        answer: &mut record::Answer,
+    ) -> Result<Plan> {
         let target = release.target(&request.target.name).ok_or_else(|| {
             Error::new(
                 Code::UnknownTarget,
@@ -81,10 +116,13 @@ impl Ready {
         let user = release.resolve_user(request, strategy, deadline).await?;
         self.meters.fuel.add(user.cost.fuel);
         let username = user.value;
+        answer.user = Some(username.clone());
+        answer.resolver_fuel = Some(user.cost.fuel);
         let setup = release
             .setup(request, strategy, &username, deadline)
             .await?;
         self.meters.fuel.add(setup.cost.fuel);
+        answer.target_fuel = Some(setup.cost.fuel).filter(|fuel| *fuel > 0);
         let steps = setup.value;
         Ok(Plan {
             strategy,

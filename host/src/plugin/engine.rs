@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 ///
 /// wasmtime's own check takes its major version alone, so a host patched for a
 /// miscompilation would go on running the code with the hole in it.
-pub const ENGINE_ID: &str = "48.0.8/1";
+pub const ENGINE_ID: &str = "48.0.8/2";
 
 /// What compiled code is for: the baseline of the architecture, never the CPU
 /// that it happens to be compiled on.
@@ -59,13 +59,24 @@ impl Engine {
     /// # Errors
     /// `internal`: this machine can't run what the configuration asks for.
     pub fn new() -> Result<Self> {
-        Self::build().map_err(|error| {
-            Error::internal(format!("the WebAssembly engine doesn't start: {error:#}"))
-        })
+        config(TARGET)
+            .and_then(|config| Self::build(&config))
+            .map_err(|error| {
+                Error::internal(format!("the WebAssembly engine doesn't start: {error:#}"))
+            })
     }
 
-    fn build() -> wasmtime::Result<Self> {
-        let engine = wasmtime::Engine::new(&config(TARGET)?)?;
+    /// One that makes other machine code of the same plugin.
+    #[cfg(all(test, feature = "compiler"))]
+    pub(super) fn compiling(
+        target: Option<&str>,
+        level: wasmtime::OptLevel,
+    ) -> wasmtime::Result<Self> {
+        Self::build(config(target)?.cranelift_opt_level(level))
+    }
+
+    fn build(config: &Config) -> wasmtime::Result<Self> {
+        let engine = wasmtime::Engine::new(config)?;
         let mut pure = Linker::new(&engine);
         postgres::log::add_to_linker::<State, HasSelf<State>>(&mut pure, |state| state)?;
         postgres::config::add_to_linker::<State, HasSelf<State>>(&mut pure, |state| state)?;
@@ -141,7 +152,6 @@ fn config(target: Option<&str>) -> wasmtime::Result<Config> {
             | WasmFeatures::FUNCTION_REFERENCES
             | WasmFeatures::STACK_SWITCHING
             | WasmFeatures::MEMORY64
-            | WasmFeatures::MULTI_MEMORY
             | WasmFeatures::RELAXED_SIMD
             | WasmFeatures::TAIL_CALL
             | WasmFeatures::CUSTOM_PAGE_SIZES
@@ -162,6 +172,10 @@ fn config(target: Option<&str>) -> wasmtime::Result<Config> {
             | WasmFeatures::SIMD
             | WasmFeatures::FLOATS
             | WasmFeatures::EXTENDED_CONST
+            // The code that wasmtime itself makes for calls between the components
+            // of a component reads one memory and writes the other: componentize-qjs
+            // makes such, and compiling them would panic.
+            | WasmFeatures::MULTI_MEMORY
             | WasmFeatures::COMPONENT_MODEL,
         true,
     );

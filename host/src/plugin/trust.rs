@@ -92,6 +92,11 @@ impl PublicKey {
 }
 
 impl TrustedKey {
+    /// The key, without its name.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.key
+    }
+
     /// The key itself.
     pub fn key(&self) -> &PublicKey {
         &self.key

@@ -15,13 +15,15 @@ use std::sync::{LazyLock, OnceLock};
 
 use anyhow::{Context, ensure};
 
+mod languages;
 mod libclang;
 mod postgresql;
 mod python;
 
+pub use languages::language_path;
 pub use libclang::BuildEnvironment;
 pub use postgresql::{Install, MAJORS, Major, postgres_install};
-pub use python::{Python, moto, template_packages};
+pub use python::{Python, checkov, moto, psycopg2, shellcheck, template_packages};
 
 /// The root of this workspace.
 ///

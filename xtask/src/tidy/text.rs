@@ -26,7 +26,7 @@ pub(super) fn check(root: &Path, path: &str, text: &str) -> Vec<Violation> {
             }
         }
         // Cargo writes the name of its registry there itself.
-        if path != "Cargo.lock" {
+        if path.rsplit('/').next() != Some("Cargo.lock") {
             for host in registry_hosts() {
                 if line.contains(&host) {
                     report(format!(
@@ -106,6 +106,8 @@ mod tests {
                 "{host}"
             );
             assert_eq!(check_line("Cargo.lock", &host), 0, "{host}");
+            assert_eq!(check_line("a/Cargo.lock", &host), 0, "{host}");
+            assert_eq!(check_line("a/Not-Cargo.lock", &host), 1, "{host}");
         }
     }
 }

@@ -22,6 +22,7 @@ impl Expectation {
             && self.failure.is_none()
             && self.error.is_none()
             && self.log.is_none()
+            && self.privileges.is_none()
     }
 }
 
@@ -87,6 +88,9 @@ pub(crate) fn judge(expect: &Expectation, outcome: &Outcome) -> Vec<Difference> 
     if let Some(log) = &expect.log {
         differ("log", log.join("\n"), outcome.log.join("\n"));
     }
+    if let (Some(privileges), Some(found)) = (&expect.privileges, &outcome.privileges) {
+        differ("privileges", privileges.join("\n"), found.join("\n"));
+    }
     differences
 }
 
@@ -111,6 +115,7 @@ mod tests {
             error: None,
             log: vec!["info: hello".to_owned()],
             advice: Vec::new(),
+            privileges: None,
             calls: Vec::new(),
             plan: None,
         }

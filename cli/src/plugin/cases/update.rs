@@ -86,6 +86,14 @@ fn write(expect: &mut dyn TableLike, news: &News<'_>) {
         let lines = outcome.log.iter().map(|line| Value::from(line.as_str()));
         put(expect, "log", Some(Value::Array(array(lines.collect()))));
     }
+    if let Some(privileges) = &outcome.privileges {
+        let lines = privileges.iter().map(|line| Value::from(line.as_str()));
+        put(
+            expect,
+            "privileges",
+            Some(Value::Array(array(lines.collect()))),
+        );
+    }
 }
 
 /// Puts a value where another is, with the comment that stands behind it.
@@ -167,6 +175,7 @@ mod tests {
             error: None,
             log: Vec::new(),
             advice: Vec::new(),
+            privileges: None,
             calls: Vec::new(),
             plan: None,
         }

@@ -20,7 +20,7 @@ const SHOWN: usize = 3;
 struct Survey {
     asked: usize,
     /// Who got a name that the host takes, by name.
-    named: BTreeMap<String, Vec<String>>,
+    named: BTreeMap<String, Vec<(u32, String)>>,
     /// Whose name the host refuses, and why.
     refused: Vec<String>,
     /// Whom the resolver denied.
@@ -45,9 +45,9 @@ pub(super) async fn check(checking: &mut Checking<'_>) -> anyhow::Result<()> {
 
 async fn survey(checking: &Checking<'_>, people: &[String], strategy: Strategy) -> Survey {
     let mut survey = Survey::default();
-    for (index, person) in people.iter().enumerate() {
+    for (index, person) in (0..).zip(people) {
         // Each asks in a run of their own, as they would.
-        let request = sample_request(person, "target", &index.to_string());
+        let request = sample_request(person, "target", index);
         let Ok(request) = request else {
             // The host itself refuses such an event.
             continue;
@@ -58,7 +58,11 @@ async fn survey(checking: &Checking<'_>, people: &[String], strategy: Strategy) 
         survey.asked += 1;
         match called.result {
             Ok(name) => match name_error(&name, &checking.conditions.policy) {
-                None => survey.named.entry(name).or_default().push(person.clone()),
+                None => survey
+                    .named
+                    .entry(name)
+                    .or_default()
+                    .push((index, person.clone())),
                 Some(error) => {
                     survey
                         .refused
@@ -71,9 +75,13 @@ async fn survey(checking: &Checking<'_>, people: &[String], strategy: Strategy) 
                     .broke
                     .push(format!("`{}`: {}", shown(person), error.to_log()))
             }
-            Err(error) => survey
-                .failed
-                .push(format!("`{}`: {}", shown(person), error.to_log())),
+            Err(error) => {
+                let why = match &called.failure {
+                    Some(said) => format!("failure `{}`", shown(&said.code)),
+                    None => error.to_log(),
+                };
+                survey.failed.push(format!("`{}`: {why}", shown(person)));
+            }
         }
     }
     survey
@@ -98,29 +106,7 @@ fn report(checking: &mut Checking<'_>, strategy: Strategy, survey: &Survey) {
             ),
         );
     }
-    let collisions: Vec<String> = survey
-        .named
-        .iter()
-        .filter_map(|(name, people)| {
-            let mut different: Vec<&String> = Vec::new();
-            for person in people {
-                // The case of an address's letters makes nobody another person.
-                let lower = person.to_lowercase();
-                if !different.iter().any(|known| known.to_lowercase() == lower) {
-                    different.push(person);
-                }
-            }
-            let [first, second, ..] = different[..] else {
-                return None;
-            };
-            Some(format!(
-                "`{}` and `{}` are both `{}`",
-                shown(first),
-                shown(second),
-                shown(name)
-            ))
-        })
-        .collect();
+    let collisions = collisions(survey);
     if !collisions.is_empty() {
         add(
             Level::Warning,
@@ -141,44 +127,58 @@ fn report(checking: &mut Checking<'_>, strategy: Strategy, survey: &Survey) {
         return;
     }
     let named: usize = survey.named.values().map(Vec::len).sum();
-    let mut rest = Vec::new();
-    if survey.denied > 0 {
-        rest.push(format!("{} denied", survey.denied));
-    }
-    if !survey.refused.is_empty() {
-        rest.push(format!(
-            "{} with a name that the host refuses ({})",
-            survey.refused.len(),
-            some(&survey.refused)
-        ));
-    }
-    if !survey.failed.is_empty() {
-        rest.push(format!(
-            "{} with a failure ({})",
-            survey.failed.len(),
-            some(&survey.failed)
-        ));
-    }
-    let rest = if rest.is_empty() {
-        String::new()
-    } else {
-        format!("; {}", rest.join(", "))
-    };
     add(
         Level::Ok,
         format!(
-            "asked for {} generated people, {named} got one of {} names{rest}",
+            "of {} generated people, {named} got one of {} names, {} were denied",
             survey.asked,
-            survey.named.len()
+            survey.named.len(),
+            survey.denied
         ),
     );
+    for (what, examples) in [
+        ("get a name that the host refuses", &survey.refused),
+        ("get a failure", &survey.failed),
+    ] {
+        if !examples.is_empty() {
+            add(
+                Level::Ok,
+                format!("{} {what}: {}", examples.len(), some(examples)),
+            );
+        }
+    }
+}
+
+/// Different people with the same name, in the order in which they were asked
+/// for.
+fn collisions(survey: &Survey) -> Vec<String> {
+    let mut collisions: Vec<(u32, String)> = Vec::new();
+    for (name, people) in &survey.named {
+        let (_, first) = &people[0];
+        // The case of an address's letters makes nobody another person.
+        let is_another = |person: &String| person.to_lowercase() != first.to_lowercase();
+        if let Some((index, second)) = people.iter().find(|(_, person)| is_another(person)) {
+            let sentence = format!(
+                "`{}` and `{}` are both `{}`",
+                shown(first),
+                shown(second),
+                shown(name)
+            );
+            collisions.push((*index, sentence));
+        }
+    }
+    collisions.sort();
+    collisions
+        .into_iter()
+        .map(|(_, sentence)| sentence)
+        .collect()
 }
 
 /// A temporary user is another one for each run, and the same for the same run.
 async fn runs(checking: &mut Checking<'_>) -> anyhow::Result<()> {
     let person = format!("ada@{}", checking.args.domain[0]);
     let mut names = Vec::new();
-    for run in ["1", "1", "2"] {
+    for run in [1, 1, 2] {
         let request = sample_request(&person, "target", run)?;
         let called = checking
             .release
@@ -218,5 +218,5 @@ fn some(examples: &[String]) -> String {
 
 /// A name without what would play with the terminal.
 fn shown(name: &str) -> String {
-    sym_host::event::printable(name, 80)
+    sym_host::event::printable(name, 40)
 }

@@ -70,7 +70,7 @@ const BOTS: &[&str] = &["deploy-bot", "deploy_bot", "ada", "Deploy Bot"];
 
 /// Usernames as Sym sends them, at each of these domains. No two are the same.
 pub(super) fn people(domains: &[String]) -> Vec<String> {
-    let mut locals: Vec<String> = ODD.iter().map(|odd| (*odd).to_owned()).collect();
+    let mut locals: Vec<String> = Vec::new();
     for first in WORDS {
         locals.push((*first).to_owned());
         for second in WORDS {
@@ -86,6 +86,7 @@ pub(super) fn people(domains: &[String]) -> Vec<String> {
             locals.push(format!("{}{last}", "x".repeat(kept)));
         }
     }
+    locals.extend(ODD.iter().map(|odd| (*odd).to_owned()));
     let mut people: Vec<String> = BOTS.iter().map(|bot| (*bot).to_owned()).collect();
     for domain in domains {
         people.extend(locals.iter().map(|local| format!("{local}@{domain}")));

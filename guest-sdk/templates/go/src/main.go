@@ -1,0 +1,5 @@
+// My plugin: resolver.go says who is which database user, target.go what a
+// target means.
+package main
+
+func main() {}

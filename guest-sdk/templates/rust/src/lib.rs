@@ -1,0 +1,4 @@
+//! My plugin.
+
+mod resolver;
+mod target;

@@ -1,0 +1,120 @@
+//! `symctl plugin …`: what the author of a plugin sees, for what is right and for
+//! what isn't.
+
+mod cases;
+mod check;
+mod run;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use sym_test_support::tools;
+use tempfile::TempDir;
+
+use crate::fixture::{Behaviour, Finished, resolver, target};
+
+/// A directory of a plugin's author.
+struct Desk(TempDir);
+
+impl Desk {
+    /// With `plugins.toml`, a resolver that answers by the first letter of who
+    /// asks, and a target.
+    fn new() -> anyhow::Result<Self> {
+        let desk = Self(tempfile::Builder::new().prefix("sym-desk-").tempdir()?);
+        desk.write(
+            "plugins.toml",
+            "[resolver]\ncomponent = \"resolver.wasm\"\n[targets.readonly]\ncomponent = \"target.wasm\"\n",
+        )?;
+        let people = [
+            ('a', Behaviour::User("ada")),
+            ('b', Behaviour::User("bob")),
+            ('c', Behaviour::Failure("denied", "Ask your lead.")),
+            ('d', Behaviour::Code("(loop $again (br $again))")),
+            ('e', Behaviour::User("pg_monitor")),
+        ];
+        desk.write("resolver.wasm", resolver(&people))?;
+        desk.write("target.wasm", target(&Behaviour::Roles(&["readonly"])))?;
+        Ok(desk)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+        Ok(fs::write(path, bytes)?)
+    }
+
+    fn read(&self, name: &str) -> anyhow::Result<String> {
+        Ok(fs::read_to_string(self.path(name))?)
+    }
+
+    fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
+        let mut command = Command::new(tools::binary("symctl")?);
+        command.args(arguments).current_dir(self.0.path());
+        Ok(command)
+    }
+
+    /// Runs `symctl` here.
+    fn symctl(&self, arguments: &[&str]) -> anyhow::Result<Finished> {
+        let output = self.command(arguments)?.output()?;
+        Ok(Finished {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout)?,
+            stderr: String::from_utf8(output.stderr)?,
+        })
+    }
+
+    /// Runs it, which has to end with this code, and gives its output.
+    #[track_caller]
+    fn ends(&self, code: i32, arguments: &[&str]) -> anyhow::Result<Finished> {
+        let finished = self.symctl(arguments)?;
+        assert_eq!(finished.code, Some(code), "{arguments:?}: {finished:?}");
+        Ok(finished)
+    }
+
+    /// Runs it, which has to refuse with one sentence that has all of this in it.
+    #[track_caller]
+    fn refuses(&self, arguments: &[&str], parts: &[&str]) -> anyhow::Result<()> {
+        let finished = self.ends(1, arguments)?;
+        let sentence = finished.stderr.trim();
+        assert!(sentence.starts_with("error: "), "{finished:?}");
+        for part in parts {
+            assert!(sentence.contains(part), "`{part}` is not in: {sentence}");
+        }
+        Ok(())
+    }
+
+    #[track_caller]
+    fn json(&self, code: i32, arguments: &[&str]) -> anyhow::Result<Value> {
+        self.ends(code, arguments)?.json()
+    }
+}
+
+/// The sample event with another requester.
+fn event_of(requester: &str) -> anyhow::Result<String> {
+    let path = tools::workspace().join("events/v6/escalate-role.json");
+    let mut event: Value = serde_json::from_str(&fs::read_to_string(path)?)?;
+    event["run"]["actors"]["request"]["username"] = requester.into();
+    Ok(event.to_string())
+}
+
+/// Our own plugins and their cases, as `cargo xtask plugins` built them.
+#[test]
+fn the_cases_of_our_own_plugins_pass() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let plugins = tools::target_directory().join("plugins");
+    let cases = tools::workspace().join("plugins/cases");
+    let [plugins, cases] = [plugins, cases].map(|path| path.display().to_string());
+    let result = desk.json(
+        0,
+        &["plugin", "test", &plugins, "--cases", &cases, "--json"],
+    )?;
+    assert_eq!(result["failed"], 0, "{result}");
+    assert!(result["passed"].as_u64() >= Some(20), "{result}");
+    Ok(())
+}

@@ -1,0 +1,275 @@
+//! `symctl plugin test`.
+
+use sym_test_support::postgres::Postgres;
+use sym_test_support::tools::{self, Major};
+
+use super::Desk;
+
+const CASES: &str = r#"# Who is who.
+[[case]]
+name = "a is ada"
+requester = "a@a.example"
+expect.user = "ada"
+expect.steps = [{ grant-role = "readonly" }]
+
+[[case]]
+name = "c is denied"
+requester = "c@a.example"
+expect.failure.code = "denied"
+expect.failure.message = "Ask your lead."
+
+[[case]]
+name = "d never ends"
+requester = "d@a.example"
+limits.fuel = 100_000
+expect.error = "plugin-fuel"
+
+[[case]]
+name = "e is nobody"
+requester = "e@a.example"
+expect.error = "not-allowed"
+"#;
+
+#[test]
+fn what_is_expected_passes() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    desk.write("cases/people.toml", CASES)?;
+    let finished = desk.ends(0, &["plugin", "test"])?;
+    assert!(
+        finished.stdout.contains("4 passed, 0 failed"),
+        "{finished:?}"
+    );
+    assert!(finished.stdout.contains("100 000 fuel"), "{finished:?}");
+    let some = desk.json(0, &["plugin", "test", "--filter", "ada", "--json"])?;
+    assert_eq!(some["passed"], 1, "{some}");
+    assert_eq!(some["files"][0]["cases"][0]["outcome"]["user"], "ada");
+    Ok(())
+}
+
+#[test]
+fn what_differs_is_shown_and_can_be_taken_over() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let wrong = CASES
+        .replace("expect.user = \"ada\"", "expect.user = \"eve\"  # not yet")
+        .replace("\"readonly\" }", "\"admin\" }")
+        .replace("expect.error = \"plugin-fuel\"", "expect.user = \"dan\"");
+    desk.write("cases/people.toml", &wrong)?;
+    let report = desk.path("report.xml").display().to_string();
+    let finished = desk.ends(1, &["plugin", "test", "--junit", &report])?;
+    for part in [
+        "FAIL a is ada",
+        "expected eve",
+        "found    ada",
+        "expected grant-role admin",
+        "FAIL d never ends",
+        "its limit `fuel` is 100000",
+        "2 passed, 2 failed",
+    ] {
+        assert!(
+            finished.stdout.contains(part),
+            "`{part}`: {}",
+            finished.stdout
+        );
+    }
+    let xml = desk.read("report.xml")?;
+    assert!(xml.contains("tests=\"4\" failures=\"2\""), "{xml}");
+    assert!(xml.contains("user: expected eve, found ada"), "{xml}");
+    assert_eq!(xml.matches("<testcase ").count(), 4, "{xml}");
+
+    desk.ends(0, &["plugin", "test", "--update"])?;
+    let expected = CASES.replace("expect.user = \"ada\"", "expect.user = \"ada\"  # not yet");
+    assert_eq!(desk.read("cases/people.toml")?, expected);
+    desk.ends(0, &["plugin", "test"])?;
+    Ok(())
+}
+
+#[test]
+fn what_fails_its_own_cases_is_not_published() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    desk.ends(0, &["keygen", "team"])?;
+    let store = format!("file://{}", desk.path("store").display());
+    let publish = [
+        "publish",
+        ".",
+        "--to",
+        &store,
+        "--key",
+        "team.key",
+        "--without-native",
+        "--json",
+    ];
+    desk.write("cases/x.toml", CASES.replace("\"ada\"", "\"eve\""))?;
+    let finished = desk.ends(1, &publish)?;
+    let why = "1 of 4 cases failed (`a is ada`)";
+    assert!(finished.stderr.contains(why), "{finished:?}");
+    assert!(!desk.path("store/current.json").exists());
+    desk.write("cases/x.toml", CASES)?;
+    let release = desk.json(0, &publish)?;
+
+    // What was published says who signed it.
+    let trust = desk.read("team.pub")?;
+    let inspect = ["plugin", "inspect", &store, "--trust", &trust, "--json"];
+    let found = desk.json(0, &inspect)?;
+    assert_eq!(found["release"]["release"], release["release"]);
+    assert_eq!(found["release"]["signers"][0], "team");
+    assert_eq!(found["components"].as_array().map(Vec::len), Some(2));
+    let known = format!("{store}#r1");
+    let diff = [
+        "diff",
+        &known,
+        ".",
+        "--events",
+        "event.json",
+        "--trust",
+        &trust,
+    ];
+    desk.write("event.json", super::event_of("a@a.example")?)?;
+    desk.ends(0, &diff)?;
+    Ok(())
+}
+
+#[test]
+fn a_lone_component_is_tested_too() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    desk.write(
+        "mine.toml",
+        "[[case]]\nname = 'x'\nuser = 'ada'\ntarget = 'anything'\nexpect.steps = [{grant-role = 'readonly'}]\n",
+    )?;
+    desk.ends(
+        0,
+        &["plugin", "test", "target.wasm", "--cases", "mine.toml"],
+    )?;
+    desk.write("mine.toml", "[[case]]\nname = 'x'\nexpect.steps = []\n")?;
+    let finished = desk.ends(
+        1,
+        &["plugin", "test", "target.wasm", "--cases", "mine.toml"],
+    )?;
+    assert!(
+        finished
+            .stdout
+            .contains("the database user has to be given"),
+        "{finished:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn cases_that_make_no_sense_are_refused_in_a_sentence() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    desk.refuses(&["plugin", "test"], &["there are no cases", "--cases"])?;
+    for (cases, parts) in [
+        ("", &["has no case", "[[case]]"][..]),
+        ("[[case]]\nexpect.user = 'ada'", &["missing field `name`"]),
+        ("[[case]]\nname = ''", &["empty name"]),
+        (
+            "[[case]]\nname = 'x'\n[[case]]\nname = 'x'",
+            &["two cases are named `x`"],
+        ),
+        (
+            "[[case]]\nname = 'x'\nexpects.user = 'ada'",
+            &["unknown field `expects`"],
+        ),
+        (
+            "[[case]]\nname = 'x'\nexpect.usr = 'ada'",
+            &["unknown field `usr`"],
+        ),
+        (
+            "[[case]]\nname = 'x'\nevent = 'no.json'",
+            &["case `x`", "no.json"],
+        ),
+        (
+            "[[case]]\nname = 'x'\nremove = ['run.actor']",
+            &["`run.actor`", "doesn't have"],
+        ),
+        (
+            "[[case]]\nname = 'x'\nchange.event.type = 'deescalate'",
+            &["asks no plugin"],
+        ),
+        (
+            "[[case]]\nname = 'x'\nremove = ['run.srn']",
+            &["`run.srn` is missing"],
+        ),
+        (
+            "[[case]]\nname = 'x'\nlimits.fuel = 0",
+            &["`limits.fuel` is 0", "expected 1 to"],
+        ),
+        (
+            "[[case]]\nname = 'x'\nlimits.speed = 1",
+            &["`limits.speed` is no limit"],
+        ),
+        (
+            "[[case]]\nname = 'x'\nstrategy = 'lend'",
+            &["`lend` is no strategy"],
+        ),
+        (
+            "policy.sql = 'all'\n[[case]]\nname = 'x'",
+            &["`all` is no policy"],
+        ),
+    ] {
+        desk.write("cases/x.toml", cases)?;
+        desk.refuses(&["plugin", "test"], parts)?;
+    }
+    desk.write("cases/x.toml", CASES)?;
+    desk.refuses(
+        &["plugin", "test", "--filter", "nobody has this"],
+        &["--filter"],
+    )?;
+    desk.write(
+        "cases/x.toml",
+        "[[case]]\nname = 'x'\nrequester = 'a@a.example'\n",
+    )?;
+    let finished = desk.ends(1, &["plugin", "test"])?;
+    assert!(
+        finished.stdout.contains("the case expects nothing"),
+        "{finished:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_plan_is_carried_out_and_rolled_back() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let postgres = Postgres::start(&tools::postgres_install(Major::from_env()?)?)?;
+    postgres.create_database("app").await?;
+    let url = format!(
+        "host=127.0.0.1 port={} user=postgres password={} dbname=app",
+        postgres.port(),
+        postgres.superuser_password()
+    );
+    desk.write(
+        "schema.sql",
+        "CREATE ROLE readonly; CREATE TABLE orders (id int); GRANT SELECT ON orders TO readonly",
+    )?;
+    let case = "[[case]]\nname = 'a'\nrequester = 'a@a.example'\n";
+    desk.write("cases/x.toml", case)?;
+    let test = ["plugin", "test", "--against-postgres", &url];
+    let with_setup = [&test[..], &["--setup", "schema.sql"]].concat();
+    let finished = desk.ends(1, &with_setup)?;
+    let found = "has SELECT on table orders (through readonly)";
+    assert!(finished.stdout.contains(found), "{finished:?}");
+    desk.ends(0, &[&with_setup[..], &["--update"]].concat())?;
+    let updated = desk.read("cases/x.toml")?;
+    assert!(updated.contains("\"member of readonly\""), "{updated}");
+    desk.ends(0, &with_setup)?;
+
+    // Nothing of it stayed, so the role isn't there any more.
+    let finished = desk.ends(1, &test)?;
+    let why = "role \"readonly\" does not exist [42704]";
+    assert!(finished.stdout.contains(why), "{finished:?}");
+    let admin = postgres.admin_in("app").await?;
+    let rows = admin
+        .query(
+            "SELECT 1 FROM pg_roles WHERE rolname IN ('ada', 'readonly')",
+            &[],
+        )
+        .await?;
+    assert!(rows.is_empty());
+
+    let nowhere = [
+        "plugin",
+        "test",
+        "--against-postgres",
+        "host=127.0.0.1 port=1",
+    ];
+    desk.refuses(&nowhere, &["can't be connected to"])
+}
