@@ -1,5 +1,6 @@
 //! How long a cold start takes, with native code and compiling in place, for a
-//! small and a large component: a measurement, which `cargo xtask bench` runs.
+//! small and a large component: a measurement, which
+//! `cargo xtask bench --only releases` runs.
 
 use std::path::PathBuf;
 
@@ -20,7 +21,7 @@ const LARGE_BYTES: usize = 10 << 20;
 const STARTS: usize = 3;
 
 #[tokio::test]
-#[ignore = "a measurement: `cargo xtask bench` runs it"]
+#[ignore = "a measurement: `cargo xtask bench --only releases` runs it"]
 #[expect(clippy::print_stdout, reason = "a table for the documents")]
 async fn cold_starts_by_size_and_native_code() -> anyhow::Result<()> {
     println!("| component | code | release and plugins loaded, ms | until access was given, ms |");

@@ -33,6 +33,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::DemoArgs),
+    Bench(bench::BenchArgs),
     Test(test::TestArgs),
     Plugins(plugins_command::PluginsArgs),
     Languages(languages::LanguagesArgs),
@@ -47,6 +48,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Plugins(arguments) => plugins_command::run(&arguments),
         Command::Languages(arguments) => languages::run(&arguments),

@@ -82,7 +82,7 @@ mod tests {
     // A buffer that is hashed, and which wasmtime copies; or memory with a file
     // descriptor, which is hashed, and which wasmtime maps.
     #[test]
-    #[ignore = "a measurement: `cargo xtask bench` runs it"]
+    #[ignore = "a measurement: `cargo xtask bench --only releases` runs it"]
     #[expect(clippy::print_stdout, reason = "a table for the documents")]
     fn a_buffer_against_mapped_memory() {
         let component = wat::parse_str("(component)").expect("is valid");

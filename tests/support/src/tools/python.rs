@@ -75,6 +75,25 @@ pub fn psycopg2() -> anyhow::Result<Python> {
     install(&wanted, "psycopg2-binary==2.9.10 boto3")
 }
 
+/// What Sym's Python templates import, and AWS's own Python runtime client,
+/// which runs them as Lambda does.
+///
+/// # Errors
+///
+/// It is not there and can't be fetched.
+pub fn template_packages() -> anyhow::Result<Python> {
+    let requirements = "awslambdaric==4.2.2 boto3==1.44.5 psycopg2-binary==2.9.13 devtools==0.13.0 sym-sdk==0.61.0";
+    install(
+        &Wanted {
+            name: "template-packages-1",
+            what: "the packages of Sym's Python templates",
+            why: "the benchmarks measure the templates beside us",
+            by_hand: &format!("`python3 -m pip install {requirements}`"),
+        },
+        requirements,
+    )
+}
+
 /// The path of ShellCheck, as a Python package carries it.
 ///
 /// # Errors
