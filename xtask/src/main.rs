@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 mod cargo;
 mod demo;
 mod environment;
+mod fuzz;
 mod plugins;
 mod plugins_command;
 mod terminal;
@@ -32,6 +33,7 @@ enum Command {
     Plugins(plugins_command::PluginsArgs),
     Tidy(tidy::TidyArgs),
     Env(environment::EnvArgs),
+    Fuzz(fuzz::FuzzArgs),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::Plugins(arguments) => plugins_command::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Env(arguments) => environment::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
     };
     match result {
         Ok(code) => code,
