@@ -14,6 +14,7 @@ mod demo;
 mod deploy;
 mod dist;
 mod environment;
+mod fuzz;
 mod languages;
 mod plugins;
 mod plugins_command;
@@ -42,6 +43,7 @@ enum Command {
     Deploy(deploy::DeployArgs),
     Dist(dist::DistArgs),
     Env(environment::EnvArgs),
+    Fuzz(fuzz::FuzzArgs),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Dist(arguments) => dist::run(&arguments),
         Command::Deploy(arguments) => deploy::run(&arguments),
         Command::Env(arguments) => environment::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
     };
     match result {
         Ok(code) => code,

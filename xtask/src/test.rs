@@ -12,7 +12,10 @@ use clap::Args;
 use sym_test_support::tools::{self, BuildEnvironment, MAJORS, Major};
 
 use crate::terminal::{self, Style};
-use crate::{cargo, deploy, languages, plugins, slim, tidy};
+use crate::{cargo, deploy, fuzz, languages, plugins, slim, tidy};
+
+/// How long each fuzz target searches, in seconds, after what is in its corpus.
+const FUZZ_SECONDS: u64 = 20;
 
 /// Oldest, most common, newest.
 const USUAL_MAJORS: [u32; 3] = [13, 15, 18];
@@ -37,7 +40,13 @@ pub(crate) fn run(arguments: &TestArgs) -> Result<ExitCode> {
     let mut report = Report::default();
     report.part("formatting", || {
         ensure_component("rustfmt", "fmt")?;
-        succeed(Command::new(cargo::program()).args(["fmt", "--all", "--check"]))
+        succeed(Command::new(cargo::program()).args(["fmt", "--all", "--check"]))?;
+        let fuzz = ["--manifest-path", "fuzz/Cargo.toml"];
+        succeed(
+            Command::new(cargo::program())
+                .args(["fmt", "--check"])
+                .args(fuzz),
+        )
     });
     report.part("tidy", || match tidy::check()? {
         0 => Ok(()),
@@ -91,6 +100,7 @@ fn check_build(report: &mut Report, environment: &BuildEnvironment, majors: &[u3
     report.part("documentation tests", || {
         succeed(cargo::command(environment).args(["test", "--doc", "--workspace"]))
     });
+    report.part("fuzz targets", || fuzz::run_all(environment, FUZZ_SECONDS));
     for major in majors {
         report.part(&format!("end-to-end, PostgreSQL {major}"), || {
             let install = tools::postgres_install(Major::Exactly(*major))?;

@@ -66,6 +66,10 @@ fn kind(node: &NodeEnum, statement: &Parsed<'_>, scope: &Scope<'_>) -> Result<()
         | NodeEnum::AlterUserMappingStmt(_)
         | NodeEnum::DropUserMappingStmt(_)
         | NodeEnum::ImportForeignSchemaStmt(_) => Ok(()),
+        // SET and ALTER SYSTEM on settings, which are the server's.
+        NodeEnum::GrantStmt(grant) if grant.objtype == ObjectType::ObjectParameterAcl as i32 => {
+            Err(about_the_server(statement))
+        }
         // Objects of any kind.
         NodeEnum::GrantStmt(_)
         | NodeEnum::AlterOwnerStmt(_)
@@ -152,10 +156,7 @@ fn kind(node: &NodeEnum, statement: &Parsed<'_>, scope: &Scope<'_>) -> Result<()
         | NodeEnum::AlterDatabaseStmt(_)
         | NodeEnum::AlterDatabaseSetStmt(_)
         | NodeEnum::CreateEventTrigStmt(_)
-        | NodeEnum::AlterEventTrigStmt(_) => Err(Refusal::not_allowed(format!(
-            "is a statement `{}`, which is about the server or the whole database",
-            statement.kind()
-        ))),
+        | NodeEnum::AlterEventTrigStmt(_) => Err(about_the_server(statement)),
         NodeEnum::CreatedbStmt(_)
         | NodeEnum::DropdbStmt(_)
         | NodeEnum::CreateTableSpaceStmt(_)
@@ -176,6 +177,13 @@ fn inner(node: Option<&Node>, statement: &Parsed<'_>, scope: &Scope<'_>) -> Resu
         Some(node) => kind(node, statement, scope),
         None => Err(Refusal::invalid("holds no statement")),
     }
+}
+
+fn about_the_server(statement: &Parsed<'_>) -> Refusal {
+    Refusal::not_allowed(format!(
+        "is a statement `{}`, which is about the server or the whole database",
+        statement.kind()
+    ))
 }
 
 fn outside_transaction(statement: &Parsed<'_>) -> Refusal {

@@ -83,12 +83,16 @@ pub(super) fn check(alter: &AlterRoleSetStmt, scope: &Scope<'_>) -> Result<(), R
 
 /// The rule of the policy `any`.
 pub(super) fn check_any(alter: &AlterRoleSetStmt, scope: &Scope<'_>) -> Result<(), Refusal> {
-    let (name, _) = setting(alter, scope)?;
+    let (name, values) = setting(alter, scope)?;
     if NEVER.contains(&name.as_str()) {
         return Err(Refusal::not_allowed(format!(
             "sets `{}`, which no plan may change",
             shown(&name)
         )));
+    }
+    // A schema may be written as a string, where no rule on names looks.
+    if name == SEARCH_PATH {
+        names(values)?;
     }
     Ok(())
 }

@@ -113,6 +113,9 @@ fn the_server_is_nobodys() {
         "ALTER DATABASE d SET work_mem = 1",
         "ALTER DATABASE d WITH CONNECTION LIMIT 1",
         "CREATE EVENT TRIGGER x ON ddl_command_start EXECUTE FUNCTION f()",
+        "GRANT SET ON PARAMETER work_mem TO {username}",
+        "GRANT ALTER SYSTEM ON PARAMETER archive_command TO x",
+        "GRANT ALL ON PARAMETER work_mem TO {username}",
     ] {
         check_refused(statement, Any, "about the server or the whole database");
     }
@@ -174,6 +177,16 @@ fn nothing_of_ours_is_named() {
     ] {
         check_refused(statement, Any, "reserved for this function");
     }
+}
+
+// In a string it is no name to the rule on names, and comes out as one.
+#[test]
+fn no_search_path_leads_to_us() {
+    for path in ["sym", "'sym'", "a, 'SYM'", "'pg_catalog', a"] {
+        let statement = format!("ALTER ROLE {{username}} SET search_path = {path}");
+        check_refused(&statement, Any, "search_path");
+    }
+    check_same("ALTER ROLE \"zoë\" SET search_path TO a, b", Any);
 }
 
 #[test]

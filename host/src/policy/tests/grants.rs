@@ -96,6 +96,9 @@ fn privileges_on_data_pass() {
         "GRANT usage ON DOMAIN d TO \"zoë\"",
         "GRANT usage ON FOREIGN SERVER x TO \"zoë\"",
         "GRANT select ON LARGE OBJECT 1, 4294967295 TO \"zoë\"",
+        // What is called as something of ours and isn't.
+        "GRANT select ON public.sym TO \"zoë\"",
+        "GRANT select ON our_bot TO \"zoë\"",
     ] {
         check_same(statement, Grants);
         check_same(statement, SqlPolicy::Any);
