@@ -23,7 +23,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use self::project::Project;
-pub(crate) use self::project::{Exports, Language, check_name};
+pub(crate) use self::project::{Exports, Language, PROJECT_FILE, check_name};
 use crate::output::{self, Status};
 
 /// Build a plugin's component with its language's own tools: `build/NAME.wasm`.

@@ -16,6 +16,7 @@ use sym_host::policy::{Policy, SqlPolicy};
 use sym_host::request::Request;
 use sym_host::sql::quote_identifier;
 
+use super::build::{PROJECT_FILE, build};
 use super::cases::{parse_sql_policy, parse_strategy};
 use super::outcome::{Conditions, Outcome, StepText, request_of};
 use super::show;
@@ -41,7 +42,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     conditions: ConditionArgs,
     /// Run again after each change of the plugin or the event, until it is
-    /// interrupted.
+    /// interrupted. A project of `symctl plugin new` is built each time.
     #[arg(long, conflicts_with = "json")]
     watch: bool,
     /// Print JSON.
@@ -116,9 +117,14 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Status> {
     if args.event.as_os_str() == "-" {
         bail!("`--watch` needs an event that is a file: standard input can be read once");
     }
-    watch::watch(&[&args.plugin, &args.event], || match once(args) {
-        Ok(_) => {}
-        Err(error) => output::error(&error),
+    // A project is built first: a save is seen at once.
+    let is_project = args.plugin.join(PROJECT_FILE).is_file();
+    watch::watch(&[&args.plugin, &args.event], || {
+        let built = is_project.then(|| build(&args.plugin)).transpose();
+        match built.and_then(|_| once(args)) {
+            Ok(_) => {}
+            Err(error) => output::error(&error),
+        }
     })
 }
 
