@@ -1,6 +1,7 @@
 //! `symctl plugin`: what the author of a plugin does, from the first build to
 //! the release.
 
+mod before_publishing;
 mod bench;
 mod build;
 mod cases;
@@ -12,10 +13,11 @@ pub(crate) mod release;
 mod run;
 mod show;
 mod subject;
-mod test;
+pub(crate) mod test;
 
 use clap::{Args, Subcommand};
 
+pub(crate) use self::before_publishing::try_out;
 use crate::output::Status;
 
 /// Write, check, test and run a plugin, in the engine and under the policy that

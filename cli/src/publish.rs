@@ -7,14 +7,16 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde_json::json;
 use sym_host::aws::Aws;
+use sym_host::error::Error;
 use sym_host::plugin::package::{Package, TARGETS, precompile};
 use sym_host::plugin::release_store::{object_key, release_key};
 use sym_host::plugin::statement::{Digest, NativeEntry, SCHEMA, Statement};
-use sym_host::plugin::{ENGINE_ID, Engine, Source};
+use sym_host::plugin::{ENGINE_ID, Engine, Release, Source};
 
 use crate::host::failed;
 use crate::keys::{KeyArgs, believed};
 use crate::output::{self, Status};
+use crate::plugin::try_out;
 use crate::steps::Steps;
 use crate::store::{Store, block_on, now, publisher};
 
@@ -65,11 +67,34 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     let key = args.key.open().await?;
     let keys = believed(&key, args.trust.as_deref())?;
     steps.begin("checking the plugins");
-    if let Err(errors) = check(args).await? {
+    let (directory, release) = match load(args).await? {
+        Ok(loaded) => loaded,
+        Err(error) => return Ok(failed(&[error])),
+    };
+    if let Err(errors) = release.check_all().await {
         return Ok(failed(&errors));
     }
-    let package = Package::read(&args.directory).map_err(|error| anyhow!(error.to_log()))?;
+    let package = Package::read(&directory).map_err(|error| anyhow!(error.to_log()))?;
     steps.done(&format!("checked {} files", package.files.len()));
+    steps.begin("running the plugins' own cases");
+    let trial = try_out(&directory, &release).await?;
+    for advice in &trial.advice {
+        output::note(&format!("warning: {advice}"));
+    }
+    if !trial.failed.is_empty() {
+        bail!(
+            "{} of {} cases failed (`{}`): `symctl plugin test {}` shows what came out instead",
+            trial.failed.len(),
+            trial.cases,
+            trial.failed.join("`, `"),
+            args.directory.display()
+        );
+    }
+    steps.done(&match trial.cases {
+        0 => "there are no cases to run: `symctl plugin test --help` says what they are".to_owned(),
+        count => format!("{count} cases passed"),
+    });
+    drop(release);
 
     let mut objects: Vec<(Digest, Vec<u8>)> = Vec::new();
     let mut native = Vec::new();
@@ -162,8 +187,8 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     Ok(Status::Done)
 }
 
-/// Loads the directory as the function would, and checks every plugin.
-async fn check(args: &PublishArgs) -> anyhow::Result<Result<(), Vec<sym_host::error::Error>>> {
+/// Loads the directory as the function would.
+async fn load(args: &PublishArgs) -> anyhow::Result<Result<(PathBuf, Release), Error>> {
     let directory = args
         .directory
         .canonicalize()
@@ -172,11 +197,8 @@ async fn check(args: &PublishArgs) -> anyhow::Result<Result<(), Vec<sym_host::er
         bail!("a function in `--audience` has no name: separate the names by one comma each");
     }
     let engine = Engine::new().map_err(|error| anyhow!(error.to_log()))?;
-    let loaded = Source::Directory(directory)
+    let loaded = Source::Directory(directory.clone())
         .load(&engine, &Aws::default())
         .await;
-    Ok(match loaded {
-        Ok(loaded) => loaded.release.check_all().await,
-        Err(error) => Err(vec![error]),
-    })
+    Ok(loaded.map(|loaded| (directory, loaded.release)))
 }

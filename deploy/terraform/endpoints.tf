@@ -4,9 +4,8 @@ locals {
   endpoints = var.db_enabled ? module.sandbox[0].endpoints : var.endpoints
   interface_endpoints = local.endpoints == null ? [] : concat(
     contains(local.strategies, "temporary-user") || local.password_store == "secrets-manager" ? ["secretsmanager"] : [],
+    # Vault asks AWS by itself who the function is.
     local.password_store == "ssm" ? ["ssm"] : [],
-    # Vault asks AWS who the function is.
-    local.password_store == "vault" ? ["sts"] : [],
   )
 }
 

@@ -17,6 +17,10 @@ use tokio::sync::OnceCell;
 use crate::config::{Database, PasswordSource};
 use crate::error::{Code, Error, Result};
 use crate::secret::Password;
+use crate::vault;
+
+const NO_IDENTITY_FOR_VAULT: &str =
+    "the function can't prove to Vault who it is: check that it has a role";
 
 /// Longest try, and longest call with all its tries: what Lambda leaves us is
 /// mostly 10 seconds.
@@ -145,8 +149,27 @@ impl Aws {
                     )),
                 }
             }
+            PasswordSource::Vault(vault) => {
+                let unavailable = |why: String| {
+                    Error::new(Code::SecretUnavailable, NO_IDENTITY_FOR_VAULT).with_source(why)
+                };
+                let identity = self.identity().await.map_err(unavailable)?;
+                vault::password(vault, &identity, SystemTime::now()).await
+            }
             PasswordSource::IamToken => self.token(database).await,
         }
+    }
+
+    /// As whom we sign; the error is for the log.
+    async fn identity(&self) -> std::result::Result<Identity, String> {
+        let provider = self.config().await.credentials_provider();
+        let credentials = provider
+            .ok_or("no credentials")?
+            .provide_credentials()
+            .await;
+        credentials
+            .map(Identity::from)
+            .map_err(|error| DisplayErrorContext(error).to_string())
     }
 
     /// A token that Amazon RDS takes in place of a password, for 15 minutes.
@@ -164,13 +187,7 @@ impl Aws {
         };
         let config = self.config().await;
         let region = config.region().ok_or_else(|| unavailable("no region"))?;
-        let provider = config
-            .credentials_provider()
-            .ok_or_else(|| unavailable("no credentials"))?;
-        let credentials = provider.provide_credentials().await;
-        let identity = credentials
-            .map_err(|error| unavailable(&DisplayErrorContext(error).to_string()))?
-            .into();
+        let identity = self.identity().await.map_err(|why| unavailable(&why))?;
         let signing = SystemTime::now();
         presigned(database, &identity, region.as_ref(), signing)
             .map_err(|error| unavailable(&error.to_string()))

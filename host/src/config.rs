@@ -3,9 +3,12 @@
 //! Pure: the environment comes in as a function. All that is wrong is reported
 //! at once, so that a function is mended in one deployment.
 
+mod vault;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+pub use self::vault::Vault;
 use crate::env::{self, Variable};
 use crate::error::{Code, Error};
 use crate::event::printable;
@@ -53,6 +56,10 @@ pub struct Config {
     pub policy: Policy,
     /// Whether events are recorded in the log.
     pub record: Recording,
+    /// Whether events change anything.
+    pub mode: Mode,
+    /// Whether grants of Sym's role template are taken back as well.
+    pub migrates_from_template: bool,
     /// `None` serves any organisation.
     pub allowed_orgs: Option<BTreeSet<String>>,
 }
@@ -92,6 +99,8 @@ pub enum PasswordSource {
         /// Field of its JSON; `None` takes the whole text.
         field: Option<String>,
     },
+    /// A field of a secret in Vault.
+    Vault(Box<Vault>),
     /// There is none: RDS takes a token that the function's role signs.
     IamToken,
 }
@@ -127,6 +136,15 @@ pub enum SecretStore {
     Aws,
     /// A directory of files, for local work.
     Directory(PathBuf),
+}
+
+/// Whether events change anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// They do.
+    Live,
+    /// They are compared with what Sym's template does, and nothing changes.
+    Shadow,
 }
 
 /// What happens to open sessions when access ends.
@@ -181,6 +199,13 @@ impl Config {
             ),
             ca_file: reader.text(env::DB_CA).map(PathBuf::from),
         };
+        if matches!(database.password, PasswordSource::IamToken) && database.tls != Tls::VerifyFull
+        {
+            reader.wrong(
+                env::DB_TLS.name,
+                "has to be `verify-full` with `DB_AUTH=iam`: whoever answers is sent the token as it is",
+            );
+        }
         let secrets = Secrets {
             store: reader.secret_store(),
             prefix: reader.secret_prefix(),
@@ -245,6 +270,9 @@ impl Config {
                     ("full", Recording::Full),
                 ],
             ),
+            mode: reader.choice(env::MODE, &[("live", Mode::Live), ("shadow", Mode::Shadow)]),
+            migrates_from_template: reader
+                .choice(env::MIGRATE_FROM, &[("nothing", false), ("template", true)]),
             allowed_orgs: reader.list(env::ALLOWED_ORGS),
         };
         if reader.errors.is_empty() {
@@ -384,6 +412,9 @@ impl Reader<'_> {
                     field: None,
                 },
             };
+        }
+        if let Some(place) = self.text(env::DB_PASSWORD_VAULT) {
+            return PasswordSource::Vault(Box::new(self.vault(&place)));
         }
         // The template whose variables are used is the one whose default holds.
         let prefix = match self.named(env::DB_HOST) {
@@ -529,6 +560,7 @@ mod tests {
                 PasswordSource::Given(_) => "given".to_owned(),
                 PasswordSource::Parameter(name) => format!("parameter {name}"),
                 PasswordSource::Secret { id, field } => format!("secret {id} {field:?}"),
+                PasswordSource::Vault(vault) => format!("vault {} {}", vault.path, vault.field),
                 PasswordSource::IamToken => "token".to_owned(),
             };
             assert_eq!(source, expected);
@@ -542,11 +574,29 @@ mod tests {
             &[("DB_PASSWORD_SECRET", "arn:a#password")],
             r#"secret arn:a Some("password")"#,
         );
+        let vault = [
+            ("DB_PASSWORD_VAULT", "secret/data/a#b"),
+            ("VAULT_ADDR", "https://vault.example:8200"),
+            ("VAULT_ROLE", "sym"),
+        ];
+        check(&vault, "vault secret/data/a b");
+        check(
+            &[vault.as_slice(), &[("DB_PASSWORD_KEY", "/k")]].concat(),
+            "parameter /k",
+        );
         check(&[("DB_AUTH", "iam"), ("DB_PASSWORD", "x")], "token");
         check(
             &[("DB_PASSWORD_SECRET", "s"), ("DB_PASSWORD", "")],
             "secret s None",
         );
+    }
+
+    #[test]
+    fn a_token_is_sent_to_nobody_but_the_database() {
+        for tls in ["require", "disable"] {
+            let errors = with(&[("DB_AUTH", "iam"), ("DB_TLS", tls)]).expect_err("is refused");
+            assert!(errors[0].contains("`DB_TLS` has to be"), "{tls}");
+        }
     }
 
     #[test]

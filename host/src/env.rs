@@ -60,7 +60,7 @@ variables! {
         "The user that the function logs in as. Not a superuser.",
         "required";
     DB_AUTH = "DB_AUTH",
-        "`password`, or `iam`: Amazon RDS takes a token that the function's role signs, and there is no password at all.",
+        "`password`, or `iam`: Amazon RDS takes a token that the function's role signs, and there is no password at all; `DB_TLS` has to be `verify-full`.",
         "`password`";
     DB_PASSWORD = "DB_PASSWORD" or "PG_PASSWORD",
         "Its password.",
@@ -71,6 +71,30 @@ variables! {
     DB_PASSWORD_SECRET = "DB_PASSWORD_SECRET",
         "ARN or name of the Secrets Manager secret that holds its password, with `#key` for one field of a JSON secret. Read where `DB_PASSWORD_KEY` isn't set.",
         "none";
+    DB_PASSWORD_VAULT = "DB_PASSWORD_VAULT",
+        "Path and field of its password in a KV version 2 engine of HashiCorp Vault or OpenBao, such as `secret/data/sym-postgres#password`. Read where neither of the two before is set.",
+        "none";
+    VAULT_ADDR = "VAULT_ADDR",
+        "Address of Vault: `https://…`.",
+        "required with `DB_PASSWORD_VAULT`";
+    VAULT_ROLE = "VAULT_ROLE",
+        "The role of Vault's AWS auth method that the function's IAM role is bound to.",
+        "required with `DB_PASSWORD_VAULT`";
+    VAULT_AUTH_MOUNT = "VAULT_AUTH_MOUNT",
+        "Where that auth method is mounted.",
+        "`aws`";
+    VAULT_NAMESPACE = "VAULT_NAMESPACE",
+        "Vault's namespace.",
+        "none";
+    VAULT_SERVER_ID = "VAULT_SERVER_ID",
+        "The auth method's `iam_server_id_header_value`, where it has one.",
+        "none";
+    VAULT_STS_REGION = "VAULT_STS_REGION",
+        "The region of the auth method's `sts_endpoint`, where it has one.",
+        "the global endpoint";
+    VAULT_CACERT = "VAULT_CACERT",
+        "A file of certificates in PEM to trust for Vault instead of the system's.",
+        "the system's";
     DB_TLS = "DB_TLS",
         "`verify-full` (certificate and host name are checked), `require` (encrypted, not checked) or `disable`.",
         "`verify-full`";
@@ -119,6 +143,12 @@ variables! {
     ALLOWED_ORGS = "ALLOWED_ORGS",
         "The organisations (first part of `run.srn`) that are served, comma separated.",
         "any";
+    MODE = "MODE",
+        "`live`, or `shadow`: nobody's access changes, and each event is answered with what would differ from Sym's template, which serves the same events.",
+        "`live`";
+    MIGRATE_FROM = "MIGRATE_FROM",
+        "`template`: a deescalate event whose run the ledger doesn't know takes back what Sym's role template has lent, by that template's own rule.",
+        "nothing";
     FUNCTION_NAME = "AWS_LAMBDA_FUNCTION_NAME",
         "Set by Lambda. Part of secrets' names, and the audience of releases.",
         "`sym-postgres`";

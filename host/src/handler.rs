@@ -10,6 +10,7 @@ mod ending;
 mod escalate;
 mod meters;
 mod releases;
+mod shadow;
 mod sweep;
 
 use std::panic::AssertUnwindSafe;
@@ -26,7 +27,7 @@ use self::meters::Meters;
 use self::releases::Releases;
 pub use self::sweep::Swept;
 use crate::aws::Aws;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Mode};
 use crate::env;
 use crate::error::{Code, Error, Result};
 use crate::event::{Event, Kind};
@@ -309,6 +310,9 @@ impl Ready {
         let event = Event::parse(payload)?;
         let kind = event.kind()?;
         trace.kind = Some(kind);
+        if self.config.mode == Mode::Shadow {
+            return Ok(Box::pin(self.shadow(&event, kind, payload, deadline, trace)).await?);
+        }
         // Boxed: the compiler's limits on nested futures are near, and the answer
         // to any of them shouldn't cost the memory of the largest.
         match kind {
@@ -319,8 +323,11 @@ impl Ready {
                 Ok(Box::pin(self.escalate(&request, deadline, trace)).await?)
             }
             Kind::Deescalate => {
-                let ending = Ending::from_event(&event)?;
+                let mut ending = Ending::from_event(&event)?;
                 trace.run = Some(ending.run.clone());
+                if self.config.migrates_from_template {
+                    ending = ending.or_the_templates();
+                }
                 self.check_org(&ending.run)?;
                 Ok(Box::pin(self.end(&ending, "deescalate")).await?)
             }

@@ -30,3 +30,4 @@ pub mod aws;
 mod crash;
 pub mod handler;
 pub mod telemetry;
+mod vault;

@@ -219,9 +219,40 @@ pub struct Ending {
     pub requester: Option<String>,
     /// What they had asked for.
     pub target: Option<String>,
+    /// What Sym's role template would take back, where a run that the ledger
+    /// doesn't know may be one of its.
+    pub template: Option<TemplateGrant>,
+}
+
+/// What Sym's role template lends for an event, by the rule that it comes with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateGrant {
+    /// The requester's email subject, with `_` for each `-`.
+    pub user: String,
+    /// The target's name.
+    pub role: String,
+}
+
+impl TemplateGrant {
+    /// For this requester and target.
+    pub fn new(requester: &str, target: &str) -> Self {
+        let subject = requester.split('@').next().unwrap_or_default();
+        Self {
+            user: subject.replace('-', "_"),
+            role: target.to_owned(),
+        }
+    }
 }
 
 impl Ending {
+    /// The same, where a run that the ledger doesn't know may be the template's.
+    pub fn or_the_templates(mut self) -> Self {
+        if let (Some(requester), Some(target)) = (&self.requester, &self.target) {
+            self.template = Some(TemplateGrant::new(requester, target));
+        }
+        self
+    }
+
     /// Checks a deescalate event.
     ///
     /// # Errors
@@ -241,6 +272,7 @@ impl Ending {
             target: target
                 .filter(|name| text(name, "", MAX_TARGET_BYTES).is_ok())
                 .map(str::to_owned),
+            template: None,
         })
     }
 }
@@ -515,8 +547,17 @@ mod tests {
             Ending {
                 run: Run::parse("o:run:f:1.0.0:i").expect("is valid"),
                 requester: None,
-                target: None
+                target: None,
+                template: None,
             }
         );
+    }
+
+    #[test]
+    fn the_templates_rule_is_the_subject_with_underscores() {
+        let rule = |requester: &str| TemplateGrant::new(requester, "readonly").user;
+        assert_eq!(rule("sym-user@healthy-health.co"), "sym_user");
+        assert_eq!(rule("deploy-bot"), "deploy_bot");
+        assert_eq!(rule("a@b@c"), "a");
     }
 }

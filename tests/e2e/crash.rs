@@ -213,12 +213,16 @@ impl Matrix {
             Answer::FunctionError(error) => anyhow::bail!("{error}"),
         };
         drop(dying);
+        // Between any two steps, whoever reads the ledger is told the truth.
+        if world.has_ledger().await? {
+            world.ledger_agrees().await?;
+        }
 
         let fresh = world.another(&[]).await?;
         let expiry = self.expiry(&escalate).await?;
         match (kind, aftermath) {
             (_, Aftermath::Swept) => {
-                if self.has_ledger().await? {
+                if world.has_ledger().await? {
                     world.let_time_pass().await?;
                 }
                 world.body_of(&fresh, SWEEP).await?;
@@ -249,6 +253,7 @@ impl Matrix {
             }
         }
         world.is_as(&before).await?;
+        world.ledger_agrees().await?;
         ensure!(world.open_runs().await? == 0, "a run is open");
         self.have_no_access(&access).await?;
         Ok(died_after)
@@ -302,14 +307,9 @@ impl Matrix {
         Ok(self.world.query(sql).await?.as_deref() == Some("true"))
     }
 
-    async fn has_ledger(&self) -> anyhow::Result<bool> {
-        let sql = "SELECT to_regclass('sym.grants') IS NOT NULL";
-        Ok(self.world.ledger(sql).await?.as_deref() == Some("true"))
-    }
-
     /// When the run ends by itself, if the ledger knows it.
     async fn expiry(&self, event: &Event) -> anyhow::Result<Option<String>> {
-        if !self.has_ledger().await? {
+        if !self.world.has_ledger().await? {
             return Ok(None);
         }
         let run = event.run_srn();

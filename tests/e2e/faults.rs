@@ -154,6 +154,30 @@ async fn silence_ends_before_lambdas_patience_and_the_next_try_works() -> anyhow
 }
 
 #[tokio::test]
+async fn a_connection_that_died_while_the_sandbox_was_frozen_is_replaced() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    world.still_works().await?;
+    let before = world.state().await?;
+    for escalate in [Event::escalate(), Event::escalate_temporary_user()] {
+        for event in [escalate.clone(), escalate.end()] {
+            world.lambda.freeze()?;
+            world.end_bots_sessions().await?;
+            // What it finds when it wakes: the end of its connection, and an event.
+            let send = world.body(&event);
+            let thaw = async {
+                tokio::task::yield_now().await;
+                world.lambda.thaw()
+            };
+            let (answer, thawed) = tokio::join!(send, thaw);
+            thawed?;
+            answer?;
+        }
+        world.is_as(&before).await?;
+    }
+    world.ledger_agrees().await
+}
+
+#[tokio::test]
 async fn a_slow_wire_is_only_slow() -> anyhow::Result<()> {
     let world = World::builder().proxy().start().await?;
     world.proxy().set_latency(Duration::from_millis(40));

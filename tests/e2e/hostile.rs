@@ -6,7 +6,7 @@
 //! Cases share one server and one process where they can, each as a target of its
 //! own. Nothing here stops at the first that fails.
 
-mod cases;
+pub(crate) mod cases;
 mod guest;
 mod snapshot;
 

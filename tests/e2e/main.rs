@@ -5,29 +5,40 @@
 //! `SYM_TEST_POSTGRES=16` chooses the version. What is tested was built before:
 //! `cargo build -p sym-host -p symctl`, and `cargo xtask plugins`.
 
+mod at_once;
+mod aws_outage;
 mod bad_configuration;
 mod bad_database;
 mod bad_events;
 mod bad_plugins;
 mod bot_password;
+mod cold_starts;
 mod crash;
 mod determinism;
 mod faults;
 mod fixture;
 mod hostile;
+mod iam;
 mod leftovers;
+mod locks;
 mod manifest_schema;
 mod metrics;
+mod migration;
 mod orders;
 mod plugin_commands;
 mod quoting;
 mod releases;
 mod repeats;
 mod replay;
+mod restarts;
 mod role;
 mod round_trips;
 mod secrecy;
 mod slim;
 mod sweep;
+mod sym_flow;
 mod temporary_user;
+mod throttled;
 mod tls;
+mod tunnel;
+mod vault;

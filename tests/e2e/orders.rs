@@ -1,28 +1,30 @@
-//! Events in any order, twice, and at once, against a model of what access there
-//! should be.
-
-use std::collections::BTreeSet;
+//! Events in any order, and twice, with sweeps and people in between, against a
+//! model of what access there should be. After each step the ledger, the catalogs
+//! and the secrets agree.
 
 use anyhow::ensure;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::Value;
-use sym_test_support::lambda::Lambda;
 
 use crate::fixture::{Event, ORDERS, PERSON, SWEEP, World};
-
-// One after the other.
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Escalate(usize),
     Deescalate(usize),
+    /// By a person, with `symctl`.
+    Revoke(usize),
+    RevokeAll,
+    /// The dry run, which changes nothing.
+    Request(usize),
     /// The time of this run is over.
     Expire(usize),
     Sweep,
     /// `sym.expire()`, and once more for the sessions.
     Switch,
     ColdStart,
+    ServerRestart,
 }
 
 /// What the ledger should say of one run.
@@ -45,10 +47,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0..RUNS).prop_map(Step::Escalate),
         6 => (0..RUNS).prop_map(Step::Deescalate),
+        1 => (0..RUNS).prop_map(Step::Revoke),
+        1 => Just(Step::RevokeAll),
+        1 => (0..RUNS).prop_map(Step::Request),
         2 => (0..RUNS).prop_map(Step::Expire),
         2 => Just(Step::Sweep),
         1 => Just(Step::Switch),
         1 => Just(Step::ColdStart),
+        1 => Just(Step::ServerRestart),
     ];
     prop::collection::vec(step, 1..14)
 }
@@ -128,6 +134,28 @@ async fn take(world: &World, events: &[Event], runs: &mut [Run], step: Step) -> 
             world.body(&events[run].end()).await?;
             runs[run] = Run::Ended;
         }
+        Step::Revoke(run) => {
+            let revoked = world.symctl(&["revoke", &events[run].run_srn()]).await?;
+            ensure!(revoked.code == Some(0), "{revoked:?}");
+            runs[run] = Run::Ended;
+        }
+        Step::RevokeAll => {
+            let revoked = world.symctl(&["revoke", "--all"]).await?;
+            ensure!(revoked.code == Some(0), "{revoked:?}");
+            let open = |run: &&mut Run| !matches!(run, Run::Unknown);
+            runs.iter_mut()
+                .filter(open)
+                .for_each(|run| *run = Run::Ended);
+        }
+        Step::Request(run) => {
+            let before = (world.state().await?, world.ledger_rows().await?);
+            let answer = world.send(&events[run].clone().dry_run()).await?;
+            let is_planned = answer["errors"] == Value::Array(Vec::new());
+            let may_begin = matches!(runs[run], Run::Unknown | Run::Granted { is_expired: false });
+            ensure!(is_planned == may_begin, "{answer}");
+            let after = (world.state().await?, world.ledger_rows().await?);
+            ensure!(before == after, "the dry run changed something");
+        }
         Step::Expire(run) => {
             let srn = events[run].run_srn();
             let sql = format!(
@@ -169,6 +197,7 @@ async fn take(world: &World, events: &[Event], runs: &mut [Run], step: Step) -> 
             }
         }
         Step::ColdStart => world.lambda.restart().await?,
+        Step::ServerRestart => world.postgres.restart()?,
     }
     Ok(())
 }
@@ -215,6 +244,9 @@ async fn compare(
         "{secrets} secrets"
     );
 
+    if world.has_ledger().await? {
+        world.ledger_agrees().await?;
+    }
     for (event, run) in events.iter().zip(runs) {
         if runs.iter().all(|run| *run == Run::Unknown) {
             break;
@@ -232,200 +264,4 @@ async fn compare(
         );
     }
     Ok(())
-}
-
-// At once, from several processes.
-
-const PROCESSES: usize = 4;
-
-async fn processes(world: &World) -> anyhow::Result<Vec<Lambda>> {
-    let mut processes = Vec::new();
-    for _ in 0..PROCESSES {
-        processes.push(world.another(&[]).await?);
-    }
-    Ok(processes)
-}
-
-/// Sends all at once, each to the process that it names, and gives the answers
-/// in the same order.
-async fn send_all(
-    world: &World,
-    processes: &[Lambda],
-    events: &[(usize, Event)],
-) -> anyhow::Result<Vec<Value>> {
-    let answers = events.iter().map(|(process, event)| {
-        let lambda = &processes[process % processes.len()];
-        async move { world.send_to(lambda, &event.to_string()).await }
-    });
-    join_all(answers.collect()).await.into_iter().collect()
-}
-
-/// All of these futures at once, on this task.
-async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
-    let mut outputs: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
-    std::future::poll_fn(|context| {
-        for (future, output) in futures.iter_mut().zip(&mut outputs) {
-            if output.is_none()
-                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
-            {
-                *output = Some(value);
-            }
-        }
-        match outputs.iter().all(Option::is_some) {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
-        }
-    })
-    .await;
-    outputs.into_iter().flatten().collect()
-}
-
-/// Whether an answer is a success, or says that the run has ended. Anything else
-/// is a fault.
-fn is_success(answer: &Value) -> anyhow::Result<bool> {
-    let is_success = answer["errors"] == Value::Array(Vec::new());
-    ensure!(
-        is_success || answer.to_string().contains("[run-ended]"),
-        "{answer}"
-    );
-    Ok(is_success)
-}
-
-#[tokio::test]
-async fn two_hundred_events_at_once_on_one_user_and_one_role() -> anyhow::Result<()> {
-    let world = World::start().await?;
-    let before = world.state().await?;
-    let processes = processes(&world).await?;
-    let runs: Vec<Event> = (0..60).map(|_| Event::escalate()).collect();
-    // Each begins twice; the first half ends too, somewhere among it.
-    let mut events = Vec::new();
-    for (index, run) in runs.iter().enumerate() {
-        events.push((index, run.clone()));
-        events.push((index + 1, run.clone()));
-        if index < 30 {
-            events.push((index + 2, run.end()));
-            events.push((index + 3, run.end()));
-        }
-    }
-    for answer in send_all(&world, &processes, &events).await? {
-        is_success(&answer)?;
-    }
-    assert_eq!(world.person_counts_orders().await, Ok(ORDERS));
-    assert_eq!(world.open_runs().await?, 30);
-
-    let mut ends: Vec<(usize, Event)> = runs
-        .iter()
-        .enumerate()
-        .map(|(index, run)| (index, run.end()))
-        .collect();
-    let last = ends.pop();
-    for answer in send_all(&world, &processes, &ends).await? {
-        ensure!(is_success(&answer)?, "{answer}");
-    }
-    assert_eq!(world.person_counts_orders().await, Ok(ORDERS));
-    for answer in send_all(&world, &processes, last.as_slice()).await? {
-        ensure!(is_success(&answer)?, "{answer}");
-    }
-    assert_eq!(world.open_runs().await?, 0);
-    world.is_as(&before).await
-}
-
-#[tokio::test]
-async fn many_users_at_once_on_one_role_get_it_and_lose_it() -> anyhow::Result<()> {
-    let users = 40;
-    let world = World::builder()
-        .sql(&format!(
-            "DO $$ BEGIN FOR i IN 1..{users} LOOP EXECUTE format('CREATE ROLE person%s LOGIN', i); END LOOP; END $$"
-        ))
-        .start()
-        .await?;
-    let before = world.state().await?;
-    let processes = processes(&world).await?;
-    let runs: Vec<Event> = (1..=users)
-        .map(|user| Event::escalate().user(&format!("person{user}@healthy-health.co")))
-        .collect();
-    let events: Vec<_> = runs.iter().cloned().enumerate().collect();
-    for answer in send_all(&world, &processes, &events).await? {
-        ensure!(is_success(&answer)?, "{answer}");
-    }
-    let members = "SELECT count(*) FROM pg_auth_members WHERE roleid = 'readonly'::regrole AND member <> 'sym_bot'::regrole";
-    assert_eq!(world.query(members).await?, Some(users.to_string()));
-    let events: Vec<_> = runs.iter().map(Event::end).enumerate().collect();
-    for answer in send_all(&world, &processes, &events).await? {
-        ensure!(is_success(&answer)?, "{answer}");
-    }
-    assert_eq!(world.open_runs().await?, 0);
-    world.is_as(&before).await
-}
-
-#[tokio::test]
-async fn temporary_users_at_once_are_each_made_once() -> anyhow::Result<()> {
-    let world = World::start().await?;
-    let before = world.state().await?;
-    let processes = processes(&world).await?;
-    let runs: Vec<Event> = (0..8).map(|_| Event::escalate_temporary_user()).collect();
-    let events: Vec<_> = runs
-        .iter()
-        .flat_map(|run| (0..PROCESSES).map(|process| (process, run.clone())))
-        .collect();
-    let answers = send_all(&world, &processes, &events).await?;
-    for same in answers.chunks(PROCESSES) {
-        ensure!(is_success(&same[0])?, "{}", same[0]);
-        // One user, one secret, one expiry.
-        let distinct: BTreeSet<String> = same.iter().map(Value::to_string).collect();
-        ensure!(distinct.len() == 1, "{distinct:?}");
-        let body = &same[0]["body"];
-        let secret = world
-            .secret(body["secret_name"].as_str().unwrap_or_default())
-            .await?;
-        let text = |field: &str| secret[field].as_str().unwrap_or_default();
-        assert_eq!(
-            world.count_orders(text("username"), text("password")).await,
-            Ok(ORDERS)
-        );
-    }
-    assert_eq!(world.secrets().await?.len(), runs.len());
-
-    let ends: Vec<_> = runs
-        .iter()
-        .flat_map(|run| (0..PROCESSES).map(|process| (process, run.end())))
-        .collect();
-    for answer in send_all(&world, &processes, &ends).await? {
-        ensure!(is_success(&answer)?, "{answer}");
-    }
-    assert_eq!(world.open_runs().await?, 0);
-    world.is_as(&before).await
-}
-
-#[tokio::test]
-async fn a_temporary_user_that_begins_and_ends_at_once_is_not_left_behind() -> anyhow::Result<()> {
-    let world = World::start().await?;
-    let before = world.state().await?;
-    let processes = processes(&world).await?;
-    let runs: Vec<Event> = (0..20).map(|_| Event::escalate_temporary_user()).collect();
-    let events: Vec<_> = runs
-        .iter()
-        .enumerate()
-        .flat_map(|(index, run)| {
-            [
-                (index, run.clone()),
-                (index + 1, run.end()),
-                (index + 2, run.clone()),
-            ]
-        })
-        .collect();
-    for answer in send_all(&world, &processes, &events).await? {
-        is_success(&answer)?;
-    }
-    let sweeps: Vec<_> = (0..PROCESSES).collect();
-    world.let_time_pass().await?;
-    let sweeps = sweeps
-        .iter()
-        .map(|process| world.body_of(&processes[*process], SWEEP));
-    for swept in join_all(sweeps.collect()).await {
-        swept?;
-    }
-    assert_eq!(world.open_runs().await?, 0);
-    world.is_as(&before).await
 }

@@ -118,3 +118,32 @@ fn the_cases_of_our_own_plugins_pass() -> anyhow::Result<()> {
     assert!(result["passed"].as_u64() >= Some(20), "{result}");
     Ok(())
 }
+
+#[test]
+fn the_exit_code_says_whose_it_is() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    desk.ends(0, &["--help"])?;
+    desk.ends(0, &["completions", "bash"])?;
+    for wrong in [
+        &["no-such-command"][..],
+        &["plugin", "run"],
+        &["completions", "x"],
+    ] {
+        desk.ends(1, wrong)?;
+    }
+    // A database that isn't there is nobody's mistake who types.
+    let output = desk
+        .command(&["grants"])?
+        .envs([
+            ("DB_HOST", "127.0.0.1"),
+            ("DB_PORT", "1"),
+            ("DB_USER", "sym_bot"),
+            ("DB_PASSWORD", "x"),
+            ("DB_TLS", "disable"),
+        ])
+        .output()?;
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let errors = String::from_utf8(output.stderr)?;
+    assert!(errors.contains("[database-unavailable]"), "{errors}");
+    Ok(())
+}

@@ -39,7 +39,7 @@ async fn an_event_is_not_logged() -> anyhow::Result<()> {
     world.body(&event).await?;
     world.body(&event.end()).await?;
     let log = world.lambda.logs();
-    assert!(log.contains("\"code\":\"ok\""), "events are logged: {log}");
+    assert!(log.contains("\"Code\":\"ok\""), "events are logged: {log}");
     for word in ["4711", "sym-user@", "U01ABCDEFGH"] {
         assert!(!log.contains(word), "`{word}` is in the log: {log}");
     }

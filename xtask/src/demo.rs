@@ -23,7 +23,7 @@ use crate::terminal;
 
 mod job;
 mod narrator;
-mod stage;
+pub(crate) mod stage;
 mod story;
 
 use narrator::{Format, Narrator};

@@ -8,8 +8,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod cargo;
 mod demo;
+mod deploy;
+mod dist;
 mod environment;
 mod languages;
 mod plugins;
@@ -30,22 +33,30 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::DemoArgs),
+    Bench(bench::BenchArgs),
     Test(test::TestArgs),
     Plugins(plugins_command::PluginsArgs),
     Languages(languages::LanguagesArgs),
     Slim(slim::SlimArgs),
     Tidy(tidy::TidyArgs),
+    Bench(bench::BenchArgs),
+    Deploy(deploy::DeployArgs),
+    Dist(dist::DistArgs),
     Env(environment::EnvArgs),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Plugins(arguments) => plugins_command::run(&arguments),
         Command::Languages(arguments) => languages::run(&arguments),
         Command::Slim(arguments) => slim::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Dist(arguments) => dist::run(&arguments),
+        Command::Deploy(arguments) => deploy::run(&arguments),
         Command::Env(arguments) => environment::run(&arguments),
     };
     match result {

@@ -12,7 +12,7 @@ use clap::Args;
 use sym_test_support::tools::{self, BuildEnvironment, MAJORS, Major};
 
 use crate::terminal::{self, Style};
-use crate::{cargo, languages, plugins, slim, tidy};
+use crate::{cargo, deploy, languages, plugins, slim, tidy};
 
 /// Oldest, most common, newest.
 const USUAL_MAJORS: [u32; 3] = [13, 15, 18];
@@ -43,6 +43,7 @@ pub(crate) fn run(arguments: &TestArgs) -> Result<ExitCode> {
         0 => Ok(()),
         count => bail!("{count} rules are broken, see above"),
     });
+    report.part("deploy", deploy::check);
     if let Some(environment) = report.part("tools", || get_tools(majors)) {
         check_build(&mut report, &environment, majors);
     } else {

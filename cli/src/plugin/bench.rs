@@ -74,7 +74,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Status> {
     let subject = Subject::find(&args.path)?;
     let request = match &args.event {
         Some(path) => request_of(&read_event(path)?)?,
-        None => sample_request("sym-user@healthy-health.co", "readonly", "0")?,
+        None => sample_request("sym-user@healthy-health.co", "readonly", 0)?,
     };
     let engine = Engine::new()?;
     let targets = BTreeSet::from([request.target.name.clone()]);

@@ -87,7 +87,29 @@ struct Checking<'a> {
     findings: Vec<Finding>,
 }
 
+impl CheckArgs {
+    fn checking<'a>(&'a self, subject: &'a Subject, release: &'a Release) -> Checking<'a> {
+        let mut conditions = Conditions {
+            strategy: self.strategy,
+            ..Conditions::default()
+        };
+        conditions.policy.sql = self.sql_policy;
+        Checking {
+            args: self,
+            subject,
+            release,
+            conditions,
+            findings: Vec::new(),
+        }
+    }
+}
+
 impl Checking<'_> {
+    async fn all_but_names(&mut self) -> anyhow::Result<()> {
+        component::check(self).await?;
+        sql::check(self).await
+    }
+
     fn add(&mut self, level: Level, subject: &str, check: &'static str, text: impl Into<String>) {
         self.findings.push(Finding {
             level,
@@ -102,21 +124,9 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {
     let subject = Subject::find(&args.path)?;
     let targets = BTreeSet::from(["target".to_owned()]);
     let release = subject.load(&Engine::new()?, &targets)?;
-    let mut conditions = Conditions {
-        strategy: args.strategy,
-        ..Conditions::default()
-    };
-    conditions.policy.sql = args.sql_policy;
-    let mut checking = Checking {
-        args,
-        subject: &subject,
-        release: &release,
-        conditions,
-        findings: Vec::new(),
-    };
+    let mut checking = args.checking(&subject, &release);
     block_on(async {
-        component::check(&mut checking).await?;
-        sql::check(&mut checking).await?;
+        checking.all_but_names().await?;
         names::check(&mut checking).await
     })?;
     let findings = checking.findings;
@@ -139,4 +149,27 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {
         }
     }
     Ok(if is_ok { Status::Done } else { Status::Yours })
+}
+
+/// What had better be otherwise in a directory that is about to be published, by
+/// the rules that hold where nobody says others. Not whether two people get one
+/// name: that hangs on mail domains, which nobody has said here.
+pub(crate) async fn advice(subject: &Subject, release: &Release) -> anyhow::Result<Vec<String>> {
+    let args = CheckArgs {
+        path: PathBuf::new(),
+        strategy: Strategy::Role,
+        sql_policy: sym_host::policy::SqlPolicy::Grants,
+        domain: Vec::new(),
+        without_native: true,
+        strict: false,
+        json: false,
+    };
+    let mut checking = args.checking(subject, release);
+    checking.all_but_names().await?;
+    let mut findings = checking.findings;
+    findings.retain(|finding| finding.level != Level::Ok);
+    Ok(findings
+        .iter()
+        .map(|finding| format!("{}: {}", finding.subject, finding.text))
+        .collect())
 }

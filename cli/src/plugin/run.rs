@@ -42,7 +42,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     conditions: ConditionArgs,
     /// Run again after each change of the plugin or the event, until it is
-    /// interrupted. A project of `symctl plugin new` is built each time.
+    /// interrupted. A project (`sym-plugin.toml`) is built first each time.
     #[arg(long, conflicts_with = "json")]
     watch: bool,
     /// Print JSON.
@@ -117,15 +117,20 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Status> {
     if args.event.as_os_str() == "-" {
         bail!("`--watch` needs an event that is a file: standard input can be read once");
     }
-    // A project is built first: a save is seen at once.
-    let is_project = args.plugin.join(PROJECT_FILE).is_file();
     watch::watch(&[&args.plugin, &args.event], || {
-        let built = is_project.then(|| build(&args.plugin)).transpose();
-        match built.and_then(|_| once(args)) {
-            Ok(_) => {}
-            Err(error) => output::error(&error),
+        let result = build_project(&args.plugin).and_then(|()| once(args));
+        if let Err(error) = result {
+            output::error(&error);
         }
     })
+}
+
+/// Builds what has sources here. A directory without them is taken as it is.
+fn build_project(path: &Path) -> anyhow::Result<()> {
+    if path.join(PROJECT_FILE).is_file() {
+        build(path)?;
+    }
+    Ok(())
 }
 
 fn once(args: &RunArgs) -> anyhow::Result<Status> {

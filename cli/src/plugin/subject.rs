@@ -81,10 +81,14 @@ pub(crate) async fn check_all(release: &Release) -> anyhow::Result<()> {
     last.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// The sample event, of this person, for this target, in a run of this id.
-pub(crate) fn sample_request(person: &str, target: &str, run: &str) -> anyhow::Result<Request> {
+/// The sample event, of this person, for this target, in the run of this number.
+pub(crate) fn sample_request(person: &str, target: &str, run: u32) -> anyhow::Result<Request> {
     let mut event: Value = serde_json::from_str(SAMPLE).context("the sample is no JSON")?;
-    event["run"]["srn"] = format!("healthy-health:run:postgres:2.0.0:{run}").into();
+    // A UUID, as `wit/` promises, and like those of Sym another one from its first
+    // digits on: plugins may well take the first eight alone.
+    let first = run.wrapping_mul(0x9E37_79B1);
+    let id = format!("{first:08x}-{:04x}-4000-8000-{run:012x}", first >> 16);
+    event["run"]["srn"] = format!("healthy-health:run:postgres:2.0.0:{id}").into();
     event["run"]["actors"]["request"]["username"] = person.into();
     event["fields"]["target"]["name"] = target.into();
     Ok(request_of(&event.to_string())?)
@@ -107,4 +111,24 @@ pub(crate) fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
 pub(crate) fn name(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str());
     name.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    // A plugin that was written to the contract must not break on our own sample.
+    #[test]
+    fn runs_are_uuids_that_differ_from_their_first_digits_on() {
+        let mut firsts = BTreeSet::new();
+        for run in 0..2_000 {
+            let request = sample_request("ada@a.example", "readonly", run).expect("is an event");
+            let parts: Vec<usize> = request.run.id().split('-').map(str::len).collect();
+            assert_eq!(parts, [8, 4, 4, 4, 12], "{}", request.run.id());
+            firsts.insert(request.run.id()[..8].to_owned());
+        }
+        assert_eq!(firsts.len(), 2_000);
+    }
 }

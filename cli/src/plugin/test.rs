@@ -64,7 +64,7 @@ pub(crate) struct TestArgs {
 
 /// What came of a file of cases.
 pub(crate) struct FileVerdict {
-    pub(crate) file: CaseFile,
+    file: CaseFile,
     /// In the order of the file, without those that were filtered out.
     pub(crate) verdicts: Vec<Verdict>,
 }
@@ -76,9 +76,9 @@ pub(crate) struct Verdict {
     index: usize,
     pub(crate) name: String,
     pub(crate) passed: bool,
-    pub(crate) differences: Vec<Difference>,
-    pub(crate) outcome: Outcome,
-    pub(crate) milliseconds: f64,
+    differences: Vec<Difference>,
+    outcome: Outcome,
+    milliseconds: f64,
 }
 
 pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
@@ -165,15 +165,17 @@ fn own_cases(subject: &Subject) -> anyhow::Result<Vec<PathBuf>> {
 /// where it has none.
 ///
 /// # Errors
-/// The cases can't be read, or the release is refused.
-#[allow(dead_code, reason = "for `symctl publish`")]
-pub(crate) async fn run_own_cases(directory: &Path) -> anyhow::Result<Vec<FileVerdict>> {
+/// The cases can't be read.
+pub(crate) async fn run_own_cases(
+    directory: &Path,
+    release: &Release,
+) -> anyhow::Result<Vec<FileVerdict>> {
     let cases = directory.join(cases::DIRECTORY);
     if !cases.is_dir() {
         return Ok(Vec::new());
     }
-    let subject = Subject::Directory(directory.to_owned());
-    run_cases(&subject, &cases::find(&cases)?, None, None).await
+    let files = read(&cases::find(&cases)?)?;
+    Ok(run_files(release, files, None, None).await)
 }
 
 /// Runs files of cases.
@@ -185,12 +187,9 @@ async fn run_cases(
     subject: &Subject,
     paths: &[PathBuf],
     filter: Option<&str>,
-    mut database: Option<Database>,
+    database: Option<Database>,
 ) -> anyhow::Result<Vec<FileVerdict>> {
-    let files = paths
-        .iter()
-        .map(|path| CaseFile::read(path))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let files = read(paths)?;
     let targets: BTreeSet<String> = files
         .iter()
         .flat_map(|file| &file.cases)
@@ -200,17 +199,30 @@ async fn run_cases(
     // Once, so that a plugin that can't be used is one sentence and not one for
     // each case; and so that no case pays for compiling.
     check_all(&release).await?;
+    Ok(run_files(&release, files, filter, database).await)
+}
+
+fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<CaseFile>> {
+    paths.iter().map(|path| CaseFile::read(path)).collect()
+}
+
+async fn run_files(
+    release: &Release,
+    files: Vec<CaseFile>,
+    filter: Option<&str>,
+    mut database: Option<Database>,
+) -> Vec<FileVerdict> {
     let mut results = Vec::new();
     for file in files {
         let mut verdicts = Vec::new();
         for case in &file.cases {
             if filter.is_none_or(|filter| case.name.contains(filter)) {
-                verdicts.push(run_case(&release, case, database.as_mut()).await);
+                verdicts.push(run_case(release, case, database.as_mut()).await);
             }
         }
         results.push(FileVerdict { file, verdicts });
     }
-    Ok(results)
+    results
 }
 
 async fn run_case(

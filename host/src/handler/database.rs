@@ -104,14 +104,26 @@ impl Database {
 
     /// A connection to another database of the cluster, for one use.
     pub(super) async fn connect_to(&self, aws: &Aws, name: &str) -> failure::Result<Connection> {
-        let password = self.password(aws).await?;
-        Connection::to_database(&self.config, name, &password).await
+        let connect =
+            async |password: &Password| Connection::to_database(&self.config, name, password).await;
+        self.log_in(aws, connect).await
     }
 
     async fn connect(&self, aws: &Aws) -> failure::Result<Connection> {
+        let connect = async |password: &Password| {
+            Connection::to_ledger(&self.config, password, self.who).await
+        };
+        self.log_in(aws, connect).await
+    }
+
+    async fn log_in(
+        &self,
+        aws: &Aws,
+        connect: impl AsyncFn(&Password) -> failure::Result<Connection>,
+    ) -> failure::Result<Connection> {
         let _timer = self.meters.connect.start();
         let password = self.password(aws).await?;
-        match Connection::to_ledger(&self.config, &password, self.who).await {
+        match connect(&password).await {
             // It may have been rotated since we read it: read it again, once.
             Err(failure)
                 if failure.is_login()
@@ -119,7 +131,7 @@ impl Database {
             {
                 *self.password.lock().await = None;
                 let password = self.password(aws).await?;
-                Connection::to_ledger(&self.config, &password, self.who).await
+                connect(&password).await
             }
             result => result,
         }

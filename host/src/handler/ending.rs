@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Body, Ready};
 use crate::config::Sessions;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::postgres::role::Ended;
 use crate::postgres::{Connection, Failure, Names, remove, role};
 use crate::request::{Ending, Run};
@@ -26,24 +26,23 @@ impl Ready {
             return Ok(Body::new());
         }
         let sessions = if ended.grant.state == "ending" {
-            self.end_kept_sessions(&ending.run, &ended).await?
+            let names = Names {
+                user: ended.grant.user_name.as_deref().unwrap_or_default(),
+                ..Names::default()
+            };
+            self.finish(&ending.run, names).await?
         } else {
             0
         };
         Ok(role_body(&ended, sessions))
     }
 
-    /// Ends the sessions that could keep a role that was taken back. Before the
-    /// COMMIT of that they could take it again, so it is a call of its own.
-    /// Returns how many.
-    async fn end_kept_sessions(&self, run: &Run, ended: &Ended) -> Result<u32> {
+    /// Ends the sessions that could keep what was taken back, and with that the
+    /// run. Before the COMMIT of the taking another could begin, so it is a call
+    /// of its own. Returns how many.
+    async fn finish(&self, run: &Run, names: Names<'_>) -> Result<u32> {
         let all = self.config.sessions == Sessions::Terminate;
-        let end =
-            async |connection: &mut Connection| role::end_sessions(connection, run, all).await;
-        let names = Names {
-            user: ended.grant.user_name.as_deref().unwrap_or_default(),
-            ..Names::default()
-        };
+        let end = async |connection: &mut Connection| remove::finish(connection, run, all).await;
         self.database.with_ledger(&self.aws, names, end).await
     }
 
@@ -71,15 +70,13 @@ impl Ready {
             self.end_sessions(names, oid).await?;
             self.clear(names, run, oid).await?;
         }
-        secret?;
+        secret.map_err(|error| secret_remains(user, error))?;
         let drop = async |connection: &mut Connection| remove::drop_user(connection, run).await;
         self.database.with_ledger(&self.aws, names, drop).await?;
         // One that had begun to log in before the first stage, and was not in
-        // sight yet.
-        match disabled.grant.user_oid {
-            Some(oid) => self.end_sessions(names, oid).await,
-            None => Ok(()),
-        }
+        // sight yet. Until that has been looked at, the run has not ended.
+        self.finish(run, names).await?;
+        Ok(())
     }
 
     async fn end_sessions(&self, names: Names<'_>, user_oid: u32) -> Result<()> {
@@ -116,6 +113,15 @@ impl Ready {
         }
         Ok(())
     }
+}
+
+/// The access is gone, and the credential is worth nothing.
+fn secret_remains(user: &str, error: Error) -> Error {
+    let sentence = format!(
+        "temporary user `{user}` can't log in any more and has no access, but its secret could not be deleted: \
+         send the event again, or leave it to the sweep; the function's log has the reason"
+    );
+    Error::new(error.code(), sentence).with_source(error)
 }
 
 /// What Sym is told of a role that was given back: the template's `username`,

@@ -126,7 +126,11 @@ impl Releases {
                         Err(error) => self.keep(serving, error.code().as_str(), &error.to_log()),
                     }
                 }
-                None => self.keep(serving, "slow", "the store didn't answer in time"),
+                // Nothing is wrong yet: a later event finds what it comes to.
+                None => tracing::info!(
+                    release = serving.release.id(),
+                    "the store didn't answer in time"
+                ),
             }
         }
         Ok(serving.release.clone())

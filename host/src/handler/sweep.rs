@@ -120,6 +120,7 @@ impl Ready {
             run: Run::parse(run)?,
             requester: None,
             target: None,
+            template: None,
         };
         Box::pin(self.end(&ending, by)).await
     }

@@ -39,3 +39,103 @@ pub(super) fn load(engine: &Engine, code: &VerifiedNative) -> Result<Component, 
         .with_detail(format!("{error:#}"))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::{Read as _, Write as _};
+    use std::os::fd::AsRawFd as _;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::plugin::package::precompile;
+    use crate::plugin::statement::Digest;
+
+    /// Of this process, in megabytes: the most since the last reset, which this
+    /// is too.
+    fn peak_megabytes() -> u64 {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        fs::write("/proc/self/clear_refs", "5").expect("Linux lets us");
+        kilobytes.unwrap_or_default() / 1000
+    }
+
+    /// From bytes that arrive to a component: the median of some tries, and the
+    /// memory that the worst took more.
+    fn measured(mut load: impl FnMut() -> Component) -> (Duration, u64) {
+        let mut times = Vec::new();
+        peak_megabytes();
+        let before = peak_megabytes();
+        for _ in 0..9 {
+            let start = Instant::now();
+            drop(load());
+            times.push(start.elapsed());
+        }
+        times.sort();
+        (
+            times[times.len() / 2],
+            peak_megabytes().saturating_sub(before),
+        )
+    }
+
+    // A buffer that is hashed, and which wasmtime copies; or memory with a file
+    // descriptor, which is hashed, and which wasmtime maps.
+    #[test]
+    #[ignore = "a measurement: `cargo xtask bench --only releases` runs it"]
+    #[expect(clippy::print_stdout, reason = "a table for the documents")]
+    fn a_buffer_against_mapped_memory() {
+        let component = wat::parse_str("(component)").expect("is valid");
+        let component = sym_test_support::padding::pad(component, 35 << 20);
+        let target = crate::plugin::TARGET.expect("Linux");
+        let code = precompile(&component, target).expect("compiles");
+        drop(component);
+        let directory = tempfile::tempdir_in("/dev/shm").expect("is there");
+        let source = directory.path().join("source");
+        fs::write(&source, &code).expect("has room");
+        let (megabytes, digest) = (code.len() / 1_000_000, Digest::of(&code));
+        drop(code);
+        let engine = Engine::new().expect("starts");
+        let buffer = measured(|| {
+            let mut bytes = Vec::new();
+            let mut arriving = File::open(&source).expect("is there");
+            arriving.read_to_end(&mut bytes).expect("is read");
+            assert!(Digest::of(&bytes) == digest);
+            #[expect(unsafe_code, reason = "these bytes are our compiler's")]
+            // SAFETY: they were compiled above.
+            let component = unsafe { Component::deserialize(engine.wasmtime(), &bytes) };
+            component.expect("loads")
+        });
+        let mapped = measured(|| {
+            let mut memory = tempfile::tempfile_in("/dev/shm").expect("has room");
+            let mut arriving = File::open(&source).expect("is there");
+            let mut hash = sha2::Sha256::default();
+            let mut chunk = vec![0; 64 << 10];
+            loop {
+                let count = arriving.read(&mut chunk).expect("is read");
+                if count == 0 {
+                    break;
+                }
+                sha2::Digest::update(&mut hash, &chunk[..count]);
+                memory.write_all(&chunk[..count]).expect("has room");
+            }
+            let hash: [u8; 32] = sha2::Digest::finalize(hash).into();
+            assert!(super::super::hex(&hash) == digest.to_string());
+            let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
+            #[expect(unsafe_code, reason = "these bytes are our compiler's")]
+            // SAFETY: they were compiled above, and nobody else has the file.
+            let component = unsafe { Component::deserialize_file(engine.wasmtime(), path) };
+            component.expect("loads")
+        });
+        let say = |what: &str, (time, memory): (Duration, u64)| {
+            println!(
+                "| {what} | {megabytes} MB | {} ms | {memory} MB |",
+                time.as_millis()
+            );
+        };
+        say("buffer, copied", buffer);
+        // The file is memory too, which no process is charged for.
+        let (time, memory) = mapped;
+        say("memory file, mapped", (time, memory + megabytes as u64));
+    }
+}

@@ -2,6 +2,8 @@
 //! first. Plugins in real languages are tested in `tests/`.
 
 mod contract;
+#[cfg(feature = "compiler")]
+mod determinism;
 mod guest;
 mod limits;
 mod release;
@@ -25,9 +27,12 @@ async fn load(manifest: &str, files: &[(&str, &[u8])]) -> Result<Release> {
 }
 
 async fn load_from(directory: &Path) -> Result<Release> {
-    let engine = Engine::new().expect("the engine starts");
+    load_into(&Engine::new().expect("the engine starts"), directory).await
+}
+
+async fn load_into(engine: &Engine, directory: &Path) -> Result<Release> {
     let loaded = Source::Directory(directory.to_owned())
-        .load(&engine, &crate::aws::Aws::default())
+        .load(engine, &crate::aws::Aws::default())
         .await?;
     Ok(loaded.release)
 }

@@ -25,6 +25,8 @@ enum Kind {
     Gone,
     /// Another change was in progress.
     Conflict,
+    /// Another change was in progress, for as long as we may wait.
+    Locked,
     /// The server doesn't let us log in.
     Login,
     /// One of our own SQL functions refuses. `why` is its DETAIL.
@@ -111,7 +113,8 @@ impl Failure {
         matches!(self.kind, Kind::Login)
     }
 
-    /// Whether the same call may succeed in a moment.
+    /// Whether the same call may succeed in a moment. One that has waited for a
+    /// lock has used up our time already.
     pub fn is_transient(&self) -> bool {
         matches!(self.kind, Kind::Gone | Kind::Conflict)
     }
@@ -140,7 +143,7 @@ impl Failure {
                 Code::DatabaseUnavailable,
                 "the database is unavailable: try again, and if it stays so, see the function's log",
             ),
-            Kind::Conflict => Error::new(
+            Kind::Conflict | Kind::Locked => Error::new(
                 Code::DatabaseConflict,
                 "another change was in progress in the database: try again in a moment",
             ),
@@ -206,7 +209,8 @@ impl From<tokio_postgres::Error> for Failure {
                                and `LEDGER_DB`"
                         .to_owned(),
                 },
-                "40001" | "40P01" | "55P03" => Kind::Conflict,
+                "40001" | "40P01" => Kind::Conflict,
+                "55P03" => Kind::Locked,
                 // A catalog row that two transactions changed at once. The one
                 // case that has no SQLSTATE of its own.
                 "XX000" if is_concurrent_update(&error) => Kind::Conflict,

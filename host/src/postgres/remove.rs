@@ -1,12 +1,14 @@
 //! Removing a temporary user, in stages: each is committed, and each may run
-//! again. The access ends with the first; the rest is tidying up.
+//! again. The access ends with the first; the rest is tidying up, and making sure.
 //!
 //! 1. [`disable`]: no login, no memberships.
 //! 2. The caller deletes the secret.
 //! 3. [`end_sessions`].
 //! 4. [`databases`], and in each of them [`clear`]: what it owned goes to the
 //!    powerless role `sym_graveyard`, what was granted to it is revoked.
-//! 5. [`drop_user`], and [`end_sessions`] once more, by OID.
+//! 5. [`drop_user`].
+//! 6. [`finish`], which is also the last stage of giving a role back: no session
+//!    is left, and the run has ended.
 
 use std::time::Duration;
 
@@ -48,8 +50,8 @@ pub struct Disabled {
     pub has_user: bool,
 }
 
-/// Stage 3, and again after stage 5: ends the user's sessions, and waits until
-/// they are gone. Returns whether they are.
+/// Stage 3: ends the user's sessions, and waits until they are gone. Returns
+/// whether they are.
 ///
 /// # Errors
 /// What the connection ran into.
@@ -102,7 +104,7 @@ pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
     connection.run(&statements).await
 }
 
-/// Stage 5: the run has ended.
+/// Stage 5: there is no user any more.
 ///
 /// # Errors
 /// `access-remains` with what blocks it, or what the connection ran into.
@@ -112,6 +114,25 @@ pub async fn drop_user(connection: &Connection, run: &Run) -> Result<Grant> {
         .call(&Query::new("SELECT sym.drop_user($1)::text").text(&run))
         .await?;
     Grant::from_json(&answer)
+}
+
+/// Stage 6, of either strategy: ends the sessions that could keep the access, or
+/// all of the user's where `all` is wanted, and with that the run. Returns how
+/// many there were.
+///
+/// # Errors
+/// `access-remains` where one can't be ended, or what the connection ran into.
+pub async fn finish(connection: &Connection, run: &Run, all: bool) -> Result<u32> {
+    let run = run.srn();
+    let query = Query::new("SELECT sym.end_kept_sessions($1, $2)")
+        .text(&run)
+        .with(&all, Type::BOOL);
+    let rows = connection.query(&query).await?;
+    let found: i32 = match rows.first() {
+        Some(row) => row.try_get(0)?,
+        None => 0,
+    };
+    Ok(found.unsigned_abs())
 }
 
 /// Whether a failure of [`clear`] only means that the last stage will say what

@@ -2,14 +2,13 @@
 //! is one call of one SQL function, and so one transaction and one round trip.
 
 use serde_json::{Value, json};
-use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Query, rollback};
 use super::failure::Result;
 use super::ledger::{Grant, NewGrant};
 use crate::config::Sessions;
 use crate::name::RoleName;
-use crate::request::{Ending, Run};
+use crate::request::Ending;
 
 /// Lends a role, and takes it back at once: what an escalate would run into, and
 /// nothing changed.
@@ -48,6 +47,18 @@ pub async fn lend(
     Grant::from_json(&answer)
 }
 
+/// Ends a run, and takes that back at once: what a deescalate would do, and
+/// nothing changed.
+///
+/// # Errors
+/// As [`give_back`].
+pub async fn rehearse_end(connection: &Connection, ending: &Ending) -> Result<Ended> {
+    connection.run("BEGIN").await?;
+    let ended = give_back(connection, ending, "shadow", Sessions::Keep).await?;
+    rollback(connection).await?;
+    Ok(ended)
+}
+
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
@@ -76,13 +87,16 @@ pub async fn give_back(
     by: &str,
     sessions: Sessions,
 ) -> Result<Ended> {
-    let details = json!({
+    let mut details = json!({
         "by": by,
         "requester": ending.requester,
         "target": ending.target,
         "sessions": if sessions == Sessions::Keep { "keep" } else { "end" },
-    })
-    .to_string();
+    });
+    if let Some(template) = &ending.template {
+        details["template"] = json!({"user": template.user, "role": template.role});
+    }
+    let details = details.to_string();
     let run = ending.run.srn();
     let query = Query::new("SELECT sym.give_back($1, $2::jsonb)::text")
         .text(&run)
@@ -100,22 +114,4 @@ pub async fn give_back(
         remaining: list("remaining"),
         gained: answer["gained"].as_u64().unwrap_or(0),
     })
-}
-
-/// Ends the sessions that could keep the role, or all of them where `all` is
-/// wanted, and with that the run. Returns how many there were.
-///
-/// # Errors
-/// `access-remains` where one can't be ended, or what the connection ran into.
-pub async fn end_sessions(connection: &Connection, run: &Run, all: bool) -> Result<u32> {
-    let run = run.srn();
-    let query = Query::new("SELECT sym.end_kept_sessions($1, $2)")
-        .text(&run)
-        .with(&all, Type::BOOL);
-    let rows = connection.query(&query).await?;
-    let found: i32 = match rows.first() {
-        Some(row) => row.try_get(0)?,
-        None => 0,
-    };
-    Ok(found.unsigned_abs())
 }

@@ -9,7 +9,7 @@ use super::connection::{Connection, Query};
 use super::failure::{Failure, Result};
 
 /// Raised with every change of `schema/`: of the tables, and of the functions.
-pub const VERSION: i32 = 2;
+pub const VERSION: i32 = 4;
 
 /// Changes of the tables, in order: the version that each leads to. Each runs
 /// once, on a ledger in use.
@@ -19,7 +19,11 @@ const TABLES: &[(i32, &str)] = &[
 ];
 
 /// All functions. They are replaced as a whole.
-const FUNCTIONS: &str = include_str!("schema/functions.sql");
+const FUNCTIONS: &str = concat!(
+    include_str!("schema/template.sql"),
+    // The last: it ends with the privileges on all of them.
+    include_str!("schema/functions.sql"),
+);
 
 /// All of it, for a schema that is empty.
 pub(crate) fn to_sql() -> String {

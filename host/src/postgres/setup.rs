@@ -120,6 +120,12 @@ impl Setup {
                 "-- A new owner must be able to create where the object is; it can't log in to do so.",
             );
             line("GRANT CREATE ON SCHEMA public TO sym_graveyard;");
+            if self.major < 15 {
+                line(
+                    "-- Before PostgreSQL 15 everybody may create there, temporary users too. If nothing of yours relies on it:\n\
+                     -- REVOKE CREATE ON SCHEMA public FROM PUBLIC;",
+                );
+            }
         }
         line(
             "\n-- The ledger: who has what until when, and the functions that change it. They belong to the\n\

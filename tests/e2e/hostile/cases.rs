@@ -15,7 +15,7 @@ use crate::fixture::{Behaviour, target};
 /// One hostile thing, and what is to come of it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Case {
+pub(crate) struct Case {
     pub(super) name: String,
     #[serde(default = "temporary_user")]
     strategy: String,
@@ -30,7 +30,7 @@ pub(super) struct Case {
     file: Option<String>,
     pad_to: Option<usize>,
     repeat: Option<usize>,
-    pub(super) expect: String,
+    pub(crate) expect: String,
     says: Option<String>,
     /// A guest of its own.
     #[serde(skip)]
@@ -46,7 +46,7 @@ pub(super) struct Release {
 
 /// Which world a guest is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Resolver,
     Target,
 }
@@ -107,7 +107,7 @@ pub(super) fn releases() -> anyhow::Result<Vec<Release>> {
 }
 
 /// The files of `guests/` of this kind.
-pub(super) fn guests(kind: Kind) -> anyhow::Result<Vec<Case>> {
+pub(crate) fn guests(kind: Kind) -> anyhow::Result<Vec<Case>> {
     let mut cases = Vec::new();
     for entry in fs::read_dir(directory().join("guests"))? {
         let path = entry?.path();
@@ -157,7 +157,7 @@ impl Case {
         self.strategy == "role"
     }
 
-    pub(super) fn file_name(&self, index: usize) -> String {
+    pub(crate) fn file_name(&self, index: usize) -> String {
         match self.file {
             Some(_) => format!("case-{index}.sql"),
             None => format!("case-{index}.wasm"),
@@ -165,7 +165,7 @@ impl Case {
     }
 
     /// Its table in `plugins.toml`.
-    pub(super) fn entry(&self, file: &str) -> String {
+    pub(crate) fn entry(&self, file: &str) -> String {
         let key = match self.file {
             Some(_) => "sql",
             None => "component",
@@ -187,7 +187,7 @@ impl Case {
     }
 
     /// The component, or the SQL file.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         if let Some(guest) = &self.component {
             return guest.bytes.clone();
         }

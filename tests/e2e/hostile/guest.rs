@@ -12,8 +12,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
-
-use crate::fixture::TYPES;
+use sym_test_support::guest;
 
 /// A component, or what passes itself off as one.
 pub(super) struct Guest {
@@ -34,27 +33,25 @@ pub(super) fn read(text: &str) -> anyhow::Result<(BTreeMap<String, String>, Gues
         .map(|line| format!("{line}\n"))
         .collect();
     let header = |key: &str| headers.get(key).map(String::as_str);
-    let lift = match header("kind") {
-        Some("resolver") => Lift {
-            interface: "sym:postgres/resolver@0.1.0",
-            function: "resolve-user",
-            signature: r#"(param "request" $request) (result (result string (error $failure)))"#,
-        },
-        Some("target") => Lift {
-            interface: "sym:postgres/target-setup@0.1.0",
-            function: "setup",
-            signature: r#"(param "request" $request) (param "username" string) (result (result $steps (error $failure)))"#,
-        },
+    let world = match header("kind") {
+        Some("resolver") => guest::RESOLVER,
+        Some("target") => guest::TARGET,
         other => bail!("the kind is {other:?}"),
     };
     let whole = if body.starts_with("(component") || body.starts_with("(module") {
-        body.clone()
+        body.replace("{types}", guest::TYPES)
+            .replace("{lift $main}", &world.lift())
     } else {
-        frame(&body, header("pages").unwrap_or("2"))
+        let guest = guest::Guest {
+            world,
+            pages: header("pages").unwrap_or("2").parse()?,
+            heap: 65536,
+            imports: String::new(),
+            functions: Vec::new(),
+            fields: body.clone(),
+        };
+        guest.to_wat()
     };
-    let whole = whole
-        .replace("{types}", TYPES)
-        .replace("{lift $main}", &lift.text());
     let bytes = wat::parse_str(&whole).with_context(|| whole.clone())?;
     let half = bytes.len() / 2;
     let bytes = match header("damage") {
@@ -69,68 +66,4 @@ pub(super) fn read(text: &str) -> anyhow::Result<(BTreeMap<String, String>, Gues
     };
     let has_wasi = header("wasi") == Some("true");
     Ok((headers, Guest { bytes, has_wasi }))
-}
-
-struct Lift {
-    interface: &'static str,
-    function: &'static str,
-    signature: &'static str,
-}
-
-impl Lift {
-    fn text(&self) -> String {
-        let Lift {
-            interface,
-            function,
-            signature,
-        } = self;
-        format!(
-            r#"(func $lifted {signature}
-                (canon lift (core func $main "run") (memory (core memory $main "memory"))
-                    (realloc (core func $main "realloc"))))
-            (instance $export (export "{function}" (func $lifted)))
-            (export "{interface}" (instance $export))"#
-        )
-    }
-}
-
-/// A component whose one module has these fields, and an honest allocator.
-fn frame(fields: &str, pages: &str) -> String {
-    // An export of another instance's memory has to be the lifted function's.
-    format!(
-        r#"(component
-            {{types}}
-            (type $log-instance (instance
-                (type $level-enum (enum "debug" "info" "warn" "error"))
-                (export "level" (type $level (eq $level-enum)))
-                (export "write" (func (param "level" $level) (param "message" string)))))
-            (import "sym:postgres/log@0.1.0" (instance $log (type $log-instance)))
-            (type $config-instance (instance
-                (export "get" (func (param "key" string) (result (option string))))))
-            (import "sym:postgres/config@0.1.0" (instance $config (type $config-instance)))
-            (core module $libc
-                (memory (export "memory") {pages})
-                (global $next (mut i32) (i32.const 65536))
-                (func (export "realloc") (param i32 i32 i32 i32) (result i32)
-                    (local $at i32)
-                    (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
-                    (global.set $next (i32.add (local.get $at) (local.get 3)))
-                    (local.get $at)))
-            (core instance $libc (instantiate $libc))
-            (alias core export $libc "memory" (core memory $memory))
-            (alias core export $libc "realloc" (core func $realloc))
-            (core func $log (canon lower (func $log "write") (memory $memory)))
-            (core func $get (canon lower (func $config "get") (memory $memory) (realloc $realloc)))
-            (core module $module
-                (import "libc" "memory" (memory 0))
-                (import "host" "log" (func $log (param i32 i32 i32)))
-                (import "host" "get" (func $get (param i32 i32 i32)))
-                {fields})
-            (core instance $host (export "log" (func $log)) (export "get" (func $get)))
-            (core instance $run (instantiate $module (with "libc" (instance $libc)) (with "host" (instance $host))))
-            (alias core export $run "run" (core func $run))
-            (core instance $main
-                (export "run" (func $run)) (export "memory" (memory $memory)) (export "realloc" (func $realloc)))
-            {{lift $main}})"#
-    )
 }

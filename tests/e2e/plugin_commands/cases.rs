@@ -84,6 +84,51 @@ fn what_differs_is_shown_and_can_be_taken_over() -> anyhow::Result<()> {
 }
 
 #[test]
+fn what_fails_its_own_cases_is_not_published() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    desk.ends(0, &["keygen", "team"])?;
+    let store = format!("file://{}", desk.path("store").display());
+    let publish = [
+        "publish",
+        ".",
+        "--to",
+        &store,
+        "--key",
+        "team.key",
+        "--without-native",
+        "--json",
+    ];
+    desk.write("cases/x.toml", CASES.replace("\"ada\"", "\"eve\""))?;
+    let finished = desk.ends(1, &publish)?;
+    let why = "1 of 4 cases failed (`a is ada`)";
+    assert!(finished.stderr.contains(why), "{finished:?}");
+    assert!(!desk.path("store/current.json").exists());
+    desk.write("cases/x.toml", CASES)?;
+    let release = desk.json(0, &publish)?;
+
+    // What was published says who signed it.
+    let trust = desk.read("team.pub")?;
+    let inspect = ["plugin", "inspect", &store, "--trust", &trust, "--json"];
+    let found = desk.json(0, &inspect)?;
+    assert_eq!(found["release"]["release"], release["release"]);
+    assert_eq!(found["release"]["signers"][0], "team");
+    assert_eq!(found["components"].as_array().map(Vec::len), Some(2));
+    let known = format!("{store}#r1");
+    let diff = [
+        "diff",
+        &known,
+        ".",
+        "--events",
+        "event.json",
+        "--trust",
+        &trust,
+    ];
+    desk.write("event.json", super::event_of("a@a.example")?)?;
+    desk.ends(0, &diff)?;
+    Ok(())
+}
+
+#[test]
 fn a_lone_component_is_tested_too() -> anyhow::Result<()> {
     let desk = Desk::new()?;
     desk.write(

@@ -97,6 +97,11 @@ impl Aws {
         format!("http://{}", self.address)
     }
 
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// The variables that have the AWS SDK come here.
     pub fn env(&self) -> Vec<(String, String)> {
         [
@@ -194,6 +199,78 @@ impl Aws {
         Ok(())
     }
 
+    /// Makes an IAM user who may do what a policy says, and gives the variables
+    /// with which the AWS SDK is that user.
+    ///
+    /// # Errors
+    ///
+    /// moto refuses the policy, or is gone.
+    pub async fn create_user(
+        &self,
+        name: &str,
+        policy: &Value,
+    ) -> anyhow::Result<Vec<(String, String)>> {
+        self.call_iam(&[("Action", "CreateUser"), ("UserName", name)])
+            .await?;
+        self.call_iam(&[
+            ("Action", "PutUserPolicy"),
+            ("UserName", name),
+            ("PolicyName", "policy"),
+            ("PolicyDocument", &policy.to_string()),
+        ])
+        .await?;
+        let answer = self
+            .call_iam(&[("Action", "CreateAccessKey"), ("UserName", name)])
+            .await?;
+        let field = |tag: &str| {
+            let (_, rest) = answer.split_once(&format!("<{tag}>"))?;
+            Some(rest.split_once("</")?.0.to_owned())
+        };
+        let id = field("AccessKeyId").context("no AccessKeyId")?;
+        let key = field("SecretAccessKey").context("no SecretAccessKey")?;
+        Ok(vec![
+            ("AWS_ACCESS_KEY_ID".to_owned(), id),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), key),
+        ])
+    }
+
+    /// From now on nobody may do what no policy allows. moto knows the resources
+    /// of S3, and reads no conditions.
+    ///
+    /// # Errors
+    ///
+    /// moto is gone.
+    pub async fn enforce_iam(&self) -> anyhow::Result<()> {
+        let request = Request::post("/moto-api/reset-auth")
+            .header("host", self.address.to_string())
+            .body(Full::new(Bytes::from_static(b"0")))?;
+        let (status, body) = self.send(request).await?;
+        ensure!(
+            status == 200,
+            "{status}: {}",
+            String::from_utf8_lossy(&body)
+        );
+        Ok(())
+    }
+
+    /// Calls IAM, which speaks AWS's query protocol.
+    async fn call_iam(&self, fields: &[(&str, &str)]) -> anyhow::Result<String> {
+        let encoded: Vec<String> = fields
+            .iter()
+            .chain(&[("Version", "2010-05-08")])
+            .map(|(name, value)| format!("{name}={}", percent_encode(value)))
+            .collect();
+        let request = Request::post("/")
+            .header("host", self.address.to_string())
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("authorization", authorization("iam"))
+            .body(Full::new(Bytes::from(encoded.join("&"))))?;
+        let (status, body) = self.send(request).await?;
+        let text = String::from_utf8_lossy(&body).into_owned();
+        ensure!(status == 200, "{status}: {text}");
+        Ok(text)
+    }
+
     /// Calls any operation of a service that speaks AWS's JSON protocol.
     ///
     /// # Errors
@@ -214,11 +291,7 @@ impl Aws {
             .header("host", self.address.to_string())
             .header("content-type", "application/x-amz-json-1.1")
             .header("x-amz-target", format!("{target}.{operation}"))
-            // moto learns the service from it, and doesn't check the rest.
-            .header(
-                "authorization",
-                format!("AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{name}/aws4_request, SignedHeaders=host, Signature=0"),
-            )
+            .header("authorization", authorization(name))
             .body(Full::new(Bytes::from(input.to_string())))
             .map_err(AwsError::unreachable)?;
         let (status, body) = self.send(request).await.map_err(AwsError::unreachable)?;
@@ -284,6 +357,25 @@ impl fmt::Display for AwsError {
 }
 
 impl std::error::Error for AwsError {}
+
+/// moto learns the service from it, and doesn't check the rest.
+fn authorization(service: &str) -> String {
+    format!(
+        "AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0"
+    )
+}
+
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
 
 /// Finds ` * Running on http://127.0.0.1:41131` among what moto prints.
 fn find_address(log: &str) -> Option<SocketAddr> {

@@ -18,7 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -132,6 +133,30 @@ impl Lambda {
     /// answered by [`Answer::Died`].
     pub fn kill(&self) {
         self.sandbox().kill();
+    }
+
+    /// Stops the function where it is, as Lambda does between two events, and
+    /// nothing of it goes on until [`Lambda::thaw`].
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub fn thaw(&self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let process = Pid::from_raw(self.process_id().cast_signed());
+        kill(process, signal).context("the function has ended")
     }
 
     /// Ends the function and starts it anew: a cold start.

@@ -8,7 +8,12 @@
 //! | [`postgres`] | a private PostgreSQL server, gone when dropped |
 //! | [`lambda`] | Lambda's runtime API, running the real `bootstrap` |
 //! | [`aws`] | Secrets Manager, SSM and S3, as moto speaks them |
+//! | [`guest`] | plugins by hand, as text, with or without good manners |
+//! | [`padding`] | components of any size |
+//! | [`vault`] | HashiCorp Vault, as far as one secret needs it |
+//! | [`terraform`] | what the Terraform modules compute |
 //! | [`proxy`] | a wire that counts round trips, and breaks when told to |
+//! | [`throttle`] | a share of a CPU, as a small function has it |
 //!
 //! **Invariant:** this crate depends neither on the host nor on anything that
 //! needs libclang, because `xtask` is built from it and gets libclang for the
@@ -30,8 +35,13 @@
 
 pub mod aws;
 mod background;
+pub mod guest;
 pub mod lambda;
+pub mod padding;
 pub mod postgres;
 mod process;
 pub mod proxy;
+pub mod terraform;
+pub mod throttle;
 pub mod tools;
+pub mod vault;

@@ -168,6 +168,17 @@ impl Postgres {
         password: &str,
         database: &str,
     ) -> Result<Client, tokio_postgres::Error> {
+        let config = self.login(user, password, database);
+        let (client, connection) = config.connect(NoTls).await?;
+        tokio::spawn(async move {
+            // The client meets the same error at its next statement.
+            let _ = connection.await;
+        });
+        Ok(client)
+    }
+
+    /// How to log in, for a test that wants to do it in its own way.
+    pub fn login(&self, user: &str, password: &str, database: &str) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
         config
             .host("127.0.0.1")
@@ -176,12 +187,7 @@ impl Postgres {
             .password(password)
             .dbname(database)
             .application_name("sym-test-support");
-        let (client, connection) = config.connect(NoTls).await?;
-        tokio::spawn(async move {
-            // The client meets the same error at its next statement.
-            let _ = connection.await;
-        });
-        Ok(client)
+        config
     }
 
     /// Logs in as the superuser, to the database `postgres`.
@@ -234,8 +240,15 @@ impl Postgres {
 
     /// Stops the server, as an administrator would: sessions are ended.
     pub fn stop(&self) {
+        self.stop_by(Shutdown::Fast);
+    }
+
+    fn stop_by(&self, shutdown: Shutdown) {
         if let Some(mut server) = self.server().take() {
-            server.stop(Signal::SIGINT);
+            server.stop(match shutdown {
+                Shutdown::Fast => Signal::SIGINT,
+                Shutdown::Immediate => Signal::SIGQUIT,
+            });
         }
     }
 
@@ -245,7 +258,17 @@ impl Postgres {
     ///
     /// It doesn't start.
     pub fn restart(&self) -> anyhow::Result<()> {
-        self.stop();
+        self.restart_by(Shutdown::Fast)
+    }
+
+    /// The same, by a shutdown of this kind. After an immediate one the server
+    /// recovers what was committed, if its `synchronous_commit` is on.
+    ///
+    /// # Errors
+    ///
+    /// It doesn't start.
+    pub fn restart_by(&self, shutdown: Shutdown) -> anyhow::Result<()> {
+        self.stop_by(shutdown);
         match self.launch(&ServerUser::find()?) {
             Ok(()) => Ok(()),
             Err(NotStarted::PortTaken) => bail!("port {} was taken meanwhile", self.port),
@@ -302,6 +325,17 @@ impl Postgres {
     fn log_path(&self) -> PathBuf {
         self.directory.path().join("log")
     }
+}
+
+/// How a server is stopped: `pg_ctl stop -m fast`, or `-m immediate`.
+///
+/// Source: PostgreSQL manual, "Shutting Down the Server".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Sessions are ended, and what they have begun is rolled back.
+    Fast,
+    /// Everything is dropped as it is: a crash.
+    Immediate,
 }
 
 enum NotStarted {

@@ -18,8 +18,10 @@ use nix::unistd::Pid;
 /// How often a process is looked at while we wait for it to do something.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How long a process may take to stop before it is killed.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a process may take to stop before it is killed. PostgreSQL itself
+/// waits 5 seconds for its children after an immediate shutdown, and one that
+/// was killed leaves them behind, holding what the next start needs.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
 /// A child process, stopped when dropped.
 pub(crate) struct Running {

@@ -127,6 +127,39 @@ impl Proxy {
             .send_modify(|behaviour| behaviour.silent = silent);
     }
 
+    /// Closes every new connection at once, as a port that nobody listens on
+    /// does.
+    pub fn set_refusing(&self, refusing: bool) {
+        self.wire
+            .behaviour
+            .send_modify(|behaviour| behaviour.refusing = refusing);
+    }
+
+    /// Holds the request with this number back until [`Proxy::open_gate`], once.
+    /// Requests are counted as for a [`Cut`].
+    pub fn set_gate(&self, request: u64) {
+        self.wire
+            .behaviour
+            .send_modify(|behaviour| behaviour.gate = Some(Gate::At(request)));
+    }
+
+    /// Waits until a request is held back.
+    pub async fn gate_reached(&self) {
+        let mut behaviour = self.wire.behaviour.subscribe();
+        // The sender lives as long as we do.
+        let _ = behaviour
+            .wait_for(|now| now.gate == Some(Gate::Holding))
+            .await;
+    }
+
+    /// Lets the request pass that is held back, or would have been. Its
+    /// connection may have been closed by the other side since.
+    pub fn open_gate(&self) {
+        self.wire
+            .behaviour
+            .send_modify(|behaviour| behaviour.gate = None);
+    }
+
     /// Cuts all connections that are open now.
     pub fn cut_all(&self) {
         self.wire
@@ -141,8 +174,17 @@ struct Behaviour {
     cut: Option<Cut>,
     latency: Duration,
     silent: bool,
+    refusing: bool,
+    gate: Option<Gate>,
     /// Connections of an earlier generation are cut.
     generation: u64,
+}
+
+/// Where a request is held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    At(u64),
+    Holding,
 }
 
 struct Wire {
@@ -160,6 +202,9 @@ enum Direction {
 impl Wire {
     /// Serves one client until either end closes or the wire is cut.
     async fn connect(self: Arc<Wire>, client: TcpStream) {
+        if self.behaviour.borrow().refusing {
+            return;
+        }
         let Ok(server) = TcpStream::connect(self.target).await else {
             return;
         };
@@ -202,6 +247,12 @@ impl Wire {
                 return;
             }
             let passed = self.count(direction, count, last);
+            if direction == Direction::ToServer && self.is_at_gate() {
+                let opened = behaviour.wait_for(|now| now.gate.is_none()).await;
+                if opened.is_err() {
+                    return;
+                }
+            }
             if to.write_all(&buffer[..passed]).await.is_err() || passed < count {
                 return;
             }
@@ -241,6 +292,19 @@ impl Wire {
             self.behaviour.send_modify(|behaviour| behaviour.cut = None);
         }
         passed
+    }
+
+    /// Whether what was counted last is the request to hold back: from now on it
+    /// is, and no other.
+    fn is_at_gate(&self) -> bool {
+        let requests = self.traffic().requests;
+        self.behaviour.send_if_modified(|behaviour| {
+            let is_here = behaviour.gate == Some(Gate::At(requests));
+            if is_here {
+                behaviour.gate = Some(Gate::Holding);
+            }
+            is_here
+        })
     }
 
     fn traffic(&self) -> MutexGuard<'_, Traffic> {

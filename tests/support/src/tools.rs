@@ -23,7 +23,7 @@ mod python;
 pub use languages::language_path;
 pub use libclang::BuildEnvironment;
 pub use postgresql::{Install, MAJORS, Major, postgres_install};
-pub use python::{Python, moto};
+pub use python::{Python, checkov, moto, psycopg2, shellcheck, template_packages};
 
 /// The root of this workspace.
 ///

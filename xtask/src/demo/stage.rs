@@ -16,18 +16,18 @@ use crate::cargo;
 use crate::terminal::Progress;
 
 /// The database that people want access to.
-pub(super) const DATABASE: &str = "app";
+pub(crate) const DATABASE: &str = "app";
 
 /// The table in it, with this many rows.
 pub(super) const TABLE: &str = "orders";
 pub(super) const ROWS: i64 = 3;
 
 /// The role that may read it, and the person who wants to.
-pub(super) const ROLE: &str = "readonly";
-pub(super) const PERSON: &str = "sym_user";
+pub(crate) const ROLE: &str = "readonly";
+pub(crate) const PERSON: &str = "sym_user";
 
 /// Whom the function logs in as.
-const BOT: &str = "sym_bot";
+pub(crate) const BOT: &str = "sym_bot";
 
 /// Runs blocking work beside the runtime, so that a spinner can turn and an
 /// interruption is heard.
@@ -76,13 +76,13 @@ pub(super) async fn start_postgres() -> Result<Postgres> {
 }
 
 /// Passwords of those who had a login before any event came.
-pub(super) struct Passwords {
+pub(crate) struct Passwords {
     pub(super) person: String,
-    bot: String,
+    pub(crate) bot: String,
 }
 
 /// Makes the table, the person, and what `symctl setup-sql` prints.
-pub(super) async fn furnish(postgres: &Postgres) -> Result<Passwords> {
+pub(crate) async fn furnish(postgres: &Postgres) -> Result<Passwords> {
     let passwords = Passwords {
         person: random_word()?,
         bot: random_word()?,
@@ -120,13 +120,18 @@ async fn setup_sql(major: u32) -> Result<String> {
         "--strategy",
         "temporary-user",
     ];
-    symctl(tools::workspace(), &arguments).await
+    symctl(tools::workspace(), &arguments, &[]).await
 }
 
 /// Runs `symctl` in a directory, and gives what it prints.
-async fn symctl(directory: &Path, arguments: &[&str]) -> Result<String> {
+pub(crate) async fn symctl(
+    directory: &Path,
+    arguments: &[&str],
+    environment: &[(String, String)],
+) -> Result<String> {
     let output = tokio::process::Command::new(tools::binary("symctl")?)
         .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .current_dir(directory)
         .stdin(Stdio::null())
         .kill_on_drop(true)
@@ -142,18 +147,24 @@ async fn symctl(directory: &Path, arguments: &[&str]) -> Result<String> {
 }
 
 /// A store of releases with one in it, and the key that signed it.
-pub(super) struct Store {
-    directory: TempDir,
-    trust: String,
+pub(crate) struct Store {
+    pub(crate) directory: TempDir,
+    pub(crate) trust: String,
 }
 
 impl Store {
-    /// Makes a key, and publishes the plugins with it.
-    pub(super) async fn publish(plugins: &Path) -> Result<Store> {
+    /// Makes a key, and publishes the plugins with it, for the function's usual
+    /// name.
+    pub(crate) async fn publish(plugins: &Path) -> Result<Store> {
+        Store::publish_for("sym-postgres", plugins).await
+    }
+
+    /// The same for a function of another name.
+    pub(crate) async fn publish_for(function: &str, plugins: &Path) -> Result<Store> {
         let directory = tempfile::Builder::new()
             .prefix("sym-demo-releases-")
             .tempdir()?;
-        symctl(directory.path(), &["keygen", "demo"]).await?;
+        symctl(directory.path(), &["keygen", "demo"], &[]).await?;
         let trust = std::fs::read_to_string(directory.path().join("demo.pub"))?;
         let plugins = plugins.display().to_string();
         let store = Store {
@@ -161,12 +172,21 @@ impl Store {
             directory,
         };
         let to = store.url();
-        let arguments = ["publish", &plugins, "--to", &to, "--key", "demo.key"];
-        symctl(store.directory.path(), &arguments).await?;
+        let arguments = [
+            "publish",
+            &plugins,
+            "--to",
+            &to,
+            "--key",
+            "demo.key",
+            "--audience",
+            function,
+        ];
+        symctl(store.directory.path(), &arguments, &[]).await?;
         Ok(store)
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("file://{}", self.directory.path().join("store").display())
     }
 }
@@ -236,7 +256,7 @@ impl Function {
 }
 
 /// A sample event, by its path in the workspace.
-pub(super) fn sample_event(path: &str) -> Result<Value> {
+pub(crate) fn sample_event(path: &str) -> Result<Value> {
     let path = tools::workspace().join(path);
     let text = std::fs::read(&path).with_context(|| format!("there is no `{}`", path.display()))?;
     Ok(serde_json::from_slice(&text)?)

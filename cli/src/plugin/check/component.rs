@@ -100,7 +100,7 @@ fn limits(checking: &mut Checking<'_>, part: &Part) {
 }
 
 async fn start(checking: &mut Checking<'_>, part: &Part) -> anyhow::Result<()> {
-    let request = sample_request("ada@a.example", "target", "0")?;
+    let request = sample_request("ada@a.example", "target", 0)?;
     let strategy = checking.conditions.strategy;
     let called = part.call(&request, strategy, "ada").await;
     let limits = part.limits();

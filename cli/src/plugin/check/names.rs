@@ -20,7 +20,7 @@ const SHOWN: usize = 3;
 struct Survey {
     asked: usize,
     /// Who got a name that the host takes, by name.
-    named: BTreeMap<String, Vec<(usize, String)>>,
+    named: BTreeMap<String, Vec<(u32, String)>>,
     /// Whose name the host refuses, and why.
     refused: Vec<String>,
     /// Whom the resolver denied.
@@ -45,9 +45,9 @@ pub(super) async fn check(checking: &mut Checking<'_>) -> anyhow::Result<()> {
 
 async fn survey(checking: &Checking<'_>, people: &[String], strategy: Strategy) -> Survey {
     let mut survey = Survey::default();
-    for (index, person) in people.iter().enumerate() {
+    for (index, person) in (0..).zip(people) {
         // Each asks in a run of their own, as they would.
-        let request = sample_request(person, "target", &index.to_string());
+        let request = sample_request(person, "target", index);
         let Ok(request) = request else {
             // The host itself refuses such an event.
             continue;
@@ -152,7 +152,7 @@ fn report(checking: &mut Checking<'_>, strategy: Strategy, survey: &Survey) {
 /// Different people with the same name, in the order in which they were asked
 /// for.
 fn collisions(survey: &Survey) -> Vec<String> {
-    let mut collisions: Vec<(usize, String)> = Vec::new();
+    let mut collisions: Vec<(u32, String)> = Vec::new();
     for (name, people) in &survey.named {
         let (_, first) = &people[0];
         // The case of an address's letters makes nobody another person.
@@ -178,7 +178,7 @@ fn collisions(survey: &Survey) -> Vec<String> {
 async fn runs(checking: &mut Checking<'_>) -> anyhow::Result<()> {
     let person = format!("ada@{}", checking.args.domain[0]);
     let mut names = Vec::new();
-    for run in ["1", "1", "2"] {
+    for run in [1, 1, 2] {
         let request = sample_request(&person, "target", run)?;
         let called = checking
             .release
@@ -218,5 +218,5 @@ fn some(examples: &[String]) -> String {
 
 /// A name without what would play with the terminal.
 fn shown(name: &str) -> String {
-    sym_host::event::printable(name, 80)
+    sym_host::event::printable(name, 40)
 }

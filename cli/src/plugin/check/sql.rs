@@ -11,7 +11,7 @@ pub(super) async fn check(checking: &mut Checking<'_>) -> anyhow::Result<()> {
     conditions.given.user = Some("ada".to_owned());
     let release = checking.release;
     for (name, target) in release.targets() {
-        let request = sample_request("ada@a.example", name, "0")?;
+        let request = sample_request("ada@a.example", name, 0)?;
         let outcome = Outcome::of(release, &request, &conditions).await;
         let section = format!("targets.{name}");
         if let Some(failure) = &outcome.failure {

@@ -43,6 +43,12 @@ pub(super) struct Component {
 
 impl Component {
     pub(super) fn read(path: &str, bytes: &[u8]) -> anyhow::Result<Self> {
+        // A module is decoded as a component that has nothing.
+        if !Parser::is_component(bytes) {
+            return Err(anyhow!(
+                "`{path}` is no component: `symctl plugin build` makes one of a core module"
+            ));
+        }
         let is_not = || format!("`{path}` is no component that can be read");
         let decoded = wit_component::decode(bytes).with_context(is_not)?;
         let DecodedWasm::Component(resolve, world) = &decoded else {

@@ -1,5 +1,7 @@
 //! From a directory to a release, and what is wrong on the way.
 
+use std::io::Write as _;
+
 use super::guest::Guest;
 use super::*;
 use crate::plan::Statement;
@@ -148,6 +150,43 @@ async fn a_broken_file_is_refused_when_the_release_is_loaded() {
         Code::InvalidPlugin,
         &["`t.sql` is larger than 262144 bytes"],
     );
+}
+
+#[tokio::test]
+async fn files_have_limits_at_their_value_and_one_past_it() {
+    use crate::plugin::manifest::{MAX_BYTES, MAX_COMPONENT_BYTES, MAX_SQL_BYTES};
+    let manifest = "[resolver]\ncomponent = \"x.wasm\"\n\
+        [targets.t]\nstrategy = \"temporary-user\"\nsql = \"x.sql\"\n";
+    let files: [(&str, &[u8], u64); 3] = [
+        ("plugins.toml", manifest.as_bytes(), MAX_BYTES),
+        ("x.sql", b"GRANT a TO {username};", MAX_SQL_BYTES),
+        ("x.wasm", &component(), MAX_COMPONENT_BYTES),
+    ];
+    for (path, _, most) in files {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        for (path, bytes, _) in files {
+            std::fs::write(directory.path().join(path), bytes).expect("can be written");
+        }
+        // White space, which text may end in; of the component, which is only
+        // read here, zeros.
+        let path_there = directory.path().join(path);
+        if path == "x.wasm" {
+            let file = std::fs::File::options().write(true).open(&path_there);
+            file.and_then(|file| file.set_len(most))
+                .expect("can be extended");
+        } else {
+            let mut bytes = std::fs::read(&path_there).expect("can be read");
+            bytes.resize(usize::try_from(most).expect("is small"), b'\n');
+            std::fs::write(&path_there, bytes).expect("can be written");
+        }
+        load_from(directory.path()).await.map(|_| ()).expect(path);
+        let file = std::fs::File::options().append(true).open(&path_there);
+        file.and_then(|mut file| file.write_all(b"\n"))
+            .expect("can be extended");
+        let expected = format!("`{path}` is larger than {most} bytes");
+        let result = load_from(directory.path()).await;
+        assert_refused(result, Code::InvalidPlugin, &[&expected]);
+    }
 }
 
 #[tokio::test]

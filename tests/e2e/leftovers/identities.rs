@@ -1,0 +1,166 @@
+//! Users and rows that are not what they were: made anew, raised, rewritten.
+
+use serde_json::json;
+
+use super::{TemporaryUser, denied};
+use crate::fixture::{BOT, Event, SWEEP, World, success};
+
+#[tokio::test]
+async fn a_row_that_names_another_user_takes_nothing_from_them() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE colleague LOGIN; GRANT readonly TO colleague")
+        .start()
+        .await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    world
+        .sql("UPDATE sym.grants SET user_oid = 'colleague'::regrole")
+        .await?;
+    let sentence = "database user `sym_user` is not the one of this run any more (made anew, or restored from a backup), \
+        so nothing was taken from it: an administrator has to look, and to revoke by hand [access-remains]";
+    world.refuses(&event.end(), sentence).await?;
+    world.let_time_pass().await?;
+    world.refuses_text(SWEEP, sentence).await?;
+
+    world
+        .sql("UPDATE sym.grants SET user_oid = 'sym_user'::regrole")
+        .await?;
+    world.body(&event.end()).await?;
+    assert!(world.is_member("colleague", "readonly").await?);
+    assert_eq!(world.person_counts_orders().await, denied());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_that_was_made_a_superuser_is_said() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let user = TemporaryUser::make(&world).await?;
+    world
+        .sql(&format!("ALTER ROLE {} SUPERUSER", user.name))
+        .await?;
+    let sentence = format!(
+        "temporary user `{0}` is more privileged than the function's user, so it could not be disabled: an administrator \
+         has to run `ALTER ROLE {0} NOLOGIN NOSUPERUSER NOREPLICATION NOBYPASSRLS` [access-remains]",
+        user.name
+    );
+    world.refuses(&user.event.end(), &sentence).await?;
+    world
+        .sql(&format!("ALTER ROLE {} NOLOGIN NOSUPERUSER", user.name))
+        .await?;
+    assert_eq!(world.send(&user.event.end()).await?, success(json!({})));
+    assert!(!world.role_exists(&user.name).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_role_of_a_temporary_users_name_is_left_alone() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let user = TemporaryUser::make(&world).await?;
+    world
+        .sql(&format!(
+            "DROP ROLE {0}; CREATE ROLE {0} LOGIN; GRANT readonly TO {0}",
+            user.name
+        ))
+        .await?;
+    let sentence = format!(
+        "database user `{}` is not the one of this run any more (made anew, or restored from a backup), so nothing was \
+         taken from it: an administrator has to look, and to revoke by hand [access-remains]",
+        user.name
+    );
+    world.refuses(&user.event.end(), &sentence).await?;
+    world.sql(&format!("DROP ROLE {}", user.name)).await?;
+    world.body(&user.event.end()).await?;
+    assert!(world.secrets().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_row_that_names_somebody_elses_user_never_removes_them() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE intern LOGIN; GRANT sym_managed TO intern; COMMENT ON ROLE intern IS 'not JSON';
+              CREATE ROLE trainee LOGIN; GRANT sym_managed TO trainee")
+        .start()
+        .await?;
+    let user = TemporaryUser::make(&world).await?;
+    let other = TemporaryUser::make(&world).await?;
+    for name in [
+        "sym_user",
+        "intern",
+        "trainee",
+        "postgres",
+        BOT,
+        other.name.as_str(),
+    ] {
+        let run = user.event.run_srn();
+        world
+            .sql(&format!(
+                "UPDATE sym.grants SET user_oid = '{name}'::regrole WHERE run = '{run}'"
+            ))
+            .await?;
+        let sentence = format!(
+            "database user `{name}` doesn't look like the one that was made for this run, so it was left alone: an \
+             administrator has to look [access-remains]"
+        );
+        world.refuses(&user.event.end(), &sentence).await?;
+    }
+    world
+        .sql(&format!(
+            "UPDATE sym.grants SET user_oid = '{}'::regrole WHERE run = '{}'",
+            user.name,
+            user.event.run_srn()
+        ))
+        .await?;
+    world.body(&user.event.end()).await?;
+    world.body(&other.event.end()).await?;
+    assert!(world.role_exists("intern").await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_may_write_all_data_can_not_change_the_ledger() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE mallory LOGIN PASSWORD 'mallory'; GRANT USAGE ON SCHEMA sym TO mallory")
+        .start()
+        .await?;
+    if world.postgres.install().major >= 14 {
+        world
+            .sql("GRANT pg_write_all_data, pg_read_all_data TO mallory")
+            .await?;
+    }
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let before = world.ledger_rows().await?;
+    let mallory = world
+        .login("mallory", "mallory")
+        .await
+        .map_err(anyhow::Error::msg)?;
+    for statement in [
+        "UPDATE sym.grants SET expires_at = 'infinity'",
+        "DELETE FROM sym.grants",
+        "TRUNCATE sym.grants",
+        "INSERT INTO sym.grants (run, state) VALUES ('x', 'ended')",
+        "ALTER TABLE sym.grants DISABLE ROW LEVEL SECURITY",
+        "DROP TABLE sym.grants",
+        "SELECT sym.expire()",
+        "SELECT sym.give_back('x', '{}')",
+        "SELECT sym.lend('{}')",
+        "SELECT sym.grant_membership(0, 0)",
+        "SELECT sym.end_these_sessions(0, '{}')",
+        "CREATE OR REPLACE FUNCTION sym.expire() RETURNS void LANGUAGE sql AS ''",
+    ] {
+        // Of rows that it doesn't see, it changes none.
+        let _ = mallory.batch_execute(statement).await;
+        assert_eq!(world.ledger_rows().await?, before, "{statement}");
+    }
+    if let Ok(row) = mallory
+        .query_one("SELECT count(*) FROM sym.grants", &[])
+        .await
+    {
+        assert_eq!(row.get::<_, i64>(0), 0);
+    }
+    let callable = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'sym'::regnamespace
+        AND has_function_privilege('mallory', oid, 'EXECUTE')";
+    assert_eq!(world.query(callable).await?.as_deref(), Some("0"));
+    world.body(&event.end()).await?;
+    Ok(())
+}

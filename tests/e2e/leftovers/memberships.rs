@@ -1,0 +1,117 @@
+//! Memberships beside the one that was lent, and what it let its holder do.
+
+use serde_json::json;
+
+use super::{denied, has_set_option, person};
+use crate::fixture::{Event, ORDERS, World};
+
+#[tokio::test]
+async fn a_grant_beside_ours_is_reported_or_was_none() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    world.sql("GRANT readonly TO sym_user").await?;
+    let body = world.body(&event.end()).await?;
+    if has_set_option(&world) {
+        // One row for each grantor: theirs stays, and is named.
+        let note = "`sym_user` still has `readonly` by memberships that are not this function's";
+        assert_eq!(body["note"], note);
+        assert_eq!(
+            body["remaining"],
+            json!([{"through": "readonly", "grantor": "postgres"}])
+        );
+        assert_eq!(world.person_counts_orders().await, Ok(ORDERS));
+    } else {
+        // One row a pair: the second GRANT changed nothing.
+        assert_eq!(body.get("remaining"), None);
+        assert_eq!(world.person_counts_orders().await, denied());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_membership_made_anew_by_somebody_else_is_theirs() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let by_bot = if has_set_option(&world) {
+        "GRANTED BY sym_bot"
+    } else {
+        ""
+    };
+    world
+        .sql(&format!(
+            "REVOKE readonly FROM sym_user {by_bot}; GRANT readonly TO sym_user"
+        ))
+        .await?;
+    let before = world.state().await?;
+    let body = world.body(&event.end()).await?;
+    assert_eq!(
+        body["remaining"],
+        json!([{"through": "readonly", "grantor": "postgres"}])
+    );
+    world.is_as(&before).await
+}
+
+#[tokio::test]
+async fn access_through_another_role_is_named() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE staff; GRANT readonly TO staff")
+        .start()
+        .await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    world.sql("GRANT staff TO sym_user").await?;
+    let body = world.body(&event.end()).await?;
+    assert_eq!(
+        body["remaining"],
+        json!([{"through": "staff", "grantor": "postgres"}])
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_role_let_its_holder_grant_to_itself_is_reported() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("GRANT SELECT ON orders TO readonly WITH GRANT OPTION")
+        .start()
+        .await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    person(&world)
+        .await
+        .batch_execute("GRANT SELECT ON orders TO sym_user")
+        .await?;
+    let body = world.body(&event.end()).await?;
+    let note = "`sym_user` has 1 more privilege(s) of its own than when the run began: look where they come from";
+    assert_eq!(body["gained"], note);
+    Ok(())
+}
+
+#[tokio::test]
+async fn standing_membership_that_was_taken_away_meanwhile_is_not_left_behind() -> anyhow::Result<()>
+{
+    for first_ends_first in [true, false] {
+        let world = World::builder()
+            .sql("GRANT readonly TO sym_user")
+            .start()
+            .await?;
+        let (first, second) = (Event::escalate(), Event::escalate());
+        world.body(&first).await?;
+        world.sql("REVOKE readonly FROM sym_user").await?;
+        world.body(&second).await?;
+        let (one, other) = match first_ends_first {
+            true => (&first, &second),
+            false => (&second, &first),
+        };
+        world.body(&one.end()).await?;
+        assert_eq!(world.person_counts_orders().await, Ok(ORDERS));
+        world.body(&other.end()).await?;
+        assert_eq!(
+            world.person_counts_orders().await,
+            denied(),
+            "{first_ends_first}"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! What a temporary user made, and what others granted to it.
+
+use serde_json::json;
+
+use super::{TemporaryUser, is_ended};
+use crate::fixture::{Event, SWEEP, World, refusal, success};
+
+#[tokio::test]
+async fn everything_that_a_user_made_goes_to_the_graveyard() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("GRANT CREATE, USAGE ON SCHEMA public TO readonly")
+        .start()
+        .await?;
+    let user = TemporaryUser::make(&world).await?;
+    let session = user.session(&world).await;
+    session
+        .batch_execute(
+            "CREATE TABLE notes (id serial); CREATE VIEW seen AS SELECT * FROM orders; CREATE TYPE mood AS ENUM ('ok');
+             CREATE DOMAIN positive AS int; CREATE FUNCTION leak() RETURNS bigint LANGUAGE sql SECURITY DEFINER
+                 AS 'SELECT count(*) FROM public.orders';
+             CREATE PROCEDURE nothing() LANGUAGE sql AS ''; CREATE AGGREGATE total (int) (sfunc = int4pl, stype = int);
+             ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC; GRANT SELECT ON notes TO PUBLIC;
+             SELECT lo_create(4711)",
+        )
+        .await?;
+    assert_eq!(world.query("SELECT leak()").await?.as_deref(), Some("3"));
+
+    assert_eq!(world.send(&user.event.end()).await?, success(json!({})));
+    assert!(is_ended(&session).await);
+    assert!(!world.role_exists(&user.name).await?);
+    let owners = "SELECT string_agg(DISTINCT owner, ',') FROM (
+        SELECT relowner::regrole::text AS owner FROM pg_class WHERE relname IN ('notes', 'seen', 'notes_id_seq')
+        UNION ALL SELECT typowner::regrole::text FROM pg_type WHERE typname IN ('mood', 'positive')
+        UNION ALL SELECT proowner::regrole::text FROM pg_proc WHERE proname IN ('leak', 'nothing', 'total')
+        UNION ALL SELECT lomowner::regrole::text FROM pg_largeobject_metadata) owned";
+    assert_eq!(world.query(owners).await?.as_deref(), Some("sym_graveyard"));
+    assert_eq!(world.query("SELECT count(*) FROM pg_default_acl WHERE defaclrole NOT IN (SELECT oid FROM pg_roles)").await?.as_deref(), Some("0"));
+    // It runs with the owner's rights, and the owner has none.
+    assert!(world.query("SELECT leak()").await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn objects_in_two_databases_go_there_too() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("GRANT CREATE, USAGE ON SCHEMA public TO readonly")
+        .start()
+        .await?;
+    world.postgres.create_database("other").await?;
+    let setup = "GRANT CREATE, USAGE ON SCHEMA public TO readonly; GRANT CREATE ON SCHEMA public TO sym_graveyard";
+    world.postgres.execute_sql("other", setup).await?;
+    let user = TemporaryUser::make(&world).await?;
+    let databases = ["app", "other"];
+    for database in databases {
+        let session = world
+            .postgres
+            .connect(&user.name, &user.password, database)
+            .await?;
+        session
+            .batch_execute(
+                "CREATE TABLE notes (); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            )
+            .await?;
+    }
+
+    assert_eq!(world.send(&user.event.end()).await?, success(json!({})));
+    assert!(!world.role_exists(&user.name).await?);
+    for database in databases {
+        let admin = world.postgres.admin_in(database).await?;
+        let owner = "SELECT tableowner::text FROM pg_tables WHERE tablename = 'notes'";
+        let owner = admin.query_one(owner, &[]).await?;
+        assert_eq!(owner.get::<_, &str>(0), "sym_graveyard", "{database}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_blocks_a_removal_is_said_and_the_sweep_tries_again() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    for (blocker, remedy) in [
+        (
+            "GRANT SELECT ON orders TO {}",
+            "REVOKE SELECT ON orders FROM {}",
+        ),
+        (
+            "GRANT CONNECT ON DATABASE app TO {}",
+            "REVOKE CONNECT ON DATABASE app FROM {}",
+        ),
+        (
+            "CREATE SCHEMA theirs; CREATE FUNCTION theirs.f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+             ALTER FUNCTION theirs.f() OWNER TO {}",
+            "DROP SCHEMA theirs CASCADE",
+        ),
+    ] {
+        let before = world.state().await?;
+        let user = TemporaryUser::make(&world).await?;
+        world.sql(&blocker.replace("{}", &user.name)).await?;
+
+        for _ in 0..2 {
+            let answer = world.send(&user.event.end()).await?;
+            assert_eq!(answer, user.blocked(), "{blocker}");
+            user.is_disabled(&world).await?;
+        }
+        assert_eq!(world.send_text(SWEEP).await?, user.blocked(), "{blocker}");
+
+        world.sql(&remedy.replace("{}", &user.name)).await?;
+        assert_eq!(world.sweep().await?, 1, "{blocker}");
+        assert!(!world.role_exists(&user.name).await?, "{blocker}");
+        if !blocker.contains("DATABASE") {
+            world.is_as(&before).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_prepared_transaction_blocks_and_is_named_in_the_log() -> anyhow::Result<()> {
+    let world = World::builder()
+        .setting("max_prepared_transactions", "5")
+        .sql("GRANT CREATE, USAGE ON SCHEMA public TO readonly")
+        .start()
+        .await?;
+    let user = TemporaryUser::make(&world).await?;
+    let session = user.session(&world).await;
+    session
+        .batch_execute("BEGIN; CREATE TABLE notes (); PREPARE TRANSACTION 'time bomb'")
+        .await?;
+
+    assert_eq!(world.send(&user.event.end()).await?, user.blocked());
+    user.is_disabled(&world).await?;
+    assert!(
+        world
+            .lambda
+            .logs()
+            .contains("prepared transaction 'time bomb' in database app")
+    );
+
+    let admin = world.postgres.admin_in("app").await?;
+    admin.batch_execute("ROLLBACK PREPARED 'time bomb'").await?;
+    assert_eq!(world.sweep().await?, 1);
+    assert!(!world.role_exists(&user.name).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn memberships_that_others_gave_do_not_keep_a_user_alive() -> anyhow::Result<()> {
+    let world = World::builder().sql("CREATE ROLE payroll").start().await?;
+    let before = world.state().await?;
+    let user = TemporaryUser::make(&world).await?;
+    world
+        .sql(&format!(
+            "GRANT payroll, readonly TO {0}; GRANT {0} TO sym_user; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {0}",
+            user.name
+        ))
+        .await?;
+    assert_eq!(world.send(&user.event.end()).await?, success(json!({})));
+    world.is_as(&before).await?;
+    // What the server warned of then is not held against the next user.
+    let user = TemporaryUser::make(&world).await?;
+    world.body(&user.event.end()).await?;
+    world.is_as(&before).await
+}
+
+#[tokio::test]
+async fn a_statement_that_grants_less_than_it_says_fails_the_event() -> anyhow::Result<()> {
+    let world = World::builder()
+        .file(
+            "readonly.sql",
+            "GRANT readonly TO {username}; GRANT SELECT ON orders TO {username};",
+        )
+        .sql("GRANT SELECT ON orders TO sym_bot")
+        .start()
+        .await?;
+    let sentence = "a statement of the target's setup granted less than it says: give `sym_bot` the grant option on what \
+        it grants [database-refused]";
+    let before = world.state().await?;
+    let event = Event::escalate_temporary_user();
+    assert_eq!(world.send(&event).await?, refusal(sentence));
+    world.is_as(&before).await?;
+
+    world
+        .sql("GRANT SELECT ON orders TO sym_bot WITH GRANT OPTION")
+        .await?;
+    world.body(&event).await?;
+    world.body(&event.end()).await?;
+    Ok(())
+}

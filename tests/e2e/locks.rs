@@ -1,0 +1,100 @@
+//! Somebody else's transaction that is open, and holds what an event needs. The
+//! event waits for a while; then it says so, and nothing of it was done.
+
+use crate::fixture::{BOT, Event, ORDERS, World, refusal};
+
+const CONFLICT: &str =
+    "another change was in progress in the database: try again in a moment [database-conflict]";
+
+/// With the lock held the event fails, with nothing done; without it, it succeeds.
+async fn fails_until_it_is_released(
+    world: &World,
+    event: &Event,
+    lock: &str,
+) -> anyhow::Result<()> {
+    let holder = world.postgres.admin_in("app").await?;
+    holder.batch_execute(&format!("BEGIN; {lock}")).await?;
+    let before = world.state().await?;
+    assert_eq!(world.send(event).await?, refusal(CONFLICT), "{lock}");
+    world.is_as(&before).await?;
+    holder.batch_execute("ROLLBACK").await?;
+    world.body(event).await?;
+    world.ledger_agrees().await
+}
+
+#[tokio::test]
+async fn a_locked_user_is_lent_nothing_until_it_is_released() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    world.still_works().await?;
+    let before = world.state().await?;
+    // Another event of the same person's, in another process.
+    let same_person = "SELECT pg_advisory_xact_lock(hashtextextended('sym user ' || 'sym_user'::regrole::oid::text, 0))";
+    let by_bot = match world.postgres.install().major {
+        16.. => "GRANTED BY sym_bot",
+        _ => "",
+    };
+    // An administrator does the same, and hasn't committed yet.
+    let grant = "GRANT readonly TO sym_user";
+    let revoke = format!("REVOKE readonly FROM sym_user {by_bot}");
+    for (to_begin, to_end) in [
+        (same_person, same_person),
+        (grant, revoke.as_str()),
+        (grant, "SELECT FROM sym.grants FOR UPDATE"),
+    ] {
+        let event = Event::escalate();
+        fails_until_it_is_released(&world, &event, to_begin).await?;
+        assert_eq!(world.person_counts_orders().await, Ok(ORDERS));
+        fails_until_it_is_released(&world, &event.end(), to_end).await?;
+        assert_eq!(world.run_state(&event).await?.as_deref(), Some("ended"));
+        world.is_as(&before).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_locked_temporary_user_is_removed_when_it_is_released() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    world.still_works().await?;
+    let before = world.state().await?;
+    let event = Event::escalate_temporary_user();
+    fails_until_it_is_released(&world, &event, "LOCK TABLE pg_authid IN EXCLUSIVE MODE").await?;
+    let user = "SELECT user_name FROM sym.grants WHERE state = 'granted'";
+    let user = world.query(user).await?.unwrap_or_default();
+    let lock = format!("ALTER ROLE {user} CONNECTION LIMIT 3");
+    fails_until_it_is_released(&world, &event.end(), &lock).await?;
+    assert_eq!(world.run_state(&event).await?.as_deref(), Some("ended"));
+    world.is_as(&before).await
+}
+
+#[tokio::test]
+async fn an_event_that_waits_goes_on_when_the_other_commits() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    world.still_works().await?;
+    let before = world.state().await?;
+    for event in [Event::escalate(), Event::escalate_temporary_user()] {
+        let body = world.body(&event).await?;
+        let user = body["username"].as_str().unwrap_or_default();
+        let holder = world.postgres.admin_in("app").await?;
+        // It changes the rows that the event is about to change: the user's, or
+        // that of the membership.
+        let change = match body.contains_key("secret_name") {
+            true => format!("ALTER ROLE {user} CONNECTION LIMIT 3"),
+            false => "UPDATE pg_auth_members SET admin_option = admin_option WHERE member = 'sym_user'::regrole".to_owned(),
+        };
+        holder.batch_execute(&format!("BEGIN; {change}")).await?;
+        let end = event.end();
+        let release = async {
+            let waits = format!(
+                "SELECT bool_or(wait_event_type = 'Lock') FROM pg_stat_activity WHERE usename = '{BOT}'"
+            );
+            world.wait_until(&waits).await?;
+            anyhow::Ok(holder.batch_execute("COMMIT").await?)
+        };
+        let (ended, released) = tokio::join!(world.body(&end), release);
+        ended?;
+        released?;
+        world.ledger_agrees().await?;
+        world.is_as(&before).await?;
+    }
+    Ok(())
+}

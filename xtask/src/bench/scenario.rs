@@ -1,0 +1,253 @@
+//! Whole functions: how long they take to start and to answer, how much memory
+//! they take, and how often they wait for the database.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use sym_test_support::lambda::Lambda;
+use sym_test_support::tools::{self, BuildEnvironment};
+
+use super::figures::{Figure, Figures, Unit, milliseconds, quantile};
+use super::template::Template;
+use super::world::{Plugins, Run, Wire, World};
+use crate::demo::stage::Store;
+use crate::{cargo, terminal};
+
+/// Warm pairs of escalate and deescalate after each cold start.
+const WARM_PAIRS: u32 = 50;
+
+/// The person of the sample events.
+const PERSON: &str = "sym-user@healthy-health.co";
+
+/// One function in one surrounding.
+struct Scenario {
+    /// Where its figures go, such as `host/role`.
+    name: &'static str,
+    program: PathBuf,
+    strategy: &'static str,
+    variables: Vec<(String, String)>,
+    /// The same with a wire that counts.
+    counted: Option<Vec<(String, String)>>,
+    samples: Samples,
+}
+
+#[derive(Default)]
+struct Samples {
+    init: Vec<Duration>,
+    first: Vec<Duration>,
+    escalate: Vec<Duration>,
+    deescalate: Vec<Duration>,
+    peak_rss_bytes: Vec<u64>,
+}
+
+/// Measures all functions in turns: what disturbs one disturbs all.
+pub(super) async fn functions(
+    template: Option<&Template>,
+    rounds: u32,
+    figures: &mut Figures,
+) -> Result<()> {
+    let world = World::start().await?;
+    let mut scenarios = scenarios(&world, template)?;
+    for round in 1..=rounds {
+        terminal::error(&format!("functions: round {round} of {rounds}"));
+        for scenario in &mut scenarios {
+            scenario
+                .measure()
+                .await
+                .with_context(|| format!("`{}`", scenario.name))?;
+        }
+    }
+    let megabytes = zip_megabytes(&super::bootstrap()?)?;
+    figures.set("host/zip", Figure::single(megabytes, Unit::Megabytes));
+    for scenario in &scenarios {
+        scenario.report(figures);
+        scenario.count_round_trips(&world, figures).await?;
+    }
+    Ok(())
+}
+
+fn scenarios(world: &World, template: Option<&Template>) -> Result<Vec<Scenario>> {
+    let bootstrap = super::bootstrap()?;
+    let host = |name, strategy, wire, plugins| Scenario {
+        name,
+        program: bootstrap.clone(),
+        strategy,
+        variables: world.hosts_variables(strategy, wire, plugins),
+        counted: (wire == Wire::Direct)
+            .then(|| world.hosts_variables(strategy, Wire::Counting, plugins)),
+        samples: Samples::default(),
+    };
+    use Plugins::{Compiled, File, S3};
+    use Wire::{Direct, Distant, Tls};
+    let mut scenarios = vec![
+        host("host/role", "role", Direct, File),
+        host("host/role-tls", "role", Tls, File),
+        host("host/role-5ms", "role", Distant, File),
+        host("host/role-s3", "role", Direct, S3),
+        host("host/role-compiled", "role", Direct, Compiled),
+        host("host/user", "temporary-user", Direct, File),
+        host("host/user-5ms", "temporary-user", Distant, File),
+        host("host/user-s3", "temporary-user", Direct, S3),
+    ];
+    if let Some(template) = template {
+        let theirs = |name, strategy, program: &Path, wire| Scenario {
+            name,
+            program: program.to_owned(),
+            strategy,
+            variables: world.templates_variables(wire),
+            counted: (wire == Direct).then(|| world.templates_variables(Wire::Counting)),
+            samples: Samples::default(),
+        };
+        let (role, user) = (&template.role, &template.temporary_user);
+        scenarios.extend([
+            theirs("template/role", "role", role, Direct),
+            theirs("template/role-5ms", "role", role, Distant),
+            theirs("template/user", "temporary-user", user, Direct),
+            theirs("template/user-5ms", "temporary-user", user, Distant),
+        ]);
+    }
+    Ok(scenarios)
+}
+
+impl Scenario {
+    /// A cold start, and warm events after it.
+    async fn measure(&mut self) -> Result<()> {
+        let lambda = Lambda::start(&self.program, self.variables.clone()).await?;
+        self.samples.init.push(lambda.init_duration());
+        let run = self.run()?;
+        let first = timed(&lambda, &run.escalate).await?;
+        self.samples.first.push(first);
+        timed(&lambda, &run.deescalate).await?;
+        for _ in 0..WARM_PAIRS {
+            let run = self.run()?;
+            self.samples
+                .escalate
+                .push(timed(&lambda, &run.escalate).await?);
+            self.samples
+                .deescalate
+                .push(timed(&lambda, &run.deescalate).await?);
+        }
+        self.samples.peak_rss_bytes.push(lambda.peak_rss_bytes()?);
+        Ok(())
+    }
+
+    fn run(&self) -> Result<Run> {
+        Run::new(self.strategy, PERSON, "readonly")
+    }
+
+    fn report(&self, figures: &mut Figures) {
+        let samples = &self.samples;
+        let (init, first) = (milliseconds(&samples.init), milliseconds(&samples.first));
+        let cold: Vec<f64> = init
+            .iter()
+            .zip(&first)
+            .map(|(init, first)| init + first)
+            .collect();
+        let mut set = |what: &str, samples: &[f64], unit| {
+            figures.set_median(format!("{}/{what}", self.name), samples, unit);
+        };
+        set("init", &init, Unit::Milliseconds);
+        set("first", &first, Unit::Milliseconds);
+        set("cold", &cold, Unit::Milliseconds);
+        for (what, durations) in [
+            ("escalate", &samples.escalate),
+            ("deescalate", &samples.deescalate),
+        ] {
+            let durations = milliseconds(durations);
+            set(what, &durations, Unit::Milliseconds);
+            if let Some(p99) = quantile(&durations, 0.99) {
+                set(&format!("{what}-p99"), &[p99], Unit::Milliseconds);
+            }
+        }
+        let megabytes: Vec<f64> = samples
+            .peak_rss_bytes
+            .iter()
+            .map(|bytes| *bytes as f64 / 1e6)
+            .collect();
+        set("memory", &megabytes, Unit::Megabytes);
+    }
+
+    /// The warm escalate's, counted on the wire.
+    async fn count_round_trips(&self, world: &World, figures: &mut Figures) -> Result<()> {
+        let Some(variables) = &self.counted else {
+            return Ok(());
+        };
+        let lambda = Lambda::start(&self.program, variables.clone()).await?;
+        let (first, second) = (self.run()?, self.run()?);
+        timed(&lambda, &first.escalate).await?;
+        timed(&lambda, &first.deescalate).await?;
+        world.reset_round_trips();
+        timed(&lambda, &second.escalate).await?;
+        let name = format!("{}/round-trips", self.name);
+        figures.set_median(name, &[world.round_trips() as f64], Unit::Count);
+        timed(&lambda, &second.deescalate).await?;
+        Ok(())
+    }
+}
+
+/// Sends an event that has to succeed.
+pub(super) async fn timed(lambda: &Lambda, event: &str) -> Result<Duration> {
+    let (answer, duration) = lambda.invoke_timed(event).await?;
+    let answer = answer.response()?;
+    ensure!(
+        answer["errors"].as_array().is_some_and(Vec::is_empty),
+        "the function answered {answer}; its log: {}",
+        lambda.logs()
+    );
+    Ok(duration)
+}
+
+/// Parts of the library, measured by `host/benches/parts.rs` with criterion.
+pub(super) async fn parts(environment: &BuildEnvironment, figures: &mut Figures) -> Result<()> {
+    terminal::error("parts: cargo bench");
+    let plugins = tools::workspace().join("target/plugins");
+    let store = Store::publish(&plugins).await?;
+    let status = cargo::command(environment)
+        .args([
+            "bench",
+            "--package",
+            "sym-host",
+            "--bench",
+            "parts",
+            "--",
+            "--noplot",
+        ])
+        .env("SYM_BENCH_STORE", store.url())
+        .env("SYM_BENCH_TRUST", &store.trust)
+        .env("SYM_BENCH_PLUGINS", &plugins)
+        .status()?;
+    ensure!(status.success(), "`cargo bench` failed");
+    let results = tools::target_directory().join("criterion");
+    for part in fs::read_dir(&results)? {
+        let part = part?;
+        let path = part.path().join("new/estimates.json");
+        let Ok(text) = fs::read(&path) else { continue };
+        let estimates: Value = serde_json::from_slice(&text)?;
+        let nanoseconds = |what: &str| {
+            estimates[what]["point_estimate"]
+                .as_f64()
+                .with_context(|| format!("`{}` has no {what}", path.display()))
+        };
+        let figure = Figure {
+            value: nanoseconds("median")? / 1e6,
+            spread: nanoseconds("median_abs_dev")? / 1e6,
+            unit: Unit::Milliseconds,
+        };
+        figures.set(
+            format!("parts/{}", part.file_name().to_string_lossy()),
+            figure,
+        );
+    }
+    Ok(())
+}
+
+/// What the function's zip has in bytes, near enough: the binary, deflated.
+fn zip_megabytes(program: &Path) -> Result<f64> {
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(&fs::read(program)?)?;
+    Ok(encoder.finish()?.len() as f64 / 1e6)
+}
