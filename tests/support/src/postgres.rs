@@ -124,7 +124,9 @@ impl Postgres {
                 Ok(()) => break,
                 Err(NotStarted::PortTaken) if attempt < START_ATTEMPTS => {}
                 Err(NotStarted::PortTaken) => bail!("no port stays free for PostgreSQL"),
-                Err(NotStarted::Other(error)) => return Err(error),
+                Err(NotStarted::StillInUse(error) | NotStarted::Other(error)) => {
+                    return Err(error);
+                }
             }
         }
         Ok(postgres)
@@ -269,10 +271,17 @@ impl Postgres {
     /// It doesn't start.
     pub fn restart_by(&self, shutdown: Shutdown) -> anyhow::Result<()> {
         self.stop_by(shutdown);
-        match self.launch(&ServerUser::find()?) {
-            Ok(()) => Ok(()),
-            Err(NotStarted::PortTaken) => bail!("port {} was taken meanwhile", self.port),
-            Err(NotStarted::Other(error)) => Err(error),
+        let owner = ServerUser::find()?;
+        let deadline = Instant::now() + START_PATIENCE;
+        loop {
+            match self.launch(&owner) {
+                Ok(()) => return Ok(()),
+                Err(NotStarted::PortTaken) => bail!("port {} was taken meanwhile", self.port),
+                Err(NotStarted::StillInUse(_)) if Instant::now() < deadline => {}
+                Err(NotStarted::StillInUse(error) | NotStarted::Other(error)) => {
+                    return Err(error);
+                }
+            }
         }
     }
 
@@ -306,11 +315,15 @@ impl Postgres {
                 if log.contains("could not create any TCP/IP sockets") {
                     return Err(NotStarted::PortTaken);
                 }
-                return Err(NotStarted::Other(anyhow::anyhow!(
+                let error = anyhow::anyhow!(
                     "PostgreSQL {} does not start; its log: {}",
                     self.install.version,
                     log.trim()
-                )));
+                );
+                return Err(match log.contains("pre-existing shared memory block") {
+                    true => NotStarted::StillInUse(error),
+                    false => NotStarted::Other(error),
+                });
             }
             thread::sleep(POLL_INTERVAL);
         }
@@ -340,6 +353,9 @@ pub enum Shutdown {
 
 enum NotStarted {
     PortTaken,
+    /// A session of the server before has not noticed yet that it is gone: after
+    /// an immediate shutdown, one in the midst of its login.
+    StillInUse(anyhow::Error),
     Other(anyhow::Error),
 }
 
