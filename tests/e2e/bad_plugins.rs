@@ -100,7 +100,7 @@ async fn a_resolver_that_breaks_breaks_nothing_else() -> anyhow::Result<()> {
         ),
         (
             Behaviour::User("sym_\u{200B}user"),
-            "the user `sym_\u{200B}user` holds the invisible character U+200B [invalid-plan]",
+            "the user `sym_\u{FFFD}user` holds the invisible character U+200B [invalid-plan]",
         ),
         (
             Behaviour::User("somebody else"),
