@@ -77,12 +77,13 @@ DECLARE
     reached record;
 BEGIN
     -- Upwards from the role, by the index on members: the number of roles on
-    -- the server doesn't matter.
+    -- the server doesn't matter. The nearest first, so that the one that is
+    -- named doesn't hang on the server's plan.
     FOR reached IN
-        WITH RECURSIVE up (oid) AS (
-            SELECT check_role.role_oid
+        WITH RECURSIVE up (oid, distance) AS (
+            SELECT check_role.role_oid, 0
             UNION
-            SELECT m.roleid FROM up JOIN pg_auth_members m ON m.member = up.oid
+            SELECT m.roleid, up.distance + 1 FROM up JOIN pg_auth_members m ON m.member = up.oid
         )
         SELECT r.*, r.rolname = current_user AS is_bot,
                EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles marker ON marker.oid = m.roleid
@@ -90,6 +91,7 @@ BEGIN
                EXISTS (SELECT FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass
                        AND d.refobjid = r.oid AND d.deptype = 'o') AS is_owner
         FROM up JOIN pg_roles r ON r.oid = up.oid
+        ORDER BY up.distance, r.rolname
     LOOP
         IF reached.rolsuper OR reached.rolcreaterole OR reached.rolcreatedb OR reached.rolreplication OR reached.rolbypassrls THEN
             PERFORM sym.refuse('role-refused', jsonb_build_object('why', 'privileged', 'through', reached.rolname));
