@@ -164,6 +164,8 @@ impl Store {
             .await
         {
             Ok(()) => Ok(()),
+            // A try before this one may have arrived, and its answer not.
+            Err(StoreError::Changed) if self.is_current(envelope).await => Ok(()),
             Err(StoreError::Changed) => Err(anyhow!(
                 "another release was published to `{}` at the same time, and is in use; this one isn't: look at it with \
                  `symctl status`, and publish again",
@@ -171,6 +173,13 @@ impl Store {
             )),
             Err(error) => Err(failed(CURRENT, error)),
         }
+    }
+
+    /// Whether the pointer is this statement, byte for byte.
+    async fn is_current(&self, envelope: &[u8]) -> bool {
+        let most = envelope.len() as u64;
+        let current = self.store.get(&self.aws, CURRENT, most).await;
+        current.is_ok_and(|current| current.bytes == envelope)
     }
 
     /// The keys and lengths of a directory.

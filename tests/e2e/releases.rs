@@ -309,9 +309,14 @@ async fn of_publishers_to_a_bucket_at_once_nobody_undoes_another() -> anyhow::Re
     let mut winners = 0_u64;
     for _ in 0..ROUNDS {
         let mut running = Vec::new();
-        for _ in 0..3 {
-            let mut command =
-                publisher.publish_command(publisher.first(), "team.key", &["--without-native"]);
+        for other in ["one", "two", "three"] {
+            // What they sign differs: the same in the same second is one release.
+            let audience = format!("--audience=sym-postgres,{other}");
+            let mut command = publisher.publish_command(
+                publisher.first(),
+                "team.key",
+                &["--without-native", &audience],
+            );
             command.stdout(Stdio::null()).stderr(Stdio::piped());
             running.push(command.spawn()?);
         }
