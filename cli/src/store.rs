@@ -138,8 +138,7 @@ impl Store {
         }
         // The name is the digest: what else is there was put there by mistake,
         // or worse, and every host refuses it.
-        let there = self.store.get(&self.aws, key, bytes.len() as u64).await;
-        if there.is_ok_and(|object| object.bytes == bytes) {
+        if self.holds(key, bytes).await {
             return Ok(false);
         }
         output::note(&format!("`{key}` was not what its name says: written anew"));
@@ -165,7 +164,7 @@ impl Store {
         {
             Ok(()) => Ok(()),
             // A try before this one may have arrived, and its answer not.
-            Err(StoreError::Changed) if self.is_current(envelope).await => Ok(()),
+            Err(StoreError::Changed) if self.holds(CURRENT, envelope).await => Ok(()),
             Err(StoreError::Changed) => Err(anyhow!(
                 "another release was published to `{}` at the same time, and is in use; this one isn't: look at it with \
                  `symctl status`, and publish again",
@@ -175,11 +174,10 @@ impl Store {
         }
     }
 
-    /// Whether the pointer is this statement, byte for byte.
-    async fn is_current(&self, envelope: &[u8]) -> bool {
-        let most = envelope.len() as u64;
-        let current = self.store.get(&self.aws, CURRENT, most).await;
-        current.is_ok_and(|current| current.bytes == envelope)
+    /// Whether an object is just these bytes.
+    async fn holds(&self, key: &str, bytes: &[u8]) -> bool {
+        let there = self.store.get(&self.aws, key, bytes.len() as u64).await;
+        there.is_ok_and(|object| object.bytes == bytes)
     }
 
     /// The keys and lengths of a directory.
@@ -228,4 +226,25 @@ pub(crate) fn now() -> anyhow::Result<String> {
 /// What makes statements.
 pub(crate) fn publisher() -> String {
     format!("symctl {}", env!("CARGO_PKG_VERSION"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // What a retry of the AWS SDK's meets when the answer to the first try was
+    // lost.
+    #[tokio::test]
+    async fn a_switch_that_arrived_unheard_is_done_and_anothers_is_not() -> anyhow::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let store = Store::open(&format!("file://{}", directory.path().display()))?;
+        store.switch(b"ours", None).await?;
+        store.switch(b"ours", None).await?;
+        for other in [&b"their"[..], b"thei", b"theirs"] {
+            let error = store.switch(other, None).await.expect_err("is another's");
+            assert!(error.to_string().contains("at the same time"), "{error}");
+        }
+        assert!(store.holds(CURRENT, b"ours").await);
+        Ok(())
+    }
 }
