@@ -16,7 +16,6 @@ use crate::plan::Strategy;
 use crate::policy::AuthorizedStep;
 use crate::postgres::{Connection, Names, role};
 use crate::request::{Ending, Request, TemplateGrant};
-use crate::secret::secret_name;
 
 /// Longest part of the template's answer that is repeated.
 const LONGEST_WORDS: usize = 200;
@@ -157,9 +156,7 @@ impl Ready {
             }
             // Its template never commits: there is nothing of it to look up.
             _ => {
-                let secrets = &self.config.secrets;
-                let (who, run) = (&request.requester.username, request.run.id());
-                let secret = secret_name(&secrets.prefix, &secrets.function, who, run);
+                let secret = self.secret_name(request);
                 comparison.would = format!("make the user `{user}` and the secret `{secret}`");
                 let theirs = answer.and_then(|answer| answer.body.secret_name.as_deref());
                 if let (Some(theirs), false) = (theirs, has_failed) {
