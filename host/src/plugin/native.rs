@@ -1,6 +1,7 @@
 //! The one place where bytes become machine code.
 //!
-//! **Invariant:** no other line of this workspace's own code is `unsafe`.
+//! **Invariant:** [`load`] has the only `unsafe` that a program of ours runs. The
+//! two below are in a measurement, which loads what it has compiled itself.
 
 use wasmtime::component::Component;
 use wasmtime::{Engine as WasmtimeEngine, Precompiled};
