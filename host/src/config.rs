@@ -13,6 +13,7 @@ use crate::env::{self, Variable};
 use crate::error::{Code, Error};
 use crate::event::printable;
 use crate::plan::Strategy;
+use crate::plugin::STACK_BYTES;
 use crate::plugin::trust::Trust;
 use crate::policy::{Policy, SqlPolicy};
 use crate::record::Recording;
@@ -34,6 +35,8 @@ pub struct Config {
     pub plugin_trust: Option<Trust>,
     /// How old the pointer to a release may be, in seconds.
     pub plugin_refresh_seconds: u32,
+    /// Stack of a plugin's call, in bytes.
+    pub plugin_stack_bytes: usize,
     /// For targets that don't say theirs.
     pub strategy: Strategy,
     /// How to reach the database.
@@ -218,6 +221,11 @@ impl Config {
             plugin_trust: reader.trust(&plugins),
             plugin_refresh_seconds: reader.number(env::PLUGIN_REFRESH_SECONDS, 0..=MAX_SECONDS, 60)
                 as u32,
+            plugin_stack_bytes: reader.number(
+                env::PLUGIN_STACK_BYTES,
+                64 << 10..=8 << 20,
+                STACK_BYTES as u64,
+            ) as usize,
             plugins,
             strategy: reader.choice(
                 env::STRATEGY,

@@ -44,6 +44,9 @@ variables! {
     PLUGIN_REFRESH_SECONDS = "PLUGIN_REFRESH_SECONDS",
         "How long a release is used before the function looks whether there is another.",
         "`60`";
+    PLUGIN_STACK_BYTES = "PLUGIN_STACK_BYTES",
+        "Stack of a plugin's call, in bytes, 65536 to 8388608: how deeply a plugin may call itself. All other limits are in `plugins.toml`, see [limits.md](limits.md).",
+        "`524288`";
     STRATEGY = "STRATEGY",
         "How access is given for targets that don't say it in `plugins.toml`: `role` or `temporary-user`.",
         "`role`";

@@ -86,11 +86,13 @@ codes! {
     PluginTime = "plugin-time", Plugin, false;
     /// A plugin asked for more memory, tables or instances than it may have.
     PluginMemory = "plugin-memory", Plugin, false;
+    /// A plugin called itself more deeply than its stack goes.
+    PluginStack = "plugin-stack", Plugin, false;
     /// A plugin returned or passed more data than it may.
     PluginOutput = "plugin-output", Plugin, false;
     /// A plugin logged more than it may.
     PluginLog = "plugin-log", Plugin, false;
-    /// What a plugin asked for can't be: a name too long, too many steps, a statement that doesn't parse.
+    /// What a plugin asked for can't be: a name too long, a statement that doesn't parse.
     InvalidPlan = "invalid-plan", Plugin, false;
     /// What a plugin asked for is more than the operator allows.
     NotAllowed = "not-allowed", Operator, false;

@@ -290,8 +290,9 @@ impl Ready {
         let aws = Arc::new(Aws::default());
         let meters = Arc::new(Meters::default());
         let refresh = Duration::from_secs(u64::from(config.plugin_refresh_seconds));
+        let engine = Engine::with_stack(config.plugin_stack_bytes)?;
         Ok(Self {
-            releases: Releases::new(source, Engine::new()?, aws.clone(), refresh, meters.clone()),
+            releases: Releases::new(source, engine, aws.clone(), refresh, meters.clone()),
             database: Database::new(config.database.clone(), who, meters.clone()),
             store: Store::new(&config.secrets),
             aws,

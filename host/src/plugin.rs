@@ -42,7 +42,7 @@ mod wire;
 mod world;
 
 pub use self::call::{Answer, Called, Cost, Said};
-pub use self::engine::{ENGINE_ID, Engine, TARGET, WASM_STACK_BYTES};
+pub use self::engine::{ENGINE_ID, Engine, STACK_BYTES, TARGET};
 pub use self::limits::{Limit, Limits, limits_reference};
 pub use self::log::Line;
 pub use self::published::{Pointer, Published, Version};

@@ -33,9 +33,9 @@ pub use lint::{Finding, Lint};
 /// Most steps of one plan, both as asked for and after a `GRANT a, b` has become
 /// two.
 ///
-/// Each is a round trip while locks are held, and Sym waits. Ours have one; a
-/// target that needs this many wants a role of its own.
-pub const MAX_STEPS: usize = 50;
+/// A plugin's own limit, [`Limits::steps`](crate::plugin::Limits::steps), is lower
+/// where nobody raised it.
+pub const MAX_STEPS: usize = 500;
 
 /// Which statements a plugin may have run for a temporary user: `SQL_POLICY`.
 /// Each allows what the ones before it allow.

@@ -40,7 +40,7 @@ async fn a_resolver_that_breaks_breaks_nothing_else() -> anyhow::Result<()> {
         ),
         (
             Behaviour::Code("(drop (call $run (local.get 0)))"),
-            "plugin `resolver` (version …) called itself too deeply: the function's log says where, its author has to mend it [plugin-trapped]",
+            "plugin `resolver` (version …) called itself too deeply, the limit `PLUGIN_STACK_BYTES` is 524288 bytes: mend the plugin, or raise the function's variable [plugin-stack]",
         ),
         (
             Behaviour::Code("(drop (i32.load (i32.const -4)))"),

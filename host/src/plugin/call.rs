@@ -11,7 +11,7 @@ use super::bindings::sym::postgres::types::Failure;
 use super::component::Plugin;
 use super::failure;
 use super::limits::{Limit, Limits};
-use super::log::{Line, Log};
+use super::log::{Line, Log, Origin};
 use super::store::{self, State};
 use super::wasi::Wasi;
 use super::wire;
@@ -154,8 +154,27 @@ pub(super) async fn setup(
         guest.call_setup(&mut *store, &request, username).await
     });
     let outcome = outcome.await;
-    call.end(plugin, outcome)
-        .map(|steps| steps.into_iter().map(wire::step).collect())
+    let mut called = call
+        .end(plugin, outcome)
+        .map(|steps| steps.into_iter().map(wire::step).collect::<Vec<_>>());
+    if let Ok(steps) = &called.result
+        && let Some(limit) = passed(plugin.limits(), steps)
+    {
+        called.result = Err(failure::exceeded(plugin, limit));
+    }
+    called
+}
+
+/// The limit that a plan passes, if one.
+fn passed(limits: Limits, steps: &[Step]) -> Option<Limit> {
+    if steps.len() as u64 > limits.steps {
+        return Some(Limit::Steps);
+    }
+    let is_long = |step: &Step| match step {
+        Step::Sql(statement) => statement.sql.len() as u64 > limits.sql_bytes,
+        Step::GrantRole(_) => false,
+    };
+    steps.iter().any(is_long).then_some(Limit::SqlBytes)
 }
 
 /// What lasts as long as a call.
@@ -178,7 +197,13 @@ impl Call {
         deadline: Instant,
     ) -> Result<Self> {
         let limits = plugin.limits();
-        let mut log = Log::new(plugin.name(), plugin.version(), request.run.srn(), limits);
+        let origin = Origin {
+            plugin: plugin.name().to_owned(),
+            version: plugin.version().to_owned(),
+            release: plugin.release().to_owned(),
+            run: request.run.srn().to_owned(),
+        };
+        let mut log = Log::new(origin, limits);
         if plugin.is_on_trial() {
             log = log.keeping_lines();
         }
@@ -209,6 +234,7 @@ impl Call {
         tracing::debug!(
             plugin = plugin.name(),
             version = plugin.version(),
+            release = plugin.release(),
             fuel,
             microseconds,
             memory_bytes,

@@ -46,6 +46,8 @@ pub(super) struct Artifact {
     path: String,
     /// The beginning of the component's digest.
     version: String,
+    /// How many bytes the component has, also where it came as native code.
+    bytes: u64,
     /// Gone once it has been loaded: it may be 18 MB, of 128, and more where it
     /// is native code.
     code: Mutex<Code>,
@@ -68,19 +70,21 @@ impl fmt::Display for Refusal {
 impl Artifact {
     /// `path` is for messages alone: nothing is read again.
     pub(super) fn new(path: &str, bytes: Vec<u8>) -> Self {
-        Self::of(path, Digest::of(&bytes), Code::Component(bytes))
+        let length = bytes.len() as u64;
+        Self::of(path, Digest::of(&bytes), length, Code::Component(bytes))
     }
 
-    /// The same for native code. `sha256` is the component's, so that a plugin's
-    /// version doesn't hang on how it came.
-    pub(super) fn native(path: &str, sha256: Digest, code: VerifiedNative) -> Self {
-        Self::of(path, sha256, Code::Native(code))
+    /// The same for native code. Digest and length are the component's, so that a
+    /// plugin's version and limits don't hang on how it came.
+    pub(super) fn native(path: &str, sha256: Digest, bytes: u64, code: VerifiedNative) -> Self {
+        Self::of(path, sha256, bytes, Code::Native(code))
     }
 
-    fn of(path: &str, sha256: Digest, code: Code) -> Self {
+    fn of(path: &str, sha256: Digest, bytes: u64, code: Code) -> Self {
         Self {
             path: path.to_owned(),
             version: sha256.short(),
+            bytes,
             code: Mutex::new(code),
             compiled: OnceLock::new(),
         }
@@ -153,6 +157,7 @@ fn compile(_: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
 /// One entry of `plugins.toml` that has a component.
 pub(super) struct Plugin<E: Export> {
     engine: Engine,
+    release: Arc<str>,
     artifact: Arc<Artifact>,
     section: String,
     limits: Limits,
@@ -171,6 +176,7 @@ pub(super) struct Prepared<E: Export> {
 impl<E: Export + 'static> Plugin<E> {
     pub(super) fn new(
         engine: Engine,
+        release: Arc<str>,
         artifact: Arc<Artifact>,
         section: String,
         limits: Limits,
@@ -179,6 +185,7 @@ impl<E: Export + 'static> Plugin<E> {
     ) -> Self {
         Self {
             engine,
+            release,
             artifact,
             section,
             limits,
@@ -194,6 +201,7 @@ impl<E: Export + 'static> Plugin<E> {
     pub(super) fn on_trial(&self, config: BTreeMap<String, String>, limits: Limits) -> Self {
         Self {
             engine: self.engine.clone(),
+            release: self.release.clone(),
             artifact: self.artifact.clone(),
             section: self.section.clone(),
             limits,
@@ -202,6 +210,11 @@ impl<E: Export + 'static> Plugin<E> {
             is_on_trial: true,
             prepared: OnceLock::new(),
         }
+    }
+
+    /// The name of the release that it is of.
+    pub(super) fn release(&self) -> &str {
+        &self.release
     }
 
     pub(super) fn is_on_trial(&self) -> bool {
@@ -222,6 +235,11 @@ impl<E: Export + 'static> Plugin<E> {
     /// themselves.
     pub(super) fn version(&self) -> &str {
         &self.artifact.version
+    }
+
+    /// Length of the component, in bytes.
+    pub(super) fn component_bytes(&self) -> u64 {
+        self.artifact.bytes
     }
 
     pub(super) fn engine(&self) -> &Engine {

@@ -35,12 +35,13 @@ pub const TARGET: Option<&str> = if cfg!(all(target_os = "linux", target_arch = 
     None
 };
 
-/// Stack of a guest, in bytes. Enough for every language tried; a deeper
-/// recursion is a trap. It is a property of the engine, so no plugin has its own.
-pub const WASM_STACK_BYTES: usize = 512 << 10;
+/// Stack of a guest, in bytes, where nobody says otherwise. Enough for every
+/// language tried; a deeper recursion is an error. It is a property of the engine,
+/// so no plugin has its own.
+pub const STACK_BYTES: usize = 512 << 10;
 
-/// Stack of a call: the guest's, and what the host's functions need on top.
-const CALL_STACK_BYTES: usize = 1 << 20;
+/// What the host's functions need on top of a guest's stack, in bytes.
+const HOST_STACK_BYTES: usize = 512 << 10;
 
 /// Compiles plugins, and knows what they may import.
 #[derive(Clone)]
@@ -51,16 +52,26 @@ struct Inner {
     pure: Linker<State>,
     wasi: Linker<State>,
     compiled: AtomicU64,
+    stack_bytes: usize,
 }
 
 impl Engine {
-    /// The engine. One for the life of the process.
+    /// The engine, whose guests have the usual stack.
     ///
     /// # Errors
     /// `internal`: this machine can't run what the configuration asks for.
     pub fn new() -> Result<Self> {
-        config(TARGET)
-            .and_then(|config| Self::build(&config))
+        Self::with_stack(STACK_BYTES)
+    }
+
+    /// The engine. One for the life of the process. Native code loads whatever the
+    /// stack is.
+    ///
+    /// # Errors
+    /// `internal`: this machine can't run what the configuration asks for.
+    pub fn with_stack(stack_bytes: usize) -> Result<Self> {
+        config(TARGET, stack_bytes)
+            .and_then(|config| Self::build(&config, stack_bytes))
             .map_err(|error| {
                 Error::internal(format!("the WebAssembly engine doesn't start: {error:#}"))
             })
@@ -72,10 +83,11 @@ impl Engine {
         target: Option<&str>,
         level: wasmtime::OptLevel,
     ) -> wasmtime::Result<Self> {
-        Self::build(config(target)?.cranelift_opt_level(level))
+        let mut config = config(target, STACK_BYTES)?;
+        Self::build(config.cranelift_opt_level(level), STACK_BYTES)
     }
 
-    fn build(config: &Config) -> wasmtime::Result<Self> {
+    fn build(config: &Config, stack_bytes: usize) -> wasmtime::Result<Self> {
         let engine = wasmtime::Engine::new(config)?;
         let mut pure = Linker::new(&engine);
         postgres::log::add_to_linker::<State, HasSelf<State>>(&mut pure, |state| state)?;
@@ -87,7 +99,13 @@ impl Engine {
             pure,
             wasi,
             compiled: AtomicU64::new(0),
+            stack_bytes,
         })))
+    }
+
+    /// Stack of a guest, in bytes.
+    pub(super) fn stack_bytes(&self) -> usize {
+        self.0.stack_bytes
     }
 
     /// How many components were compiled in place since this was last asked.
@@ -117,12 +135,12 @@ impl Engine {
 pub(super) fn compiler_for(target: &str) -> wasmtime::Result<wasmtime::Engine> {
     // Named only to be built for both architectures.
     use cranelift_codegen as _;
-    wasmtime::Engine::new(&config(Some(target))?)
+    wasmtime::Engine::new(&config(Some(target), STACK_BYTES)?)
 }
 
-/// The one configuration. Changing anything of it makes all compiled code
-/// unloadable: [`ENGINE_ID`]'s revision goes up with it.
-fn config(target: Option<&str>) -> wasmtime::Result<Config> {
+/// The one configuration. Changing anything of it but the stack makes all compiled
+/// code unloadable: [`ENGINE_ID`]'s revision goes up with it.
+fn config(target: Option<&str>, stack_bytes: usize) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     config.module_version(ModuleVersionStrategy::Custom(ENGINE_ID.to_owned()))?;
     if let Some(target) = target {
@@ -181,8 +199,8 @@ fn config(target: Option<&str>) -> wasmtime::Result<Config> {
     );
     config.shared_memory(false);
     config.relaxed_simd_deterministic(true);
-    config.max_wasm_stack(WASM_STACK_BYTES);
-    config.async_stack_size(CALL_STACK_BYTES);
+    config.max_wasm_stack(stack_bytes);
+    config.async_stack_size(stack_bytes + HOST_STACK_BYTES);
     config.signals_based_traps(true);
     config.native_unwind_info(false);
     config.generate_address_map(true);

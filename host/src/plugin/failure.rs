@@ -6,6 +6,7 @@ use super::bindings::sym::postgres::types::Failure;
 use super::component::Plugin;
 use super::limits::Limit;
 use super::world::Export;
+use crate::env;
 use crate::error::{Code, Error};
 use crate::event::printable;
 
@@ -55,6 +56,20 @@ pub(super) fn exceeded<E: Export + 'static>(plugin: &Plugin<E>, limit: Limit) ->
     )
 }
 
+/// The plugin needed more stack than there is for every plugin.
+fn too_deep<E: Export + 'static>(plugin: &Plugin<E>, error: &wasmtime::Error) -> Error {
+    Error::new(
+        Code::PluginStack,
+        format!(
+            "{} called itself too deeply, the limit `{}` is {} bytes: mend the plugin, or raise the function's variable",
+            plugin.subject(),
+            env::PLUGIN_STACK_BYTES.name,
+            plugin.engine().stack_bytes()
+        ),
+    )
+    .with_source(detail(error))
+}
+
 /// The call ended without an answer. Each cause that has a type is known by it;
 /// two of wasmtime's have none that we can name, and are known by their text. A
 /// test fails when an update of wasmtime changes it.
@@ -76,7 +91,7 @@ pub(super) fn broken<E: Export + 'static>(plugin: &Plugin<E>, error: &wasmtime::
         return match trap {
             Trap::OutOfFuel => exceeded(plugin, Limit::Fuel),
             Trap::UnreachableCodeReached => trapped("panicked"),
-            Trap::StackOverflow => trapped("called itself too deeply"),
+            Trap::StackOverflow => too_deep(plugin, error),
             Trap::MemoryOutOfBounds => {
                 trapped("read or wrote outside its memory, or called itself too deeply")
             }

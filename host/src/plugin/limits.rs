@@ -10,7 +10,9 @@ use std::fmt;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::manifest::MAX_COMPONENT_BYTES;
 use crate::error::Code;
+use crate::policy::{MAX_SQL_BYTES, MAX_STEPS};
 
 macro_rules! limits {
     ($($(#[doc = $doc:literal])* $variant:ident $field:ident = $default:expr, $most:expr, $code:ident, $did:literal;)*) => {
@@ -141,6 +143,16 @@ limits! {
     /// Lines logged in one call. WASI's stdout and stderr have as many again; what
     /// they get beyond it is dropped and counted.
     LogLines log_lines = 100, 10_000, PluginLog, "logged too many lines";
+    /// Steps of a plan. Each is a round trip while locks are held, and Sym waits. Our
+    /// plugins have one; a target that needs this many wants a role of its own.
+    Steps steps = 50, MAX_STEPS as u64, PluginOutput, "asked for too many steps";
+    /// Bytes of one statement as the plugin has it, its values not yet put in.
+    /// PostgreSQL's parser gets all of it. Ours have less than 200; a grant that
+    /// names a hundred tables has about 8,000.
+    SqlBytes sql_bytes = 16 << 10, MAX_SQL_BYTES as u64, PluginOutput, "returned too long a statement";
+    /// Bytes of the component. One from Rust has some ten thousand, one from Python
+    /// 18 million.
+    ComponentBytes component_bytes = 32 * MIB, MAX_COMPONENT_BYTES, InvalidPlugin, "is too large";
 }
 
 /// As the cause of a trap: a plugin that passed this limit.
@@ -229,6 +241,7 @@ pub fn limits_reference() -> String {
         "# Limits of plugins\n\n\
          What a plugin may use up in one call.\n\
          `[limits]` in `plugins.toml` sets a limit for all plugins, `[resolver.limits]` and `[targets.NAME.limits]` for one.\n\
+         The stack is one for all of them: the function's variable `PLUGIN_STACK_BYTES` in [configuration.md](configuration.md).\n\
          This page is generated from `host/src/plugin/limits.rs`.\n\n\
          | key | default | most | what and why | error |\n|---|---|---|---|---|\n",
     );

@@ -1,7 +1,7 @@
 //! A plugin's log: the import `log`, and WASI's stdout and stderr.
 //!
-//! Lines go to `tracing`, target `plugin`, with the plugin, its version and the
-//! run. Control and format characters are replaced, so that a plugin can't forge
+//! Lines go to `tracing`, target `plugin`, with the plugin, its version, the release
+//! and the run. Control and format characters are replaced, so that a plugin can't forge
 //! a line of somebody else's, or play with the terminal of who reads.
 //!
 //! Over the limit, the import ends the plugin (its author decided to log), while
@@ -35,10 +35,20 @@ pub struct Line {
 #[derive(Clone)]
 pub(super) struct Log(Arc<Mutex<Inner>>);
 
+/// Whose lines they are, as each of them says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origin {
+    pub(super) plugin: String,
+    /// The plugin's.
+    pub(super) version: String,
+    /// The release's name.
+    pub(super) release: String,
+    /// The run's SRN.
+    pub(super) run: String,
+}
+
 struct Inner {
-    plugin: String,
-    version: String,
-    run: String,
+    origin: Origin,
     limits: Limits,
     /// By the import.
     written: Usage,
@@ -66,11 +76,9 @@ pub(super) struct Volume {
 }
 
 impl Log {
-    pub(super) fn new(plugin: &str, version: &str, run: &str, limits: Limits) -> Self {
+    pub(super) fn new(origin: Origin, limits: Limits) -> Self {
         Self(Arc::new(Mutex::new(Inner {
-            plugin: plugin.to_owned(),
-            version: version.to_owned(),
-            run: run.to_owned(),
+            origin,
             limits,
             written: Usage::default(),
             streamed: Usage::default(),
@@ -169,17 +177,25 @@ impl Inner {
                 message: message.clone(),
             });
         }
-        let Self {
+        let Origin {
             plugin,
             version,
+            release,
             run,
-            ..
-        } = self;
+        } = &self.origin;
         match level {
-            Level::Debug => tracing::debug!(target: "plugin", plugin, version, run, "{message}"),
-            Level::Info => tracing::info!(target: "plugin", plugin, version, run, "{message}"),
-            Level::Warn => tracing::warn!(target: "plugin", plugin, version, run, "{message}"),
-            Level::Error => tracing::error!(target: "plugin", plugin, version, run, "{message}"),
+            Level::Debug => {
+                tracing::debug!(target: "plugin", plugin, version, release, run, "{message}")
+            }
+            Level::Info => {
+                tracing::info!(target: "plugin", plugin, version, release, run, "{message}")
+            }
+            Level::Warn => {
+                tracing::warn!(target: "plugin", plugin, version, release, run, "{message}")
+            }
+            Level::Error => {
+                tracing::error!(target: "plugin", plugin, version, release, run, "{message}")
+            }
         }
     }
 }
@@ -199,9 +215,7 @@ mod tests {
 
     fn log() -> Log {
         Log::new(
-            "resolver",
-            "1",
-            "run",
+            Origin::default(),
             Limits {
                 log_bytes: 10,
                 log_lines: 2,
@@ -256,7 +270,12 @@ mod tests {
             .with_ansi(false)
             .finish();
         tracing::subscriber::with_default(subscriber, || {
-            let log = Log::new("resolver", "1", "run", Limits::default());
+            let origin = Origin {
+                plugin: "resolver".to_owned(),
+                release: "r7-0123456789ab".to_owned(),
+                ..Origin::default()
+            };
+            let log = Log::new(origin, Limits::default());
             log.write(Level::Warn, "a\nERROR forged \u{1b}[31m\u{202E}")
                 .expect("is within the limits");
             log.output(Stream::Stdout, b"\xff\r\nlast");
@@ -279,5 +298,6 @@ mod tests {
                 + written.matches("plugin=resolver").count()
                 == 3
         );
+        assert_eq!(written.matches("r7-0123456789ab").count(), 3, "{written}");
     }
 }

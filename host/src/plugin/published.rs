@@ -135,8 +135,10 @@ impl Published {
             Some(entry) => {
                 let what = trust::what_of_native(release.statement(), entry);
                 let object = get(&what, entry.sha256, entry.bytes).await?;
+                let component = release.statement().file(path);
                 File::Native {
                     component: entry.of,
+                    component_bytes: component.map_or(0, |component| component.bytes),
                     code: release.native(entry, object.bytes)?,
                 }
             }

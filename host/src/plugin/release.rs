@@ -9,6 +9,8 @@ use tokio::time::Instant;
 use super::call::{self, Answer, Called};
 use super::component::{Artifact, Plugin};
 use super::engine::Engine;
+use super::failure;
+use super::limits::Limit;
 use super::manifest::{Entry, Manifest, Setup};
 use super::statement::Digest;
 use super::trust::VerifiedNative;
@@ -94,6 +96,7 @@ impl Release {
         files: BTreeMap<String, File>,
     ) -> Result<Self> {
         let mut files = Files {
+            release: id.as_str().into(),
             files,
             artifacts: BTreeMap::new(),
         };
@@ -232,6 +235,7 @@ pub(super) enum File {
     /// A component's native code, and not the component.
     Native {
         component: Digest,
+        component_bytes: u64,
         code: VerifiedNative,
     },
     /// A component that was looked at before: a trial's.
@@ -241,6 +245,7 @@ pub(super) enum File {
 /// The files of a release on their way into it. One file that several entries
 /// name is compiled once.
 struct Files {
+    release: Arc<str>,
     files: BTreeMap<String, File>,
     artifacts: BTreeMap<String, Arc<Artifact>>,
 }
@@ -257,9 +262,11 @@ impl Files {
             None => {
                 let artifact = match self.files.remove(path) {
                     Some(File::Bytes(bytes)) => Arc::new(Artifact::new(path, bytes)),
-                    Some(File::Native { component, code }) => {
-                        Arc::new(Artifact::native(path, component, code))
-                    }
+                    Some(File::Native {
+                        component,
+                        component_bytes,
+                        code,
+                    }) => Arc::new(Artifact::native(path, component, component_bytes, code)),
                     Some(File::Compiled(artifact)) => artifact,
                     None => return Err(Error::internal(format!("`{path}` was not read"))),
                 };
@@ -268,14 +275,19 @@ impl Files {
             }
         };
         let config = Arc::new(entry.config.clone());
-        Ok(Arc::new(Plugin::new(
+        let plugin = Plugin::new(
             engine.clone(),
+            self.release.clone(),
             artifact,
             entry.section.clone(),
             entry.limits,
             config,
             entry.wasi,
-        )))
+        );
+        if plugin.component_bytes() > entry.limits.component_bytes {
+            return Err(failure::exceeded(&plugin, Limit::ComponentBytes));
+        }
+        Ok(Arc::new(plugin))
     }
 
     fn statements(&self, path: &str) -> Result<Vec<Step>> {

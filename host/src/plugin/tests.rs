@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Answer, Engine, Release, Source};
+use super::{Answer, Engine, Release, STACK_BYTES, Source};
 use crate::error::{Code, Error, Result};
 use crate::event::Event;
-use crate::plan::{Step, Strategy};
+use crate::plan::{Statement, Step, Strategy};
 use crate::request::{DurationUnit, Request};
 
 /// A directory with `plugins.toml` and the other files, loaded.

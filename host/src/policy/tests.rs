@@ -244,7 +244,7 @@ fn steps_have_a_limit_before_and_after() {
     );
     check_plan(
         &plan(vec![role("a"); MAX_STEPS + 1]),
-        Err("the plan has 51 steps, at most 50 are allowed [invalid-plan]"),
+        Err("the plan has 501 steps, at most 500 are allowed [invalid-plan]"),
     );
     let grant = |roles: usize| {
         sql(&format!(
@@ -255,7 +255,7 @@ fn steps_have_a_limit_before_and_after() {
     check_plan(&plan(vec![grant(MAX_STEPS)]), Ok(&["role a"; MAX_STEPS]));
     check_plan(
         &plan(vec![grant(MAX_STEPS), role("a")]),
-        Err("the plan has 51 steps"),
+        Err("the plan has 501 steps"),
     );
 }
 
@@ -271,7 +271,7 @@ fn statements_have_a_limit() {
     check_refused(
         &statement(MAX_SQL_BYTES + 1),
         SqlPolicy::Any,
-        "is 16385 bytes long, at most 16384 are allowed [invalid-plan]",
+        "is 65537 bytes long, at most 65536 are allowed [invalid-plan]",
     );
 }
 

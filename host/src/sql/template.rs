@@ -23,9 +23,9 @@ use crate::plan::Value;
 
 /// Longest statement, in bytes, with and without its values.
 ///
-/// Who writes it is a plugin, and PostgreSQL's parser gets all of it. Ours have
-/// less than 200 bytes; a grant that names a hundred tables has about 8 KiB.
-pub const MAX_SQL_BYTES: usize = 16 * 1024;
+/// A plugin's own limit, [`Limits::sql_bytes`](crate::plugin::Limits::sql_bytes),
+/// is lower where nobody raised it.
+pub const MAX_SQL_BYTES: usize = 64 * 1024;
 
 /// The placeholder that is always there: the user of the run.
 const USERNAME: &str = "username";

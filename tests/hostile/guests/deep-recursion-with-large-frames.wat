@@ -1,6 +1,6 @@
 ;; Frames of a kilobyte that are all alive.
 ;; kind: target
-;; expect: plugin-trapped
+;; expect: plugin-stack
 (func $deeper (param i64) (result i64)
     (local i64 i64 i64 i64 i64 i64 i64 i64)
     (local.set 1 (i64.mul (local.get 0) (i64.const 3))) (local.set 2 (i64.mul (local.get 1) (i64.const 5)))

@@ -154,6 +154,7 @@ pub(super) fn is_breakage(error: &Error) -> bool {
             | Code::PluginFuel
             | Code::PluginTime
             | Code::PluginMemory
+            | Code::PluginStack
             | Code::PluginOutput
             | Code::PluginLog
     )

@@ -104,23 +104,25 @@ async fn settings_arrive() {
 #[tokio::test]
 async fn traps_are_told_apart() {
     let recursive = Guest::resolver("(call $run (local.get 0))");
-    for (guest, how) in [
-        (Guest::resolver("unreachable"), "panicked"),
-        (recursive, "called itself too deeply"),
+    for (guest, code, how) in [
+        (
+            Guest::resolver("unreachable"),
+            Code::PluginTrapped,
+            "panicked",
+        ),
+        (recursive, Code::PluginStack, "called itself too deeply"),
         (
             Guest::resolver("(i32.load (i32.const -4))"),
+            Code::PluginTrapped,
             "outside its memory",
         ),
         (
             Guest::resolver("(i32.div_u (i32.const 1) (i32.const 0))"),
+            Code::PluginTrapped,
             "trapped",
         ),
     ] {
-        let error = assert_refused(
-            resolve(&guest.build(), "").await,
-            Code::PluginTrapped,
-            &[how],
-        );
+        let error = assert_refused(resolve(&guest.build(), "").await, code, &[how]);
         assert!(
             error.to_log().contains(", in "),
             "says where: {}",

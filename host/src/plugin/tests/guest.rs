@@ -2,6 +2,8 @@
 
 use sym_test_support::guest::{self, RESOLVER, TARGET, World};
 
+use crate::plan::Step;
+
 /// A guest in the making.
 pub(super) struct Guest {
     world: World,
@@ -54,24 +56,34 @@ impl Guest {
         Self::resolver(&format!("i32.const {ANSWER}")).data(ANSWER, bytes)
     }
 
-    /// A target plugin that answers with `grant-role`s.
-    pub(super) fn roles(roles: &[&str]) -> Self {
-        let steps_at = TEXT;
-        let mut text_at = steps_at + 20 * roles.len();
-        let (mut steps, mut texts) = (Vec::new(), Vec::new());
-        for role in roles {
-            let mut step = answer(0, &[(text_at, role.len())]);
-            step.resize(20, 0);
-            steps.extend(step);
-            texts.extend_from_slice(role.as_bytes());
-            text_at += role.len();
+    /// A target plugin that answers with these steps, whose statements have no
+    /// values.
+    pub(super) fn steps(steps: &[Step]) -> Self {
+        const STEP_BYTES: usize = 20;
+        let texts_at = TEXT + STEP_BYTES * steps.len();
+        let (mut list, mut texts) = (Vec::new(), Vec::new());
+        for step in steps {
+            let (case, text) = match step {
+                Step::GrantRole(role) => (0, role),
+                Step::Sql(statement) => (1, &statement.sql),
+            };
+            let mut step = answer(case, &[(texts_at + texts.len(), text.len())]);
+            step.resize(STEP_BYTES, 0);
+            list.extend(step);
+            texts.extend_from_slice(text.as_bytes());
         }
         let mut guest = Self::resolver(&format!("i32.const {ANSWER}"))
-            .data(ANSWER, &answer(0, &[(steps_at, roles.len())]))
-            .data(steps_at, &steps)
-            .data(steps_at + steps.len(), &texts);
+            .data(ANSWER, &answer(0, &[(TEXT, steps.len())]))
+            .data(TEXT, &list)
+            .data(texts_at, &texts);
         guest.world = TARGET;
         guest
+    }
+
+    /// A target plugin that answers with `grant-role`s.
+    pub(super) fn roles(roles: &[&str]) -> Self {
+        let step = |role: &&str| Step::GrantRole((*role).to_owned());
+        Self::steps(&roles.iter().map(step).collect::<Vec<_>>())
     }
 
     pub(super) fn data(mut self, at: usize, bytes: &[u8]) -> Self {

@@ -232,6 +232,132 @@ async fn the_log_has_limits() {
     );
 }
 
+/// What a target answers that asks for these steps.
+async fn asks(steps: &[Step], limits: &str) -> Result<Answer<Vec<Step>>> {
+    let manifest = format!(
+        "[resolver]\ncomponent = \"x.wasm\"\n[targets.readonly]\ncomponent = \"x.wasm\"\n[targets.readonly.limits]\n{limits}"
+    );
+    let release = load(&manifest, &[("x.wasm", &Guest::steps(steps).build())])
+        .await
+        .expect("the release loads");
+    release
+        .setup(&request(), Strategy::TemporaryUser, "ada", soon())
+        .await
+}
+
+#[tokio::test]
+async fn plans_have_limits() {
+    let role = |bytes: usize| Step::GrantRole("r".repeat(bytes));
+    let sql = |bytes: usize| {
+        Step::Sql(Statement {
+            sql: "x".repeat(bytes),
+            args: Vec::new(),
+        })
+    };
+    for (limits, fits, passes, named) in [
+        (
+            "",
+            vec![role(1); 50],
+            vec![role(1); 51],
+            "asked for too many steps, its limit `steps` is 50",
+        ),
+        (
+            "steps = 2",
+            vec![sql(1), role(9)],
+            vec![sql(1), role(9), sql(1)],
+            "its limit `steps` is 2",
+        ),
+        (
+            "",
+            vec![sql(1 << 14)],
+            vec![sql((1 << 14) + 1)],
+            "returned too long a statement, its limit `sql_bytes` is 16384",
+        ),
+        (
+            "sql_bytes = 5",
+            vec![sql(5), role(9)],
+            vec![sql(5), sql(6)],
+            "its limit `sql_bytes` is 5",
+        ),
+    ] {
+        assert_eq!(asks(&fits, limits).await.expect("fits exactly").value, fits);
+        let named = [
+            "plugin `targets.readonly` (version ",
+            named,
+            "`[targets.readonly.limits]`",
+        ];
+        assert_refused(asks(&passes, limits).await, Code::PluginOutput, &named);
+    }
+}
+
+#[tokio::test]
+async fn a_component_has_a_limit() {
+    let guest = Guest::user("ada").build();
+    let load = async |most: usize| {
+        let manifest = format!(
+            "[resolver]\ncomponent = \"x.wasm\"\n[resolver.limits]\ncomponent_bytes = {most}\n"
+        );
+        load(&manifest, &[("x.wasm", &guest)]).await
+    };
+    load(guest.len()).await.expect("fits exactly");
+    let limit = format!("its limit `component_bytes` is {}", guest.len() - 1);
+    let named = [
+        "plugin `resolver` (version ",
+        "is too large",
+        limit.as_str(),
+    ];
+    assert_refused(load(guest.len() - 1).await, Code::InvalidPlugin, &named);
+}
+
+// How many bytes a frame has is the compiler's: so the depth that just fits is
+// looked for, and the one past it is the limit's.
+#[tokio::test]
+async fn the_stack_is_the_operators() {
+    let answers = async |depth: u32, stack_bytes: usize| {
+        let recursion = "(func $deep (param i32) (result i64)
+            (if (result i64) (i32.eqz (local.get 0)) (then (i64.const 1)) (else
+                (i64.add (i64.const 3) (call $deep (i32.sub (local.get 0) (i32.const 1)))))))";
+        let guest = Guest::resolver(&format!(
+            "(drop (call $deep (i32.const {depth}))) i32.const 16"
+        ))
+        .field(recursion)
+        .data(16, &answer(0, &[(256, 3)]))
+        .data(256, b"ada")
+        .build();
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        write(
+            directory.path(),
+            "[resolver]\ncomponent = \"x.wasm\"\n",
+            &[("x.wasm", &guest)],
+        );
+        let engine = Engine::with_stack(stack_bytes).expect("the engine starts");
+        let release = load_into(&engine, directory.path()).await.expect("loads");
+        release
+            .resolve_user(&request(), Strategy::Role, soon())
+            .await
+    };
+    const SMALL: usize = 64 << 10;
+    let (mut fits, mut too_deep) = (1, 1 << 20);
+    while too_deep - fits > 1 {
+        let middle = fits + (too_deep - fits) / 2;
+        match answers(middle, SMALL).await {
+            Ok(_) => fits = middle,
+            Err(_) => too_deep = middle,
+        }
+    }
+    assert!(fits > 100, "{fits}");
+    let named = [
+        "plugin `resolver` (version ",
+        "called itself too deeply, the limit `PLUGIN_STACK_BYTES` is 65536 bytes",
+    ];
+    assert_refused(answers(too_deep, SMALL).await, Code::PluginStack, &named);
+    answers(too_deep, 2 * SMALL)
+        .await
+        .expect("a larger stack has room for it");
+    // Of the usual stack, eight times the depth is well within.
+    answers(7 * fits, STACK_BYTES).await.expect("fits");
+}
+
 #[tokio::test]
 async fn a_plugin_that_broke_is_whole_at_the_next_event() {
     let guest = Guest::resolver("unreachable").build();

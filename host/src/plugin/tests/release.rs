@@ -155,8 +155,10 @@ async fn a_broken_file_is_refused_when_the_release_is_loaded() {
 #[tokio::test]
 async fn files_have_limits_at_their_value_and_one_past_it() {
     use crate::plugin::manifest::{MAX_BYTES, MAX_COMPONENT_BYTES, MAX_SQL_BYTES};
-    let manifest = "[resolver]\ncomponent = \"x.wasm\"\n\
-        [targets.t]\nstrategy = \"temporary-user\"\nsql = \"x.sql\"\n";
+    let manifest = format!(
+        "[resolver]\ncomponent = \"x.wasm\"\nlimits = {{ component_bytes = {MAX_COMPONENT_BYTES} }}\n\
+        [targets.t]\nstrategy = \"temporary-user\"\nsql = \"x.sql\"\n"
+    );
     let files: [(&str, &[u8], u64); 3] = [
         ("plugins.toml", manifest.as_bytes(), MAX_BYTES),
         ("x.sql", b"GRANT a TO {username};", MAX_SQL_BYTES),
