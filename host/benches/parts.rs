@@ -3,7 +3,8 @@
 //! `cargo xtask bench` runs this and shows it beside whole functions. A store
 //! with a signed release of `plugins/` comes from there, by the variables
 //! `SYM_BENCH_STORE` and `SYM_BENCH_TRUST`; the directory with the components,
-//! by `SYM_BENCH_PLUGINS`.
+//! by `SYM_BENCH_PLUGINS`; and one such directory for each language, comma
+//! separated as `name=path`, by `SYM_BENCH_LANGUAGES`.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -127,16 +128,26 @@ fn plugins(criterion: &mut Criterion) {
             runtime.block_on(call).expect("resolves")
         });
     });
-    criterion.bench_function("plugins-rust", |bencher| {
-        bencher.iter(|| {
-            runtime.block_on(async {
-                let user = release.resolve_user(&request, Strategy::Role, deadline());
-                let user = user.await.expect("resolves").value;
-                let steps = release.setup(&request, Strategy::Role, &user, deadline());
-                steps.await.expect("sets up").value
-            })
-        });
+    criterion.bench_function("plugins", |bencher| {
+        bencher.iter(|| runtime.block_on(both(&release, &request)));
     });
+    for language in variable("SYM_BENCH_LANGUAGES").split(',') {
+        let (name, path) = language.split_once('=').expect("is `name=path`");
+        let source = Source::parse(&format!("dir://{path}"), None, "sym-postgres");
+        let release = load(&runtime, &engine, &source.expect("the directory is one"));
+        runtime.block_on(release.check_all()).expect("compiles");
+        criterion.bench_function(&format!("plugins-{name}"), |bencher| {
+            bencher.iter(|| runtime.block_on(both(&release, &request)));
+        });
+    }
+}
+
+/// The plugins' part of an event.
+async fn both(release: &Release, request: &Request) -> Vec<Step> {
+    let user = release.resolve_user(request, Strategy::Role, deadline());
+    let user = user.await.expect("resolves").value;
+    let steps = release.setup(request, Strategy::Role, &user, deadline());
+    steps.await.expect("sets up").value
 }
 
 fn main() {

@@ -89,7 +89,13 @@ fn build(environment: &BuildEnvironment) -> Result<PathBuf> {
     let directory = tools::target_directory().join("fuzz");
     let mut command = cargo::command(environment);
     command
-        .args(["build", "--locked", "--manifest-path", "fuzz/Cargo.toml"])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--manifest-path",
+            "fuzz/Cargo.toml",
+        ])
         // With a target that is named, neither build scripts nor macros get the
         // instrumentation.
         .args(["--target", &host, "--target-dir"])
@@ -101,7 +107,7 @@ fn build(environment: &BuildEnvironment) -> Result<PathBuf> {
         status.success(),
         "the fuzz targets don't build: they need a C++ compiler beside what the rest needs"
     );
-    Ok(directory.join(host).join("debug"))
+    Ok(directory.join(host).join("release"))
 }
 
 fn host_triple() -> Result<String> {

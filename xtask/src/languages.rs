@@ -94,6 +94,20 @@ fn directories(path: &Path, other: &str) -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
+/// The project that `symctl plugin new` makes in a language, built: a directory
+/// with `plugins.toml`. What is there is taken as it is.
+///
+/// # Errors
+///
+/// Those of [`check`].
+pub(crate) fn project(language: &str) -> Result<PathBuf> {
+    let project = directory().join(language).join("template");
+    if !project.join("build/template.wasm").is_file() {
+        check(language)?;
+    }
+    Ok(project)
+}
+
 fn vectors() -> PathBuf {
     tools::workspace().join("tests/conformance")
 }

@@ -48,6 +48,9 @@ mod tests {
     use std::os::fd::AsRawFd as _;
     use std::time::{Duration, Instant};
 
+    use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+
     use super::*;
     use crate::plugin::package::precompile;
     use crate::plugin::statement::Digest;
@@ -80,12 +83,12 @@ mod tests {
         )
     }
 
-    // A buffer that is hashed, and which wasmtime copies; or memory with a file
-    // descriptor, which is hashed, and which wasmtime maps.
+    // A buffer that is hashed, and which wasmtime copies; or a memfd that is hashed
+    // and sealed, and which wasmtime maps.
     #[test]
     #[ignore = "a measurement: `cargo xtask bench --only releases` runs it"]
     #[expect(clippy::print_stdout, reason = "a table for the documents")]
-    fn a_buffer_against_mapped_memory() {
+    fn a_buffer_against_a_sealed_memfd() {
         let component = wat::parse_str("(component)").expect("is valid");
         let component = sym_test_support::padding::pad(component, 35 << 20);
         let target = crate::plugin::TARGET.expect("Linux");
@@ -108,7 +111,8 @@ mod tests {
             component.expect("loads")
         });
         let mapped = measured(|| {
-            let mut memory = tempfile::tempfile_in("/dev/shm").expect("has room");
+            let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+            let mut memory = File::from(memfd_create(c"native", flags).expect("Linux lets us"));
             let mut arriving = File::open(&source).expect("is there");
             let mut hash = sha2::Sha256::default();
             let mut chunk = vec![0; 64 << 10];
@@ -122,9 +126,14 @@ mod tests {
             }
             let hash: [u8; 32] = sha2::Digest::finalize(hash).into();
             assert!(super::super::hex(&hash) == digest.to_string());
+            let seals = SealFlag::F_SEAL_WRITE
+                | SealFlag::F_SEAL_GROW
+                | SealFlag::F_SEAL_SHRINK
+                | SealFlag::F_SEAL_SEAL;
+            fcntl(&memory, FcntlArg::F_ADD_SEALS(seals)).expect("nobody has it mapped");
             let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
             #[expect(unsafe_code, reason = "these bytes are our compiler's")]
-            // SAFETY: they were compiled above, and nobody else has the file.
+            // SAFETY: they were compiled above, and can't change any more.
             let component = unsafe { Component::deserialize_file(engine.wasmtime(), path) };
             component.expect("loads")
         });
@@ -135,8 +144,8 @@ mod tests {
             );
         };
         say("buffer, copied", buffer);
-        // The file is memory too, which no process is charged for.
+        // The memfd is memory too, which no process is charged for.
         let (time, memory) = mapped;
-        say("memory file, mapped", (time, memory + megabytes as u64));
+        say("sealed memfd, mapped", (time, memory + megabytes as u64));
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn measure(environment: &BuildEnvironment, bootstrap: &Path) -> Resul
             &["--test", "e2e"][..],
             "cold_starts_by_size_and_native_code",
         ),
-        (&["--lib"][..], "a_buffer_against_mapped_memory"),
+        (&["--lib"][..], "a_buffer_against_a_sealed_memfd"),
     ] {
         let arguments = [&run[..], target, &with[..], &[name]].concat();
         super::run_cargo(

@@ -15,7 +15,7 @@ use super::figures::{Figure, Figures, Unit, milliseconds, quantile};
 use super::template::Template;
 use super::world::{Plugins, Run, Wire, World};
 use crate::demo::stage::Store;
-use crate::{cargo, terminal};
+use crate::{cargo, languages, terminal};
 
 /// Warm pairs of escalate and deescalate after each cold start.
 const WARM_PAIRS: u32 = 50;
@@ -81,7 +81,7 @@ fn scenarios(world: &World, template: Option<&Template>) -> Result<Vec<Scenario>
             .then(|| world.hosts_variables(strategy, Wire::Counting, plugins)),
         samples: Samples::default(),
     };
-    use Plugins::{Compiled, File, S3};
+    use Plugins::{Compiled, File, Python, S3};
     use Wire::{Direct, Distant, Tls};
     let mut scenarios = vec![
         host("host/role", "role", Direct, File),
@@ -89,6 +89,7 @@ fn scenarios(world: &World, template: Option<&Template>) -> Result<Vec<Scenario>
         host("host/role-5ms", "role", Distant, File),
         host("host/role-s3", "role", Direct, S3),
         host("host/role-compiled", "role", Direct, Compiled),
+        host("host/role-python", "role", Direct, Python),
         host("host/user", "temporary-user", Direct, File),
         host("host/user-5ms", "temporary-user", Distant, File),
         host("host/user-s3", "temporary-user", Direct, S3),
@@ -206,6 +207,11 @@ pub(super) async fn parts(environment: &BuildEnvironment, figures: &mut Figures)
     terminal::error("parts: cargo bench");
     let plugins = tools::workspace().join("target/plugins");
     let store = Store::publish(&plugins).await?;
+    let mut projects = Vec::new();
+    for language in languages::all()? {
+        let project = languages::project(&language)?;
+        projects.push(format!("{language}={}", project.display()));
+    }
     let status = cargo::command(environment)
         .args([
             "bench",
@@ -219,6 +225,7 @@ pub(super) async fn parts(environment: &BuildEnvironment, figures: &mut Figures)
         .env("SYM_BENCH_STORE", store.url())
         .env("SYM_BENCH_TRUST", &store.trust)
         .env("SYM_BENCH_PLUGINS", &plugins)
+        .env("SYM_BENCH_LANGUAGES", projects.join(","))
         .status()?;
     ensure!(status.success(), "`cargo bench` failed");
     let results = tools::target_directory().join("criterion");

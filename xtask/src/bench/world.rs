@@ -15,6 +15,7 @@ use sym_test_support::tools::{self, Major};
 use tempfile::TempDir;
 
 use crate::demo::stage::{self, BOT, DATABASE, Passwords, Store};
+use crate::languages;
 
 const BUCKET: &str = "releases";
 
@@ -25,6 +26,7 @@ pub(super) struct World {
     distant: Proxy,
     aws: Aws,
     store: Store,
+    python: Store,
     directory: TempDir,
     passwords: Passwords,
     pub(super) postgres: Postgres,
@@ -55,6 +57,8 @@ pub(super) enum Plugins {
     File,
     /// The components as they lie in a directory: compiled in place.
     Compiled,
+    /// A signed release in a directory whose one plugin is in Python.
+    Python,
 }
 
 impl World {
@@ -75,6 +79,10 @@ impl World {
         fs::write(directory.path().join("authority.pem"), authority)?;
         let plugins = tools::workspace().join("target/plugins");
         let store = Store::publish(&plugins).await?;
+        let python = Store::publish(&languages::project("python")?).await?;
+        // Whom its resolver makes of the person of the sample events.
+        let sql = "CREATE ROLE \"sym-user\" LOGIN";
+        postgres.execute_sql(DATABASE, sql).await?;
         let aws = Aws::start()?;
         aws.create_bucket(BUCKET).await?;
         let world = World {
@@ -82,6 +90,7 @@ impl World {
             distant: Proxy::start(postgres.port())?,
             aws,
             store,
+            python,
             directory,
             passwords,
             postgres,
@@ -116,13 +125,19 @@ impl World {
         match plugins {
             Plugins::S3 => set("PLUGINS", format!("s3://{BUCKET}/sym-postgres")),
             Plugins::File => set("PLUGINS", self.store.url()),
+            Plugins::Python => set("PLUGINS", self.python.url()),
             Plugins::Compiled => {
                 let path = tools::workspace().join("target/plugins");
                 set("PLUGINS", format!("dir://{}", path.display()));
             }
         }
-        if plugins != Plugins::Compiled {
-            set("PLUGIN_TRUST", self.store.trust.clone());
+        let signer = match plugins {
+            Plugins::Compiled => None,
+            Plugins::Python => Some(&self.python),
+            Plugins::S3 | Plugins::File => Some(&self.store),
+        };
+        if let Some(store) = signer {
+            set("PLUGIN_TRUST", store.trust.clone());
         }
         variables
     }
