@@ -3,14 +3,18 @@
 //! Pure: the environment comes in as a function. All that is wrong is reported
 //! at once, so that a function is mended in one deployment.
 
+mod reader;
+#[cfg(test)]
+mod tests;
 mod vault;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use self::reader::Reader;
 pub use self::vault::Vault;
-use crate::env::{self, Variable};
-use crate::error::{Code, Error};
+use crate::env;
+use crate::error::Error;
 use crate::event::printable;
 use crate::plan::Strategy;
 use crate::plugin::STACK_BYTES;
@@ -291,99 +295,8 @@ impl Config {
     }
 }
 
-struct Reader<'a> {
-    lookup: &'a dyn Fn(&str) -> Option<String>,
-    errors: Vec<Error>,
-}
-
+/// What more than one variable decides, or what has a form of its own.
 impl Reader<'_> {
-    /// The value, and the name under which it was found. An empty value counts
-    /// as none: that is how Terraform and the console leave one out.
-    fn named(&self, variable: Variable) -> Option<(&'static str, String)> {
-        [Some(variable.name), variable.alias]
-            .into_iter()
-            .flatten()
-            .find_map(|name| Some((name, (self.lookup)(name).filter(|value| !value.is_empty())?)))
-    }
-
-    fn text(&self, variable: Variable) -> Option<String> {
-        self.named(variable).map(|(_, value)| value)
-    }
-
-    fn wrong(&mut self, name: &str, why: &str) {
-        self.errors.push(Error::new(
-            Code::InvalidConfig,
-            format!("the function's variable `{name}` {why}"),
-        ));
-    }
-
-    fn required(&mut self, variable: Variable) -> String {
-        self.text(variable).unwrap_or_else(|| {
-            self.wrong(variable.name, "is not set");
-            String::new()
-        })
-    }
-
-    fn number(
-        &mut self,
-        variable: Variable,
-        range: std::ops::RangeInclusive<u64>,
-        default: u64,
-    ) -> u64 {
-        let Some((name, value)) = self.named(variable) else {
-            return default;
-        };
-        match value.parse() {
-            Ok(number) if range.contains(&number) => number,
-            _ => {
-                let (low, high) = (range.start(), range.end());
-                self.wrong(
-                    name,
-                    &format!(
-                        "is `{}`, expected a whole number from {low} to {high}",
-                        printable(&value, 40)
-                    ),
-                );
-                default
-            }
-        }
-    }
-
-    /// One of several words; the first is the default.
-    fn choice<T: Copy>(&mut self, variable: Variable, choices: &[(&str, T)]) -> T {
-        let default = choices[0].1;
-        let Some((name, value)) = self.named(variable) else {
-            return default;
-        };
-        if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == value) {
-            return *choice;
-        }
-        let words: Vec<String> = choices
-            .iter()
-            .map(|(word, _)| format!("`{word}`"))
-            .collect();
-        self.wrong(
-            name,
-            &format!(
-                "is `{}`, expected one of {}",
-                printable(&value, 40),
-                words.join(", ")
-            ),
-        );
-        default
-    }
-
-    fn list(&self, variable: Variable) -> Option<BTreeSet<String>> {
-        let text = self.text(variable)?;
-        Some(
-            text.split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty())
-                .map(str::to_owned)
-                .collect(),
-        )
-    }
-
     fn trust(&mut self, plugins: &str) -> Option<Trust> {
         // A directory is trusted as its file system is; what is no source at all
         // is refused as that.
@@ -477,157 +390,5 @@ impl Reader<'_> {
             );
         }
         value
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MINIMAL: &[(&str, &str)] = &[
-        ("PLUGINS", "dir:///p"),
-        ("DB_HOST", "h"),
-        ("DB_USER", "sym_bot"),
-    ];
-
-    fn config(variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
-        let lookup = |name: &str| {
-            let found = variables.iter().rev().find(|(key, _)| *key == name);
-            found.map(|(_, value)| (*value).to_owned())
-        };
-        Config::from_env(lookup).map_err(|errors| errors.iter().map(Error::to_string).collect())
-    }
-
-    fn with(more: &[(&'static str, &'static str)]) -> Result<Config, Vec<String>> {
-        config(&[MINIMAL, more].concat())
-    }
-
-    #[test]
-    fn the_minimum_has_the_documented_defaults() {
-        let config = with(&[]).expect("is valid");
-        assert_eq!(config.strategy, Strategy::Role);
-        assert_eq!(
-            (config.database.port, config.database.name.as_str()),
-            (5432, "sym_bot")
-        );
-        assert_eq!(config.database.ledger, "sym_bot");
-        assert_eq!(config.database.tls, Tls::VerifyFull);
-        assert_eq!(config.max_duration_seconds, 43_200);
-        assert_eq!(config.secrets.prefix, "/symops.com");
-        assert_eq!(config.secrets.function, "sym-postgres");
-        assert!(
-            matches!(config.database.password, PasswordSource::Parameter(name) if name == "/symops.com/DB_PASSWORD")
-        );
-    }
-
-    #[test]
-    fn the_role_templates_names_are_taken_too() {
-        let config = config(&[
-            ("PLUGINS", "dir:///p"),
-            ("PG_HOST", "h"),
-            ("PG_USER", "u"),
-            ("PG_NAME", "n"),
-            ("PG_PORT", "5433"),
-        ])
-        .expect("is valid");
-        assert_eq!(
-            (config.database.port, config.database.name.as_str()),
-            (5433, "n")
-        );
-        assert!(
-            matches!(config.database.password, PasswordSource::Parameter(name) if name == "/symops.com/PG_PASSWORD")
-        );
-    }
-
-    #[test]
-    fn everything_that_is_wrong_is_said_at_once() {
-        let errors = config(&[
-            ("DB_PORT", "0"),
-            ("STRATEGY", "both"),
-            ("SECRETS", "s3://x"),
-        ])
-        .expect_err("is refused");
-        assert_eq!(
-            errors,
-            [
-                "the function's variable `PLUGINS` is not set",
-                "the function's variable `DB_USER` is not set",
-                "the function's variable `DB_HOST` is not set",
-                "the function's variable `DB_PORT` is `0`, expected a whole number from 1 to 65535",
-                "the function's variable `SECRETS` is `s3://x`, expected `aws` or `file:///dir`",
-                "the function's variable `STRATEGY` is `both`, expected one of `role`, `temporary-user`",
-            ]
-        );
-    }
-
-    #[test]
-    fn the_password_comes_from_the_first_place_that_is_named() {
-        #[track_caller]
-        fn check(more: &[(&'static str, &'static str)], expected: &str) {
-            let source = match with(more).expect("is valid").database.password {
-                PasswordSource::Given(_) => "given".to_owned(),
-                PasswordSource::Parameter(name) => format!("parameter {name}"),
-                PasswordSource::Secret { id, field } => format!("secret {id} {field:?}"),
-                PasswordSource::Vault(vault) => format!("vault {} {}", vault.path, vault.field),
-                PasswordSource::IamToken => "token".to_owned(),
-            };
-            assert_eq!(source, expected);
-        }
-        check(&[("DB_PASSWORD", "x"), ("DB_PASSWORD_KEY", "/k")], "given");
-        check(
-            &[("DB_PASSWORD_SECRET", "s"), ("DB_PASSWORD_KEY", "/k")],
-            "parameter /k",
-        );
-        check(
-            &[("DB_PASSWORD_SECRET", "arn:a#password")],
-            r#"secret arn:a Some("password")"#,
-        );
-        let vault = [
-            ("DB_PASSWORD_VAULT", "secret/data/a#b"),
-            ("VAULT_ADDR", "https://vault.example:8200"),
-            ("VAULT_ROLE", "sym"),
-        ];
-        check(&vault, "vault secret/data/a b");
-        check(
-            &[vault.as_slice(), &[("DB_PASSWORD_KEY", "/k")]].concat(),
-            "parameter /k",
-        );
-        check(&[("DB_AUTH", "iam"), ("DB_PASSWORD", "x")], "token");
-        check(
-            &[("DB_PASSWORD_SECRET", "s"), ("DB_PASSWORD", "")],
-            "secret s None",
-        );
-    }
-
-    #[test]
-    fn a_token_is_sent_to_nobody_but_the_database() {
-        for tls in ["require", "disable"] {
-            let errors = with(&[("DB_AUTH", "iam"), ("DB_TLS", tls)]).expect_err("is refused");
-            assert!(errors[0].contains("`DB_TLS` has to be"), "{tls}");
-        }
-    }
-
-    #[test]
-    fn a_prefix_that_climbs_out_of_its_place_is_refused() {
-        for prefix in ["/a/../b", "..", "/", "/a/", "a b", "/a//b"] {
-            let variables = [MINIMAL, &[("SECRET_PREFIX", prefix)]].concat();
-            assert!(config(&variables).is_err(), "{prefix}");
-        }
-        assert!(with(&[("SECRET_PREFIX", "/symops.com/team-a")]).is_ok());
-    }
-
-    #[test]
-    fn a_configuration_never_shows_the_password() {
-        let config = with(&[("DB_PASSWORD", "hunter2hunter2")]).expect("is valid");
-        assert!(!format!("{config:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn each_variable_has_a_name_of_its_own() {
-        let names: BTreeSet<_> = env::VARIABLES
-            .iter()
-            .map(|variable| variable.name)
-            .collect();
-        assert_eq!(names.len(), env::VARIABLES.len());
     }
 }

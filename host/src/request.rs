@@ -4,11 +4,14 @@
 //! An ending needs far less than a beginning: only the run. So a deescalate
 //! event of a schema that we have never seen still ends its run.
 
+mod ending;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::Value;
 
+pub use self::ending::{Ending, TemplateGrant};
 use crate::error::{Code, Error, Result};
 use crate::event::{self, Event, printable};
 
@@ -205,74 +208,6 @@ impl Request {
             context,
             event_json: event_json.to_owned(),
             run,
-        })
-    }
-}
-
-/// The end of a run. Everything but the run is only for the record, so it is
-/// taken where it is well formed and left out where it isn't.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ending {
-    /// The run to end.
-    pub run: Run,
-    /// Who had asked.
-    pub requester: Option<String>,
-    /// What they had asked for.
-    pub target: Option<String>,
-    /// What Sym's role template would take back, where a run that the ledger
-    /// doesn't know may be one of its.
-    pub template: Option<TemplateGrant>,
-}
-
-/// What Sym's role template lends for an event, by the rule that it comes with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TemplateGrant {
-    /// The requester's email subject, with `_` for each `-`.
-    pub user: String,
-    /// The target's name.
-    pub role: String,
-}
-
-impl TemplateGrant {
-    /// For this requester and target.
-    pub fn new(requester: &str, target: &str) -> Self {
-        let subject = requester.split('@').next().unwrap_or_default();
-        Self {
-            user: subject.replace('-', "_"),
-            role: target.to_owned(),
-        }
-    }
-}
-
-impl Ending {
-    /// The same, where a run that the ledger doesn't know may be the template's.
-    pub fn or_the_templates(mut self) -> Self {
-        if let (Some(requester), Some(target)) = (&self.requester, &self.target) {
-            self.template = Some(TemplateGrant::new(requester, target));
-        }
-        self
-    }
-
-    /// Checks a deescalate event.
-    ///
-    /// # Errors
-    /// `invalid-event` where `run.srn` is missing or wrong.
-    pub fn from_event(event: &Event) -> Result<Self> {
-        let requester = event
-            .run
-            .actors
-            .get("request")
-            .and_then(|actor| actor.username.as_deref());
-        let target = event.fields.target.name.as_deref();
-        Ok(Self {
-            run: run(event)?,
-            requester: requester
-                .filter(|name| text(name, "", MAX_USERNAME_BYTES).is_ok())
-                .map(str::to_owned),
-            target: target
-                .filter(|name| text(name, "", MAX_TARGET_BYTES).is_ok())
-                .map(str::to_owned),
-            template: None,
         })
     }
 }
@@ -536,28 +471,5 @@ mod tests {
         ] {
             assert_eq!(time(Some(sent)).expect("is a time"), expected);
         }
-    }
-
-    #[test]
-    fn an_ending_needs_nothing_but_its_run() {
-        let event = r#"{"run":{"srn":"o:run:f:1.0.0:i","actors":{"request":{"username":"\u0000"}}},"event":{"type":"deescalate"}}"#;
-        let ending = Ending::from_event(&Event::parse(event).expect("parses")).expect("is valid");
-        assert_eq!(
-            ending,
-            Ending {
-                run: Run::parse("o:run:f:1.0.0:i").expect("is valid"),
-                requester: None,
-                target: None,
-                template: None,
-            }
-        );
-    }
-
-    #[test]
-    fn the_templates_rule_is_the_subject_with_underscores() {
-        let rule = |requester: &str| TemplateGrant::new(requester, "readonly").user;
-        assert_eq!(rule("sym-user@healthy-health.co"), "sym_user");
-        assert_eq!(rule("deploy-bot"), "deploy_bot");
-        assert_eq!(rule("a@b@c"), "a");
     }
 }
