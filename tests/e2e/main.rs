@@ -3,7 +3,7 @@
 //! database and logins out.
 //!
 //! `SYM_TEST_POSTGRES=16` chooses the version. What is tested was built before:
-//! `cargo build -p sym-host -p symctl`, and `cargo xtask plugins`.
+//! `cargo build --workspace --all-targets`, and `cargo xtask plugins`.
 
 mod at_once;
 mod aws_outage;
