@@ -149,7 +149,8 @@ impl Event {
         }
         let mut deserializer = serde_json::Deserializer::from_str(json);
         serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-            let path = error.path().to_string();
+            // Its parts are the sender's: names of actors, for one.
+            let path = printable(&error.path().to_string(), 200);
             let reason = error.into_inner();
             let sentence = match reason.classify() {
                 serde_json::error::Category::Data if path == "." => {
@@ -276,6 +277,10 @@ mod tests {
         check(
             r#"{"run":{"actors":{"request":{"username":["a"]}}}}"#,
             "the event's field `run.actors.request.username` is of the wrong type: invalid type: sequence, expected a string [invalid-event]",
+        );
+        check(
+            r#"{"run":{"actors":{"a\u0000\u202e":7}}}"#,
+            "the event's field `run.actors.a\u{FFFD}\u{FFFD}` is of the wrong type: invalid type: integer '7', expected an object [invalid-event]",
         );
         check(
             r#"{"event":{"type":"approve"}}"#,

@@ -40,6 +40,9 @@ pub(crate) struct FuzzArgs {
     /// How long to search with each target. With 0, only the corpus is tried.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     seconds: u64,
+    /// Where the search begins: the same number, the same inputs. With 0, anywhere.
+    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+    seed: u32,
     /// Only these targets.
     #[arg(value_parser = TARGETS, value_name = "TARGET")]
     targets: Vec<String>,
@@ -52,24 +55,36 @@ pub(crate) fn run(arguments: &FuzzArgs) -> Result<ExitCode> {
     } else {
         &named
     };
-    run_targets(&BuildEnvironment::get()?, targets, arguments.seconds)?;
+    let search = Search {
+        seconds: arguments.seconds,
+        seed: arguments.seed,
+    };
+    run_targets(&BuildEnvironment::get()?, targets, search)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds all targets and runs each for so long.
+/// How to search.
+#[derive(Clone, Copy)]
+struct Search {
+    seconds: u64,
+    seed: u32,
+}
+
+/// Builds all targets and runs each for so long, always from the same place: who
+/// changed nothing is not told of what is wrong since long ago.
 ///
 /// # Errors
 ///
 /// One doesn't build, or an input broke a promise: which, and where it is kept.
 pub(crate) fn run_all(environment: &BuildEnvironment, seconds: u64) -> Result<()> {
-    run_targets(environment, &TARGETS, seconds)
+    run_targets(environment, &TARGETS, Search { seconds, seed: 1 })
 }
 
-fn run_targets(environment: &BuildEnvironment, targets: &[&str], seconds: u64) -> Result<()> {
+fn run_targets(environment: &BuildEnvironment, targets: &[&str], how: Search) -> Result<()> {
     let binaries = build(environment)?;
     let mut broken = Vec::new();
     for target in targets {
-        match search(&binaries, target, seconds) {
+        match search(&binaries, target, how) {
             Ok(found) => terminal::print(&format!(
                 "{target:<10} {:>12} executions in {}, {} kept of the corpus and what was found\n",
                 found.executions,
@@ -130,7 +145,7 @@ struct Found {
     took: Duration,
 }
 
-fn search(binaries: &Path, target: &str, seconds: u64) -> Result<Found> {
+fn search(binaries: &Path, target: &str, how: Search) -> Result<Found> {
     let fuzz = tools::workspace().join("fuzz");
     // What is found goes on from run to run, beside the build; what is to stay
     // is put into the repository's corpus by hand.
@@ -145,11 +160,12 @@ fn search(binaries: &Path, target: &str, seconds: u64) -> Result<Found> {
     command
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .arg(format!("-max_len={MAX_INPUT_BYTES}"))
+        .arg(format!("-seed={}", how.seed))
         .args(["-timeout=20", "-rss_limit_mb=1024", "-print_final_stats=1"]);
-    if seconds == 0 {
+    if how.seconds == 0 {
         command.arg("-runs=0");
     } else {
-        command.arg(format!("-max_total_time={seconds}"));
+        command.arg(format!("-max_total_time={}", how.seconds));
     }
     let dictionary = fuzz.join("dictionaries").join(format!("{target}.dict"));
     if dictionary.is_file() {
