@@ -7,6 +7,7 @@
 mod completions;
 mod diff;
 mod doctor;
+mod engine;
 mod gc;
 mod grants;
 mod host;
