@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
-use sym_host::plugin::{Engine, Release};
+use sym_host::plugin::Release;
 
+use crate::engine::engine;
 use crate::output::{self, Status};
 use crate::plugin::outcome::Outcome;
 use crate::plugin::release::TrustArgs;
-use crate::replay::{Asked, Change, answer_of, changes, read, show};
+use crate::replay::{Asked, Change, answer_of, changes, files, read, show};
 use crate::store::block_on;
 
 /// Ask two releases the same, and show which answers change. No database.
@@ -71,7 +72,7 @@ pub(crate) fn run(args: &DiffArgs) -> anyhow::Result<Status> {
         .map(|(_, asked)| asked.request.target.name.clone())
         .collect();
     let (ids, compared) = block_on(async {
-        let engine = Engine::new()?;
+        let engine = engine()?;
         let before = args.trust.open(&engine, &args.before, &targets).await?;
         let after = args.trust.open(&engine, &args.after, &targets).await?;
         let mut compared = Vec::new();
@@ -146,26 +147,4 @@ fn is_ending(error: &anyhow::Error) -> bool {
         .downcast_ref::<sym_host::error::Error>()
         .map(|error| error.code());
     code == Some(sym_host::error::Code::UnsupportedEvent)
-}
-
-fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for path in paths {
-        let can_not = || format!("can't read the events `{}`", path.display());
-        if path.metadata().with_context(can_not)?.is_file() {
-            files.push(path.clone());
-            continue;
-        }
-        for entry in std::fs::read_dir(path).with_context(can_not)? {
-            let path = entry.with_context(can_not)?.path();
-            let is_event = path
-                .extension()
-                .is_some_and(|extension| extension == "json" || extension == "jsonl");
-            if is_event && path.is_file() {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
 }

@@ -7,6 +7,7 @@
 mod completions;
 mod diff;
 mod doctor;
+mod engine;
 mod gc;
 mod grants;
 mod host;
@@ -17,6 +18,7 @@ mod kms;
 mod output;
 mod plugin;
 mod publish;
+mod record;
 mod releases;
 mod replay;
 mod revoke;
@@ -58,6 +60,7 @@ enum Command {
     Rollback(rollback::RollbackArgs),
     Verify(verify::VerifyArgs),
     Gc(gc::GcArgs),
+    Record(record::RecordArgs),
     Replay(replay::ReplayArgs),
     Diff(diff::DiffArgs),
     Completions(completions::CompletionsArgs),
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Command::Rollback(args) => rollback::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Gc(args) => gc::run(&args),
+        Command::Record(args) => record::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Completions(args) => completions::run(&args, Cli::command()),
@@ -147,7 +151,7 @@ mod tests {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut super::Cli::command(), "symctl", &mut script);
             let script = String::from_utf8(script).expect("is text");
-            for word in ["replay", "completions", "publish", "junit"] {
+            for word in ["record", "replay", "completions", "publish", "junit"] {
                 assert!(script.contains(word), "{shell} doesn't know `{word}`");
             }
         }

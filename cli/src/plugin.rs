@@ -10,7 +10,7 @@ mod inspect;
 mod new;
 pub(crate) mod outcome;
 pub(crate) mod release;
-mod run;
+pub(crate) mod run;
 mod show;
 mod subject;
 pub(crate) mod test;

@@ -9,10 +9,10 @@ use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
-use sym_host::plugin::Engine;
 use sym_host::record::Answer;
 
-pub(crate) use self::records::{Asked, read};
+pub(crate) use self::records::{Asked, files, read};
+use crate::engine::engine;
 use crate::output::{self, Status};
 use crate::plugin::outcome::{Outcome, StepText};
 use crate::plugin::release::TrustArgs;
@@ -28,10 +28,11 @@ use crate::store::block_on;
 /// Exits with 1 where an answer differs.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  aws logs tail /aws/lambda/sym-postgres --since 1d --format short | symctl replay - --release plugins/\n  symctl replay log.jsonl --release s3://bucket/sym-postgres#r7 --trust \"$(cat team.pub)\""
+    after_help = "Examples:\n  aws logs tail /aws/lambda/sym-postgres --since 1d --format short | symctl replay - --release plugins/\n  symctl replay records/ --release plugins/\n  symctl replay log.jsonl --release s3://bucket/sym-postgres#r7 --trust \"$(cat team.pub)\""
 )]
 pub(crate) struct ReplayArgs {
-    /// Lines of the function's log, or records alone; `-` reads standard input.
+    /// Lines of the function's log; records, or a directory of them, as
+    /// `symctl record` writes them; `-` reads standard input.
     log: PathBuf,
     /// What is asked: a directory with `plugins.toml`, or a store's URL, with
     /// `#r7` for one that isn't in use.
@@ -64,10 +65,11 @@ struct Replayed {
 }
 
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
-    let asked: Vec<Asked> = read(&args.log)?
-        .into_iter()
-        .filter(|asked| asked.record.is_some())
-        .collect();
+    let mut asked: Vec<Asked> = Vec::new();
+    for path in files(std::slice::from_ref(&args.log))? {
+        let records = read(&path)?.into_iter();
+        asked.extend(records.filter(|asked| asked.record.is_some()));
+    }
     if asked.is_empty() {
         bail!(
             "`{}` has no record of an event: the function writes them where its variable RECORD is `full` or `masked`",
@@ -79,7 +81,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
         .map(|asked| asked.request.target.name.clone())
         .collect();
     let (id, replayed) = block_on(async {
-        let engine = Engine::new()?;
+        let engine = engine()?;
         let release = args.trust.open(&engine, &args.release, &targets).await?;
         let mut replayed = Vec::new();
         for asked in &asked {

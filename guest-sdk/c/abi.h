@@ -99,6 +99,9 @@ _Static_assert(sizeof(abi_step) == 20, "the layout of `step`");
 _Static_assert(sizeof(abi_argument) == 20, "the layout of an argument");
 _Static_assert(sizeof(abi_answer) == 20, "the layout of an answer");
 
+// Memory that is never freed: an instance lives for one call.
+void *abi_allocate(size_t bytes);
+
 // The request for a plugin's function. NULL, with the answer a failure, where a
 // text has a NUL in it.
 const sym_request *abi_begin(const abi_request *request);

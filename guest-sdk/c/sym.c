@@ -19,7 +19,7 @@ enum { DEBUG, INFO, WARN, ERROR };
 static void log_line(int32_t level, const char *text) { abi_log(level, text, strlen(text)); }
 
 // Memory that is never freed: an instance lives for one call.
-static void *allocate(size_t bytes) {
+void *abi_allocate(size_t bytes) {
   void *memory = malloc(bytes ? bytes : 1);
   if (!memory) {
     log_line(ERROR, "out of memory");
@@ -32,7 +32,7 @@ static void *allocate(size_t bytes) {
 __attribute__((export_name("cabi_realloc"), used)) void *
 sym_cabi_realloc(void *old, size_t old_bytes, size_t alignment, size_t bytes) {
   (void)alignment; // malloc's is larger than any that we are asked for.
-  void *memory = allocate(bytes);
+  void *memory = abi_allocate(bytes);
   if (old) {
     memcpy(memory, old, old_bytes < bytes ? old_bytes : bytes);
   }
@@ -45,7 +45,7 @@ static char *format_text(const char *format, va_list arguments) {
   int count = vsnprintf(NULL, 0, format, again);
   va_end(again);
   size_t bytes = count < 0 ? 1 : (size_t)count + 1;
-  char *text = allocate(bytes);
+  char *text = abi_allocate(bytes);
   vsnprintf(text, bytes, format, arguments);
   return text;
 }
@@ -107,7 +107,7 @@ abi_text abi_of(const char *text) { return (abi_text){(char *)text, strlen(text)
 abi_answer *abi_end(const char *function, const void *value) {
   // What printf keeps until a line ends.
   fflush(stdout);
-  abi_answer *answer = allocate(sizeof *answer);
+  abi_answer *answer = abi_allocate(sizeof *answer);
   memset(answer, 0, sizeof *answer);
   // A failure is never taken back by an answer: it may be a denial.
   if (value && !failure.code) {
@@ -123,7 +123,7 @@ abi_answer *abi_end(const char *function, const void *value) {
 }
 
 sym_steps *sym_no_steps(void) {
-  sym_steps *steps = allocate(sizeof *steps);
+  sym_steps *steps = abi_allocate(sizeof *steps);
   memset(steps, 0, sizeof *steps);
   return steps;
 }
@@ -133,7 +133,7 @@ static void *grow(void *items, size_t count, size_t bytes) {
   if (count & (count - 1)) {
     return items;
   }
-  void *larger = allocate((count ? count * 2 : 1) * bytes);
+  void *larger = abi_allocate((count ? count * 2 : 1) * bytes);
   if (count) {
     memcpy(larger, items, count * bytes);
   }
@@ -174,7 +174,7 @@ const char *abi_read(abi_text text) {
     return sym_failed("failed",
                       "the request has a text with a NUL in it, which a plugin in C can't read");
   }
-  char *copy = allocate(text.count + 1);
+  char *copy = abi_allocate(text.count + 1);
   memcpy(copy, text.bytes, text.count);
   copy[text.count] = 0;
   return copy;
@@ -185,7 +185,7 @@ static const char *read_optional(abi_optional_text text) {
 }
 
 static sym_pairs read_pairs(abi_pairs pairs) {
-  sym_pair *items = allocate(pairs.count * sizeof *items);
+  sym_pair *items = abi_allocate(pairs.count * sizeof *items);
   for (size_t i = 0; i < pairs.count; i++) {
     items[i] = (sym_pair){abi_read(pairs.items[i].key), abi_read(pairs.items[i].value)};
   }
@@ -201,7 +201,7 @@ static sym_actor read_actor(const abi_actor *actor) {
 }
 
 const sym_request *abi_begin(const abi_request *raw) {
-  sym_request *request = allocate(sizeof *request);
+  sym_request *request = abi_allocate(sizeof *request);
   *request = (sym_request){
       .run_id = abi_read(raw->run_id),
       .strategy = abi_read(raw->strategy),
@@ -216,7 +216,7 @@ const sym_request *abi_begin(const abi_request *raw) {
       .event_json = abi_read(raw->event_json),
   };
   if (raw->has_approver) {
-    sym_actor *approver = allocate(sizeof *approver);
+    sym_actor *approver = abi_allocate(sizeof *approver);
     *approver = read_actor(&raw->approver);
     request->approver = approver;
   }

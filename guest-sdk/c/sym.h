@@ -120,6 +120,21 @@ const char *sym_get(sym_pairs pairs, const char *key);
 // value that is no string there arrives as JSON.
 const char *sym_config(const char *key);
 
+// Texts, in order.
+typedef struct {
+  const char *const *items;
+  size_t count;
+  // Whether the operator set the key: an empty list is something else than none.
+  bool is_set;
+} sym_texts;
+
+// A list of the `config` table: an array of strings, or one string with commas,
+// in which empty items are left out. Blanks around each item are taken off.
+// false, with the failure set, where the value is anything else:
+//   sym_texts domains;
+//   if (!sym_config_list("domains", &domains)) return NULL;
+bool sym_config_list(const char *key, sym_texts *list);
+
 // All of them.
 sym_pairs sym_config_all(void);
 

@@ -17,6 +17,8 @@
 
 mod bindings;
 mod call;
+#[cfg(feature = "all-targets")]
+mod code_cache;
 mod component;
 pub mod dsse;
 mod engine;
@@ -42,6 +44,8 @@ mod wire;
 mod world;
 
 pub use self::call::{Answer, Called, Cost, Said};
+#[cfg(feature = "all-targets")]
+pub use self::code_cache::{CodeCache, Preparation};
 pub use self::engine::{ENGINE_ID, Engine, STACK_BYTES, TARGET};
 pub use self::limits::{Limit, Limits, limits_reference};
 pub use self::log::Line;

@@ -55,7 +55,11 @@ impl Desk {
 
     fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let mut command = Command::new(tools::binary("symctl")?);
-        command.args(arguments).current_dir(self.0.path());
+        // Not the tester's own.
+        command
+            .args(arguments)
+            .env("XDG_CACHE_HOME", self.path("cache"))
+            .current_dir(self.0.path());
         Ok(command)
     }
 

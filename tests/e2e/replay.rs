@@ -37,6 +37,70 @@ async fn a_record_gives_the_same_answer_again() -> anyhow::Result<()> {
     assert_eq!(same["events"].as_array().map(Vec::len), Some(3), "{same}");
     assert_eq!(same["different"], 0, "{same}");
 
+    // The same from files, which are written once, whatever prints the log.
+    let records = directory.path().join("records");
+    let records = records.to_str().context("is text")?;
+    let tail = "2026-11-22T10:00:00+00:00 2026/11/22/[$LATEST]0a ";
+    let printed: String = fs::read_to_string(&log)?
+        .lines()
+        .map(|line| format!("{tail}{line}\n"))
+        .collect();
+    let printed_log = directory.path().join("printed.log");
+    fs::write(&printed_log, printed)?;
+    let printed_log = printed_log.to_str().context("is text")?;
+    for (log, written, known) in [(log.as_str(), 3, 0), (&log, 0, 3), (printed_log, 0, 3)] {
+        let record = ["record", log, "--into", records, "--json"];
+        let record = world.symctl(&record).await?;
+        assert_eq!(record.code, Some(0), "{record:?}");
+        let record = record.json()?;
+        let count = |key: &str| record[key].as_array().map(Vec::len);
+        assert_eq!(count("written"), Some(written), "{record}");
+        assert_eq!(count("known"), Some(known), "{record}");
+    }
+    let again = ["replay", records, "--release", plugins, "--json"];
+    let from_files = world.symctl(&again).await?.json()?;
+    assert_eq!(from_files["different"], 0, "{from_files}");
+    assert_eq!(from_files["events"].as_array().map(Vec::len), Some(3));
+
+    // Masked afterwards, of the same log: nobody is named, and no run twice.
+    let masked = directory.path().join("masked");
+    let masked = masked.to_str().context("is text")?;
+    for known in [0, 3] {
+        let record = ["record", &log, "--into", masked, "--mask", "--json"];
+        let record = world.symctl(&record).await?.json()?;
+        assert_eq!(
+            record["known"].as_array().map(Vec::len),
+            Some(known),
+            "{record}"
+        );
+    }
+    for file in fs::read_dir(masked)? {
+        let text = fs::read_to_string(file?.path())?;
+        assert!(
+            text.contains("masked-") && !text.contains("sym-user"),
+            "{text}"
+        );
+    }
+    let same = world
+        .symctl(&["replay", masked, "--release", plugins])
+        .await?;
+    assert_eq!(same.code, Some(0), "{same:?}");
+
+    // An event that is asked here is a record like the function's own.
+    let event = directory.path().join("event.json");
+    fs::write(&event, Event::escalate().to_string())?;
+    let event = event.to_str().context("is text")?;
+    let local = directory.path().join("local");
+    let local = local.to_str().context("is text")?;
+    let record = ["record", event, "--release", plugins, "--into", local];
+    let recorded = world.symctl(&record).await?;
+    assert_eq!(recorded.code, Some(0), "{recorded:?}");
+    let same = world
+        .symctl(&["replay", local, "--release", plugins])
+        .await?;
+    assert!(same.stdout.contains("1 events asked"), "{same:?}");
+    assert_eq!(same.code, Some(0), "{same:?}");
+
     // Another release, which means something else by the target.
     let other = target(&Behaviour::Roles(&["other"]));
     fs::write(directory.path().join("plugins/readonly-target.wasm"), other)?;
@@ -93,6 +157,12 @@ async fn without_the_variable_nothing_is_recorded() -> anyhow::Result<()> {
     let none = world.symctl(&["replay", &log]).await?;
     assert_eq!(none.code, Some(1), "{none:?}");
     assert!(none.stderr.contains("RECORD"), "{none:?}");
+    let records = directory.path().join("records");
+    let records = records.to_str().context("is text")?;
+    let none = world.symctl(&["record", &log, "--into", records]).await?;
+    assert_eq!(none.code, Some(1), "{none:?}");
+    assert!(none.stderr.contains("has no record"), "{none:?}");
+    assert!(!std::path::Path::new(records).exists());
     Ok(())
 }
 

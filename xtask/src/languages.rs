@@ -218,7 +218,10 @@ impl Symctl {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("plugin").env("PATH", &self.path);
+        command
+            .arg("plugin")
+            .env("PATH", &self.path)
+            .env("XDG_CACHE_HOME", directory().join("cache"));
         command
     }
 }

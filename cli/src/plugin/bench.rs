@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use clap::Args;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use sym_host::plan::Strategy;
 use sym_host::plugin::trial::Part;
-use sym_host::plugin::{ENGINE_ID, Engine};
+use sym_host::plugin::{ENGINE_ID, Preparation};
 use sym_host::request::Request;
 
 use super::cases::parse_strategy;
@@ -18,11 +18,15 @@ use super::outcome::request_of;
 use super::run::read_event;
 use super::show::{bytes, milliseconds, number};
 use super::subject::{Subject, sample_request};
+use crate::engine::engine;
 use crate::output::{self, Status};
 use crate::store::block_on;
 
-/// Measure a plugin: compiling it, its first call, and calls after that. Each
-/// number is a median.
+/// Measure a plugin, cold and warm. Each number is a median.
+///
+/// Cold: compiling it (what `symctl publish` does for a function), loading the
+/// native code that came of it (what a function does, its digest included), and
+/// the first call, of which its instance is a part. Warm: calls after that.
 ///
 /// Fuel is the same on every machine; times are this machine's, and of this build
 /// of symctl: measure with a release build.
@@ -56,10 +60,18 @@ pub(crate) struct BenchArgs {
 struct Measured {
     section: String,
     component: String,
-    /// Compiling and checking it: what a function without native code does once.
+    component_bytes: u64,
+    /// Of this machine's architecture.
+    native_bytes: u64,
+    /// Compiling it: once, by `symctl publish`, or by a function without native
+    /// code.
     compile_microseconds: u64,
+    /// Loading the native code, its digest taken: what a function does once.
+    load_microseconds: u64,
     /// The first call afterwards, its instance included.
     first_call_microseconds: u64,
+    /// Of that, making the instance.
+    first_instance_microseconds: u64,
     /// A call later, its instance included.
     call_microseconds: u64,
     /// Of that, making the instance.
@@ -76,7 +88,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Status> {
         Some(path) => request_of(&read_event(path)?)?,
         None => sample_request("sym-user@healthy-health.co", "readonly", 0)?,
     };
-    let engine = Engine::new()?;
+    let engine = engine()?;
     let targets = BTreeSet::from([request.target.name.clone()]);
     let count = subject.load(&engine, &targets)?.parts().len();
     if count == 0 {
@@ -84,29 +96,28 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Status> {
     }
     let mut measured = Vec::new();
     for index in 0..count {
-        let mut compile = Vec::new();
-        let mut first = Vec::new();
+        let mut cold = Cold::default();
         let mut last = None;
         for _ in 0..args.loads {
-            // Each time anew: nothing of the one before is compiled already.
+            // Each time anew: no call was made of it yet.
             let release = subject.load(&engine, &targets)?;
             let part = release.parts().into_iter().nth(index);
             let part =
                 part.ok_or_else(|| anyhow!("the plugins changed while they were measured"))?;
-            let start = Instant::now();
+            let component = subject.component(part.path())?;
+            cold.component_bytes = component.len() as u64;
+            let preparation = Preparation::measure(&engine, &component)?;
+            cold.native_bytes = preparation.native_bytes;
+            cold.compile.push(micros(preparation.compile));
+            cold.load.push(micros(preparation.load));
             block_on(async { Ok(part.check().await?) })?;
-            compile.push(micros(start));
-            first.push(block_on(call(&part, &request, args.strategy))?.whole);
+            let first = block_on(call(&part, &request, args.strategy))?;
+            cold.first_call.push(first.whole);
+            cold.first_instance.push(first.instance);
             last = Some(part);
         }
         if let Some(part) = last {
-            measured.push(block_on(warm(
-                &part,
-                &request,
-                args,
-                &mut compile,
-                &mut first,
-            ))?);
+            measured.push(block_on(warm(&part, &request, args, cold))?);
         }
     }
     if args.json {
@@ -114,32 +125,55 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Status> {
             &json!({"engine": ENGINE_ID, "loads": args.loads, "calls": args.calls, "plugins": measured}),
         );
     } else {
-        let heading = [
-            "",
-            "compile",
-            "first call",
-            "call",
-            "its instance",
-            "95 %",
-            "fuel",
-            "memory",
-        ];
-        let mut rows = vec![heading.map(str::to_owned)];
-        for one in &measured {
-            rows.push([
-                one.section.clone(),
-                milliseconds(one.compile_microseconds),
-                milliseconds(one.first_call_microseconds),
-                milliseconds(one.call_microseconds),
-                milliseconds(one.instance_microseconds),
-                milliseconds(one.call_95th_microseconds),
-                number(one.fuel),
-                bytes(one.memory_bytes),
-            ]);
+        for (index, one) in measured.iter().enumerate() {
+            if index > 0 {
+                output::data("");
+            }
+            print(one);
         }
-        output::table(&rows);
     }
     Ok(Status::Done)
+}
+
+fn print(measured: &Measured) {
+    let line = |title: &str, text: String| output::data(&format!("{title:24} {text}"));
+    output::data(&format!("{} ({})", measured.section, measured.component));
+    line("  component", bytes(measured.component_bytes));
+    line("  native code", bytes(measured.native_bytes));
+    output::data("  cold");
+    line("    compile", milliseconds(measured.compile_microseconds));
+    line("    load", milliseconds(measured.load_microseconds));
+    line(
+        "    first call",
+        milliseconds(measured.first_call_microseconds),
+    );
+    line(
+        "      instantiate",
+        milliseconds(measured.first_instance_microseconds),
+    );
+    output::data("  warm");
+    line("    call", milliseconds(measured.call_microseconds));
+    line(
+        "      instantiate",
+        milliseconds(measured.instance_microseconds),
+    );
+    line(
+        "    95 % of calls",
+        milliseconds(measured.call_95th_microseconds),
+    );
+    line("  fuel", number(measured.fuel));
+    line("  memory", bytes(measured.memory_bytes));
+}
+
+/// What was measured before the calls that are counted.
+#[derive(Default)]
+struct Cold {
+    component_bytes: u64,
+    native_bytes: u64,
+    compile: Vec<u64>,
+    load: Vec<u64>,
+    first_call: Vec<u64>,
+    first_instance: Vec<u64>,
 }
 
 /// One call.
@@ -159,8 +193,8 @@ async fn call(part: &Part, request: &Request, strategy: Strategy) -> anyhow::Res
         return Err(error.into());
     }
     Ok(Call {
-        whole: u64::try_from(called.cost.wall.as_micros())?,
-        instance: u64::try_from(called.start.wall.as_micros())?,
+        whole: micros(called.cost.wall),
+        instance: micros(called.start.wall),
         fuel: called.cost.fuel,
         memory_bytes: called.cost.memory_bytes,
     })
@@ -170,8 +204,7 @@ async fn warm(
     part: &Part,
     request: &Request,
     args: &BenchArgs,
-    compile: &mut [u64],
-    first: &mut [u64],
+    mut cold: Cold,
 ) -> anyhow::Result<Measured> {
     let mut whole = Vec::new();
     let mut instance = Vec::new();
@@ -187,8 +220,12 @@ async fn warm(
     Ok(Measured {
         section: part.section().to_owned(),
         component: part.path().to_owned(),
-        compile_microseconds: quantile(compile, 50),
-        first_call_microseconds: quantile(first, 50),
+        component_bytes: cold.component_bytes,
+        native_bytes: cold.native_bytes,
+        compile_microseconds: quantile(&mut cold.compile, 50),
+        load_microseconds: quantile(&mut cold.load, 50),
+        first_call_microseconds: quantile(&mut cold.first_call, 50),
+        first_instance_microseconds: quantile(&mut cold.first_instance, 50),
         call_microseconds: quantile(&mut whole, 50),
         instance_microseconds: quantile(&mut instance, 50),
         call_95th_microseconds: quantile(&mut whole, 95),
@@ -197,8 +234,8 @@ async fn warm(
     })
 }
 
-fn micros(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The value that this share, in percent, doesn't pass. Of at least one value.

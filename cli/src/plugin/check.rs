@@ -13,11 +13,12 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 use sym_host::plan::Strategy;
-use sym_host::plugin::{Engine, Release};
+use sym_host::plugin::Release;
 
 use super::cases::{parse_sql_policy, parse_strategy};
 use super::outcome::Conditions;
 use super::subject::Subject;
+use crate::engine::engine;
 use crate::output::{self, Status};
 use crate::store::block_on;
 
@@ -123,7 +124,7 @@ impl Checking<'_> {
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {
     let subject = Subject::find(&args.path)?;
     let targets = BTreeSet::from(["target".to_owned()]);
-    let release = subject.load(&Engine::new()?, &targets)?;
+    let release = subject.load(&engine()?, &targets)?;
     let mut checking = args.checking(&subject, &release);
     block_on(async {
         checking.all_but_names().await?;

@@ -49,6 +49,9 @@ pub(crate) struct ErrorText {
     pub(crate) code: String,
     /// With its causes.
     pub(crate) message: String,
+    /// What a plugin that panicked logged last, as an error: the panic's text and
+    /// place.
+    pub(crate) panic: Option<String>,
     #[serde(skip)]
     pub(crate) is_ours: bool,
 }
@@ -162,7 +165,10 @@ impl Outcome {
             return outcome;
         }
         if let Some(error) = trial.error() {
-            outcome.error = Some(ErrorText::of(error));
+            outcome.error = Some(ErrorText {
+                panic: trial.panic().map(str::to_owned),
+                ..ErrorText::of(error)
+            });
             return outcome;
         }
         if let Some(plan) = trial.plan() {
@@ -227,6 +233,7 @@ impl ErrorText {
         Self {
             code: error.code().to_string(),
             message: error.to_log(),
+            panic: None,
             is_ours: matches!(error.code().blame(), Blame::Upstream | Blame::Host),
         }
     }

@@ -10,8 +10,8 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde_json::json;
 use sym_host::plan::Strategy;
+use sym_host::plugin::Limits;
 use sym_host::plugin::trial::Given;
-use sym_host::plugin::{Engine, Limits};
 use sym_host::policy::{Policy, SqlPolicy};
 use sym_host::request::Request;
 use sym_host::sql::quote_identifier;
@@ -21,6 +21,7 @@ use super::cases::{parse_sql_policy, parse_strategy};
 use super::outcome::{Conditions, Outcome, StepText, request_of};
 use super::show;
 use super::subject::{Subject, check_all};
+use crate::engine::engine;
 use crate::output::{self, Status};
 use crate::store::block_on;
 
@@ -56,15 +57,22 @@ pub(crate) struct ConditionArgs {
     /// The database user: then no resolver is asked.
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// The strategy of targets that don't name one: `role` or `temporary-user`.
-    #[arg(long, value_parser = parse_strategy, default_value = "role")]
-    strategy: Strategy,
     /// A setting, over those of `plugins.toml`.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
     config: Vec<(String, String)>,
     /// A limit, over those of `plugins.toml`.
     #[arg(long, value_name = "KEY=NUMBER", value_parser = parse_limit)]
     limit: Vec<(String, u64)>,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+/// The function's settings that an answer hangs on.
+#[derive(Args)]
+pub(crate) struct SettingArgs {
+    /// The strategy of targets that don't name one: `role` or `temporary-user`.
+    #[arg(long, value_parser = parse_strategy, default_value = "role")]
+    strategy: Strategy,
     /// The function's SQL_POLICY: `roles`, `grants` or `any`.
     #[arg(long, value_parser = parse_sql_policy, default_value = "grants")]
     sql_policy: SqlPolicy,
@@ -92,6 +100,19 @@ fn parse_limit(text: &str) -> anyhow::Result<(String, u64)> {
 
 impl ConditionArgs {
     pub(crate) fn conditions(&self) -> Conditions {
+        Conditions {
+            given: Given {
+                user: self.user.clone(),
+                config: self.config.iter().cloned().collect::<BTreeMap<_, _>>(),
+                limits: self.limit.iter().cloned().collect::<BTreeMap<_, _>>(),
+            },
+            ..self.settings.conditions()
+        }
+    }
+}
+
+impl SettingArgs {
+    pub(crate) fn conditions(&self) -> Conditions {
         let default = Conditions::default();
         let roles = self.grantable_roles.as_ref();
         Conditions {
@@ -101,11 +122,7 @@ impl ConditionArgs {
                 grantable_roles: roles.map(|roles| roles.iter().cloned().collect()),
                 ..default.policy
             },
-            given: Given {
-                user: self.user.clone(),
-                config: self.config.iter().cloned().collect::<BTreeMap<_, _>>(),
-                limits: self.limit.iter().cloned().collect::<BTreeMap<_, _>>(),
-            },
+            ..default
         }
     }
 }
@@ -138,7 +155,7 @@ fn once(args: &RunArgs) -> anyhow::Result<Status> {
     let request = request_of(&event)?;
     let subject = Subject::find(&args.plugin)?;
     let targets = BTreeSet::from([request.target.name.clone()]);
-    let release = subject.load(&Engine::new()?, &targets)?;
+    let release = subject.load(&engine()?, &targets)?;
     let conditions = args.conditions.conditions();
     if conditions.given.user.is_none() && !release.has_resolver() {
         bail!("there is no resolver here: give the database user with `--user`");

@@ -13,13 +13,14 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 use sym_host::error::Code;
-use sym_host::plugin::{Engine, Release};
+use sym_host::plugin::Release;
 
 use self::database::Database;
 use super::cases::{self, CaseFile, Difference, judge, update};
 use super::outcome::{ErrorText, Outcome};
 use super::show;
 use super::subject::{Subject, check_all};
+use crate::engine::engine;
 use crate::output::{self, Status};
 use crate::store::block_on;
 
@@ -195,7 +196,7 @@ async fn run_cases(
         .flat_map(|file| &file.cases)
         .map(|case| case.request.target.name.clone())
         .collect();
-    let release = subject.load(&Engine::new()?, &targets)?;
+    let release = subject.load(&engine()?, &targets)?;
     // Once, so that a plugin that can't be used is one sentence and not one for
     // each case; and so that no case pays for compiling.
     check_all(&release).await?;
@@ -239,6 +240,7 @@ async fn run_case(
                 outcome.error = Some(ErrorText {
                     code: Code::DatabaseRefused.to_string(),
                     message: format!("{error:#}"),
+                    panic: None,
                     is_ours: false,
                 });
             }

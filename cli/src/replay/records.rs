@@ -1,6 +1,6 @@
 //! Finds events in files: records in lines of a log, and events by themselves.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
@@ -37,42 +37,84 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Asked>> {
             record: None,
         }]);
     }
-    let mut asked = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        if let Some(record) =
-            record(line).with_context(|| format!("line {} of `{}`", index + 1, path.display()))?
-        {
-            asked.push(asked_of(record).with_context(|| {
-                format!("the record in line {} of `{}`", index + 1, path.display())
-            })?);
-        }
-    }
-    Ok(asked)
+    records(&text)
+        .with_context(|| format!("`{}`", path.display()))?
+        .into_iter()
+        .map(|record| asked_of(record).with_context(|| format!("a record in `{}`", path.display())))
+        .collect()
 }
 
-/// The record of a line, if it has one. Tools put a time or a stream's name in
-/// front of what the function logged.
-fn record(line: &str) -> anyhow::Result<Option<Record>> {
-    let Some(start) = line.find('{') else {
-        return Ok(None);
-    };
-    let Ok(value) = serde_json::from_str::<Value>(&line[start..]) else {
-        return Ok(None);
-    };
+/// The files at these paths: they themselves, and the `….json` and `….jsonl` of
+/// directories.
+pub(crate) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        let can_not = || format!("can't read the directory `{}`", path.display());
+        // What is no directory may be a pipe.
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        for entry in std::fs::read_dir(path).with_context(can_not)? {
+            let path = entry.with_context(can_not)?.path();
+            let is_event = path
+                .extension()
+                .is_some_and(|extension| extension == "json" || extension == "jsonl");
+            if is_event && path.is_file() {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The records in a text: one by itself, or lines of a log, with what tools print
+/// around them.
+fn records(text: &str) -> anyhow::Result<Vec<Record>> {
+    let mut records = Vec::new();
+    let mut at = 0;
+    while let Some(found) = text[at..].find('{') {
+        let start = at + found;
+        let line = || format!("line {}", text[..start].matches('\n').count() + 1);
+        let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
+        if let Some(Ok(value)) = values.next() {
+            at = start + values.byte_offset();
+            records.extend(records_of(&value).with_context(line)?);
+            continue;
+        }
+        // No JSON: part of somebody's sentence, or a record that isn't whole.
+        let rest = text[start..].lines().next().unwrap_or_default();
+        if rest.contains("\"record\":\"{") {
+            bail!("the record in {} can't be read, was it cut?", line());
+        }
+        at = start + 1;
+    }
+    Ok(records)
+}
+
+/// The records of a line of a log, of a record, or of what
+/// `aws logs filter-log-events` prints as JSON.
+fn records_of(value: &Value) -> anyhow::Result<Vec<Record>> {
+    if let Some(Value::Array(events)) = value.get("events") {
+        let messages = events.iter().filter_map(|event| event["message"].as_str());
+        let records = messages.map(records).collect::<anyhow::Result<Vec<_>>>()?;
+        return Ok(records.concat());
+    }
     let text = match value.get("record") {
-        Some(Value::String(text)) => text.as_str(),
-        _ if value.get("schema").is_some() && value.get("answer").is_some() => &line[start..],
-        _ => return Ok(None),
+        Some(Value::String(text)) => text.clone(),
+        _ if value.get("schema").is_some() && value.get("answer").is_some() => value.to_string(),
+        _ => return Ok(Vec::new()),
     };
-    let schema = serde_json::from_str::<Value>(text)
+    let schema = serde_json::from_str::<Value>(&text)
         .ok()
         .and_then(|value| value.get("schema").and_then(Value::as_u64));
     if schema != Some(u64::from(SCHEMA)) {
         bail!("a record of another version: use the symctl of the function that wrote it");
     }
-    serde_json::from_str(text)
-        .map(Some)
-        .map_err(|error| anyhow!("the record can't be read, was it cut? {error}"))
+    let record = serde_json::from_str(&text)
+        .map_err(|error| anyhow!("the record can't be read, was it cut? {error}"))?;
+    Ok(vec![record])
 }
 
 fn asked_of(record: Record) -> anyhow::Result<Asked> {
@@ -104,4 +146,58 @@ fn asked_of(record: Record) -> anyhow::Result<Asked> {
         conditions,
         record: Some(record),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = r#"{"schema":1,"masked":false,"release":"r1","event":"{}","settings":{"strategy":"role","duration_unit":"minutes","sql_policy":"grants","grantable_roles":null,"bot":"sym_bot"},"answer":{"user":"ada","steps":[],"error":null,"resolver_fuel":1,"target_fuel":null}}"#;
+
+    /// As the function writes it.
+    fn line() -> String {
+        serde_json::json!({"level": "INFO", "record": RECORD, "target": "record"}).to_string()
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: usize) {
+        let found = records(text).expect("is readable");
+        assert_eq!(found.len(), expected, "{text}");
+        let is_it = |record: &Record| record.answer.user.as_deref() == Some("ada");
+        assert!(found.iter().all(is_it), "{text}");
+    }
+
+    // Each of the forms in which the AWS CLI prints a log.
+    #[test]
+    fn records_are_found_in_what_tools_print() {
+        let line = line();
+        check(RECORD, 1);
+        check(&format!("{line}\n{line}\n"), 2);
+        let tail = "2026-11-22T10:00:00.000000+00:00 2026/11/22/[$LATEST]0a";
+        check(&format!("{tail} START RequestId: x\n{tail} {line}\n"), 1);
+        let pretty: Value = serde_json::from_str(&line).expect("is JSON");
+        check(&format!("{tail}\n{pretty:#}\n{tail}\n{pretty:#}\n"), 2);
+        let text = format!("EVENTS\t37\t1700\t2026/11/22/[$LATEST]0a\t{line}\n\t1700\n");
+        check(&text.repeat(2), 2);
+        let events = serde_json::json!({"events": [{"message": line}, {"message": "START"}, {"message": RECORD}]});
+        check(&format!("{events:#}"), 2);
+        check("what {is} no JSON {\"a\": 1} at all {", 0);
+        check("", 0);
+    }
+
+    #[test]
+    fn a_record_that_is_not_whole_is_named() {
+        let line = line();
+        for cut in [line.len() / 2, line.len() - 1] {
+            let text = format!("START\n{}\nEND\n", &line[..cut]);
+            let error = records(&text).expect_err("is cut").to_string();
+            assert_eq!(error, "the record in line 2 can't be read, was it cut?");
+        }
+        let old = line.replace("schema\\\":1", "schema\\\":0");
+        let error = records(&old).expect_err("is of another version");
+        assert!(
+            format!("{error:#}").contains("another version"),
+            "{error:#}"
+        );
+    }
 }

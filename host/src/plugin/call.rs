@@ -53,6 +53,8 @@ pub struct Called<T> {
     pub result: Result<T>,
     /// The plugin's own words, where it answered with a failure.
     pub failure: Option<Said>,
+    /// What it logged last, as an error, where it panicked.
+    pub panic: Option<String>,
     /// What it took.
     pub cost: Cost,
     /// What of it its start took: everything before its function was called.
@@ -78,6 +80,7 @@ impl<T> Called<T> {
         Self {
             result,
             failure: None,
+            panic: None,
             cost: Cost::default(),
             start: Cost::default(),
             limits: None,
@@ -89,6 +92,7 @@ impl<T> Called<T> {
         Called {
             result: self.result.map(change),
             failure: self.failure,
+            panic: self.panic,
             cost: self.cost,
             start: self.start,
             limits: self.limits,
@@ -243,6 +247,7 @@ impl Call {
             "plugin called"
         );
         let mut failure = None;
+        let mut panic = None;
         let result = match outcome {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(said))) => {
@@ -253,7 +258,12 @@ impl Call {
                 });
                 Err(error)
             }
-            Ok(Err(error)) => Err(failure::broken(plugin, &error)),
+            Ok(Err(error)) => {
+                if failure::is_panic(&error) {
+                    panic = self.store.data().log.last_words();
+                }
+                Err(failure::broken(plugin, &error, panic.as_deref()))
+            }
             Err(_) if self.is_cut_short => Err(Error::new(
                 Code::OutOfTime,
                 format!(
@@ -266,6 +276,7 @@ impl Call {
         Called {
             result,
             failure,
+            panic,
             cost,
             start: self.started.unwrap_or(cost),
             limits: Some(plugin.limits()),

@@ -135,7 +135,14 @@ fn check_kind(bytes: &[u8]) -> Result<(), Refusal> {
 fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
     check_kind(bytes)?;
     engine.count_compiled();
-    Component::from_binary(engine.wasmtime(), bytes).map_err(|error| {
+    #[cfg(feature = "all-targets")]
+    let component = match engine.code_cache() {
+        Some(cache) => cache.component(engine, bytes),
+        None => Component::from_binary(engine.wasmtime(), bytes),
+    };
+    #[cfg(not(feature = "all-targets"))]
+    let component = Component::from_binary(engine.wasmtime(), bytes);
+    component.map_err(|error| {
         Refusal::new(format!(
             "is no valid component: {}",
             printable(&error.root_cause().to_string(), 200)

@@ -13,6 +13,8 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, ModuleVersionStrategy, WasmBacktraceDetails, WasmFeatures};
 
 use super::bindings::sym::postgres;
+#[cfg(feature = "all-targets")]
+use super::code_cache::CodeCache;
 use super::store::State;
 use super::wasi;
 use crate::error::{Error, Result};
@@ -53,6 +55,8 @@ struct Inner {
     wasi: Linker<State>,
     compiled: AtomicU64,
     stack_bytes: usize,
+    #[cfg(feature = "all-targets")]
+    code_cache: Option<CodeCache>,
 }
 
 impl Engine {
@@ -75,6 +79,25 @@ impl Engine {
             .map_err(|error| {
                 Error::internal(format!("the WebAssembly engine doesn't start: {error:#}"))
             })
+    }
+
+    /// The engine, which keeps what it compiles for the next process.
+    ///
+    /// # Errors
+    /// As those of [`new`](Self::new).
+    #[cfg(feature = "all-targets")]
+    pub fn with_code_cache(cache: CodeCache) -> Result<Self> {
+        let mut engine = Self::new()?;
+        // Nobody else has it yet.
+        if let Some(inner) = Arc::get_mut(&mut engine.0) {
+            inner.code_cache = Some(cache);
+        }
+        Ok(engine)
+    }
+
+    #[cfg(feature = "all-targets")]
+    pub(super) fn code_cache(&self) -> Option<&CodeCache> {
+        self.0.code_cache.as_ref()
     }
 
     /// One that makes other machine code of the same plugin.
@@ -100,6 +123,8 @@ impl Engine {
             wasi,
             compiled: AtomicU64::new(0),
             stack_bytes,
+            #[cfg(feature = "all-targets")]
+            code_cache: None,
         })))
     }
 

@@ -13,6 +13,10 @@ use crate::event::printable;
 /// Longest sentence of a plugin's that a requester gets to read, in characters.
 const MAX_DENIAL_CHARACTERS: usize = 500;
 
+/// How much of a panic's text is repeated beside the trap, in characters: its line
+/// in the log is whole.
+const MAX_LAST_WORDS_CHARACTERS: usize = 500;
+
 /// The plugin said no, or that it can't.
 pub(super) fn failed<E: Export + 'static>(plugin: &Plugin<E>, failure: &Failure) -> Error {
     let said = printable(failure.message.trim(), MAX_DENIAL_CHARACTERS);
@@ -70,10 +74,24 @@ fn too_deep<E: Export + 'static>(plugin: &Plugin<E>, error: &wasmtime::Error) ->
     .with_source(detail(error))
 }
 
+/// Whether a panic, an abort or a failed assertion ended the call: compilers make
+/// the instruction `unreachable` of each.
+pub(super) fn is_panic(error: &wasmtime::Error) -> bool {
+    error.downcast_ref::<Trap>() == Some(&Trap::UnreachableCodeReached)
+}
+
 /// The call ended without an answer. Each cause that has a type is known by it;
 /// two of wasmtime's have none that we can name, and are known by their text. A
 /// test fails when an update of wasmtime changes it.
-pub(super) fn broken<E: Export + 'static>(plugin: &Plugin<E>, error: &wasmtime::Error) -> Error {
+///
+/// `said` is what a plugin that panicked logged last. It goes where the line
+/// itself went, to the operator, and marked as the plugin's own: the requester
+/// reads none of it.
+pub(super) fn broken<E: Export + 'static>(
+    plugin: &Plugin<E>,
+    error: &wasmtime::Error,
+    said: Option<&str>,
+) -> Error {
     if let Some(limit) = error.downcast_ref::<Limit>() {
         return exceeded(plugin, *limit);
     }
@@ -85,7 +103,14 @@ pub(super) fn broken<E: Export + 'static>(plugin: &Plugin<E>, error: &wasmtime::
                 plugin.subject()
             ),
         )
-        .with_source(detail(error))
+        .with_source(match said {
+            Some(said) => format!(
+                "it said `{}`: {}",
+                printable(said, MAX_LAST_WORDS_CHARACTERS),
+                detail(error)
+            ),
+            None => detail(error),
+        })
     };
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return match trap {

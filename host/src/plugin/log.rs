@@ -55,6 +55,8 @@ struct Inner {
     /// By the streams.
     streamed: Usage,
     dropped_bytes: u64,
+    /// The last line by the import, where its level is `error`.
+    last_error: Option<String>,
     /// What has come without the end of its line.
     unfinished: BTreeMap<Stream, Vec<u8>>,
     /// The lines, where somebody wants them back.
@@ -83,6 +85,7 @@ impl Log {
             written: Usage::default(),
             streamed: Usage::default(),
             dropped_bytes: 0,
+            last_error: None,
             unfinished: BTreeMap::new(),
             kept: None,
         })))
@@ -99,6 +102,13 @@ impl Log {
         self.lock().kept.take().unwrap_or_default()
     }
 
+    /// What a plugin that panicked said last: its panic hook writes one line, of
+    /// level `error`, and nothing after it. The plugin's own words, whatever they
+    /// are.
+    pub(super) fn last_words(&self) -> Option<String> {
+        self.lock().last_error.clone()
+    }
+
     /// The import `log.write`.
     pub(super) fn write(&self, level: Level, message: &str) -> Result<(), Limit> {
         let mut inner = self.lock();
@@ -110,7 +120,8 @@ impl Log {
         }
         inner.written.lines += 1;
         inner.written.bytes += message.len() as u64;
-        inner.emit(level, message);
+        let line = inner.emit(level, message);
+        inner.last_error = (level == Level::Error).then_some(line);
         Ok(())
     }
 
@@ -165,7 +176,8 @@ impl Inner {
         self.emit(level, &String::from_utf8_lossy(line));
     }
 
-    fn emit(&mut self, level: Level, message: &str) {
+    /// Writes a line, and gives it as it was written.
+    fn emit(&mut self, level: Level, message: &str) -> String {
         let message: String = message
             .trim_end_matches(['\r', '\n'])
             .chars()
@@ -197,6 +209,7 @@ impl Inner {
                 tracing::error!(target: "plugin", plugin, version, release, run, "{message}")
             }
         }
+        message
     }
 }
 

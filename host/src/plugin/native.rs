@@ -1,11 +1,14 @@
 //! The one place where bytes become machine code.
 //!
-//! **Invariant:** [`load`] has the only `unsafe` that a program of ours runs. The
-//! two below are in a measurement, which loads what it has compiled itself.
+//! **Invariant:** [`load`] has the only `unsafe` that the function runs, and
+//! `load_own` the one that `symctl` runs besides. The two below are in a
+//! measurement, which loads what it has compiled itself.
 
 use wasmtime::component::Component;
 use wasmtime::{Engine as WasmtimeEngine, Precompiled};
 
+#[cfg(feature = "all-targets")]
+use super::code_cache::OwnCode;
 use super::component::Refusal;
 use super::engine::Engine;
 use super::trust::VerifiedNative;
@@ -39,6 +42,23 @@ pub(super) fn load(engine: &Engine, code: &VerifiedNative) -> Result<Component, 
         ))
         .with_detail(format!("{error:#}"))
     })
+}
+
+/// Loads what this user's own process compiled, now or before: for `symctl`, and
+/// never in a function.
+#[cfg(feature = "all-targets")]
+pub(super) fn load_own(engine: &Engine, code: &OwnCode) -> wasmtime::Result<Component> {
+    // SAFETY: these bytes are the result of our compiler in this process, or were
+    // read, whole, from a directory that nobody but this user may write, where
+    // `code_cache` alone puts the results of the same. They are in our memory and
+    // can't change any more.
+    #[expect(
+        unsafe_code,
+        reason = "native code has no other door; the type of the argument is the proof"
+    )]
+    unsafe {
+        Component::deserialize(engine.wasmtime(), code.bytes())
+    }
 }
 
 #[cfg(test)]

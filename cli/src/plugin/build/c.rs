@@ -30,7 +30,7 @@ pub(super) fn compile(project: &Project) -> Result<Vec<u8>> {
             "-Wextra",
             "-Werror=return-type",
         ])
-        .args(["-Isym", "sym/sym.c"])
+        .args(["-Isym", "sym/sym.c", "sym/list.c"])
         .arg(format!("-Wl,-z,stack-size={STACK_BYTES}"));
     if project.exports.has_resolver() {
         zig.arg("sym/resolver.c");

@@ -132,6 +132,38 @@ async fn traps_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_panic_is_told_in_the_plugins_words_and_to_the_operator_alone() {
+    let words = "panicked at src/lib.rs:1:1: secret";
+    let log = |level: u32| {
+        format!(
+            "(call $log (i32.const {level}) (i32.const 1024) (i32.const {}))",
+            words.len()
+        )
+    };
+    for (body, is_told) in [
+        (format!("{} unreachable", log(3)), true),
+        // Not an error; not its last words; no panic.
+        (format!("{} unreachable", log(2)), false),
+        (format!("{}{} unreachable", log(3), log(1)), false),
+        (
+            format!("{} (i32.div_u (i32.const 1) (i32.const 0))", log(3)),
+            false,
+        ),
+    ] {
+        let guest = Guest::resolver(&body).data(1024, words.as_bytes()).build();
+        let error = assert_refused(resolve(&guest, "").await, Code::PluginTrapped, &[]);
+        assert!(!error.to_string().contains("secret"), "{error}");
+        let told = format!("it said `{words}`: wasm");
+        assert_eq!(
+            error.to_log().contains(&told),
+            is_told,
+            "{body}: {}",
+            error.to_log()
+        );
+    }
+}
+
+#[tokio::test]
 async fn malformed_answers_are_contained() {
     for bytes in [
         answer(2, &[]),                            // There is no such case.

@@ -8,10 +8,25 @@ static const char *behind(const char *prefix, const char *text) {
   return strncmp(prefix, text, count) ? NULL : text + count;
 }
 
+static const char *show_list(const char *key) {
+  sym_texts list;
+  if (!sym_config_list(key, &list) || !list.is_set) {
+    return NULL;
+  }
+  const char *text = sym_text("%zu:", list.count);
+  for (size_t i = 0; i < list.count; i++) {
+    text = sym_text("%s%s%s", text, i ? "|" : "", list.items[i]);
+  }
+  return text;
+}
+
 static const char *show(const sym_request *request, const char *what) {
   const char *key;
   if ((key = behind("config.", what))) {
     return sym_config(key);
+  }
+  if ((key = behind("list.", what))) {
+    return show_list(key);
   }
   if ((key = behind("setting.", what))) {
     return sym_get(request->target.settings, key);

@@ -18,6 +18,9 @@ func resolveUser(request *sym.Request) (string, error) {
 		return text, nil
 	}
 	if what, ok := sym.Config("show"); ok {
+		if key, ok := strings.CutPrefix(what, "list."); ok {
+			return showList(key)
+		}
 		if text, ok := show(request, what); ok {
 			return text, nil
 		}
@@ -35,6 +38,14 @@ func resolveUser(request *sym.Request) (string, error) {
 		return email.LocalPart + "_" + request.RunID[:8], nil
 	}
 	return email.LocalPart, nil
+}
+
+func showList(key string) (string, error) {
+	items, err := sym.ConfigList(key)
+	if err != nil || items == nil {
+		return "absent", err
+	}
+	return strconv.Itoa(len(items)) + ":" + strings.Join(items, "|"), nil
 }
 
 func show(request *sym.Request, what string) (string, bool) {

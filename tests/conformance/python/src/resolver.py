@@ -33,6 +33,9 @@ def resolve_user(request: Request) -> str:
 
 def show(request: Request, what: str) -> "str | None":
     kind, dot, key = what.partition(".")
+    if kind == "list":
+        items = config.list(key)
+        return None if items is None else f"{len(items)}:{'|'.join(items)}"
     if dot:
         pairs = {
             "setting": request.target.settings,

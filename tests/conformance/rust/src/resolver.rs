@@ -15,7 +15,11 @@ impl Resolver for Conformance {
             return Ok("x".repeat(FLOOD));
         }
         if let Some(what) = config::get("show") {
-            return Ok(show(request, &what).unwrap_or_else(|| "absent".to_owned()));
+            let shown = match what.strip_prefix("list.") {
+                Some(key) => show_list(key)?,
+                None => show(request, &what),
+            };
+            return Ok(shown.unwrap_or_else(|| "absent".to_owned()));
         }
         let username = &request.requester.username;
         let email = request
@@ -32,6 +36,11 @@ impl Resolver for Conformance {
             Strategy::TemporaryUser => format!("{}_{}", email.local_part(), &request.run_id[..8]),
         })
     }
+}
+
+fn show_list(key: &str) -> Result<Option<String>, Failure> {
+    let list = config::list(key)?;
+    Ok(list.map(|items| format!("{}:{}", items.len(), items.join("|"))))
 }
 
 fn show(request: &Request, what: &str) -> Option<String> {

@@ -33,6 +33,10 @@ function show(request: Request, what: string): string | undefined {
   switch (dot < 0 ? "" : what.slice(0, dot)) {
     case "config":
       return config.get(key);
+    case "list": {
+      const items = config.list(key);
+      return items && `${items.length}:${items.join("|")}`;
+    }
     case "setting":
       return request.target.settings.get(key);
     case "identity":
