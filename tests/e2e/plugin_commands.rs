@@ -3,6 +3,7 @@
 
 mod cases;
 mod check;
+mod json;
 mod run;
 
 use std::fs;
