@@ -36,6 +36,7 @@
 pub mod aws;
 mod background;
 pub mod guest;
+mod http;
 pub mod lambda;
 pub mod padding;
 pub mod postgres;
