@@ -1,11 +1,13 @@
 //! The bot's password from HashiCorp Vault or OpenBao, by its HTTP protocol: a
-//! login with the function's IAM role, and one read of a KV version 2 engine.
+//! login with the function's IAM role, one read of a KV version 2 engine, and the
+//! token given back.
 //!
 //! The login is a request to AWS STS that we sign and Vault sends: STS tells
 //! Vault who signed it, and no secret of ours is in it.
 //!
 //! Source: Vault's API documentation, "AWS auth method", `login`, type `iam`; "KV
-//! secrets engine, version 2", `Read secret version`.
+//! secrets engine, version 2", `Read secret version`; "Token auth method", `Revoke a
+//! token (self)`.
 
 use std::time::{Duration, SystemTime};
 
@@ -30,6 +32,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Of what Lambda leaves us, which is mostly 10 seconds.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long giving the token back may take: it ends by itself, only later.
+const REVOKE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Longest answer that is read: of a secret with many fields.
 const LONGEST_ANSWER_BYTES: usize = 256 * 1024;
@@ -75,6 +80,7 @@ pub(crate) async fn password(
     })?;
     let path = &vault.path;
     let answer = send(&connector, vault, path, Some(&token), None).await;
+    revoke(&connector, vault, &token).await;
     let answer = answer.map_err(|error| {
         unavailable(
             format!(
@@ -94,6 +100,20 @@ pub(crate) async fn password(
                 vault.field
             ),
         )),
+    }
+}
+
+/// Gives a token back that nothing needs any more. It can read the password until
+/// then, or until it ends; Vault's policy `default` allows this to everybody.
+async fn revoke(connector: &Connector, vault: &Vault, token: &str) {
+    let path = "auth/token/revoke-self";
+    let request = send(connector, vault, path, Some(token), Some(json!({})));
+    match tokio::time::timeout(REVOKE_TIMEOUT, request).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "Vault's token could not be revoked: it ends by itself");
+        }
+        Err(_) => tracing::warn!("Vault's token could not be revoked in time: it ends by itself"),
     }
 }
 
@@ -151,7 +171,8 @@ async fn send(
         }
     }
     let json: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    if status == 200 {
+    // 204 is a success that has nothing to say.
+    if matches!(status, 200 | 204) {
         return Ok(json);
     }
     // Vault's own words: they hold no secret.

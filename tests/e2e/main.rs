@@ -15,6 +15,7 @@ mod bot_password;
 mod cold_starts;
 mod crash;
 mod determinism;
+mod emulator;
 mod faults;
 mod fixture;
 mod hostile;

@@ -58,7 +58,7 @@ async fn a_password_in_vault_is_read_once_and_again_when_it_was_rotated() -> any
     vault.put(PLACE, json!({"password": world.bot_password}));
     works(&world, &lambda).await?;
     works(&world, &lambda).await?;
-    assert_eq!(vault.logins(), 1);
+    assert_eq!((vault.logins(), vault.tokens()), (1, 0));
 
     world
         .sql("ALTER ROLE sym_bot PASSWORD 'another one'")
@@ -66,7 +66,19 @@ async fn a_password_in_vault_is_read_once_and_again_when_it_was_rotated() -> any
     vault.put(PLACE, json!({"password": "another one"}));
     world.end_bots_sessions().await?;
     works(&world, &lambda).await?;
-    assert_eq!(vault.logins(), 2);
+    assert_eq!((vault.logins(), vault.tokens()), (2, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_given_back_is_in_nobodys_way() -> anyhow::Result<()> {
+    let (world, vault, lambda) = start().await?;
+    vault.put(PLACE, json!({"password": world.bot_password}));
+    vault.refuse_revocations();
+    works(&world, &lambda).await?;
+    assert_eq!((vault.logins(), vault.tokens()), (1, 1));
+    assert!(lambda.logs().contains("could not be revoked"));
+    assert!(!lambda.logs().contains("hvs."));
     Ok(())
 }
 
@@ -76,6 +88,9 @@ async fn what_is_missing_in_vault_is_named() -> anyhow::Result<()> {
     let unread = "the function can't read its database password from Vault at `secret/data/sym-postgres`: check that it \
         exists and that the policies of `sym-postgres` allow it [secret-unavailable]";
     assert_eq!(answer(&world, &lambda).await?, refusal(unread));
+    // The token goes back where nothing could be read, too.
+    assert!(vault.logins() > 0);
+    assert_eq!(vault.tokens(), 0);
 
     vault.put(PLACE, json!({"user": "x"}));
     let no_field = "the secret of the function's database password in Vault, `secret/data/sym-postgres`, has no field \

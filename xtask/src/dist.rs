@@ -1,5 +1,6 @@
 //! `cargo xtask dist`: the function's zip for Lambda's `provided.al2023`, with
-//! checksums and a list of what is in it (CycloneDX).
+//! checksums and a list of what is in it (CycloneDX), which then has to work in
+//! AWS's own emulator of Lambda.
 //!
 //! The same source and toolchain make the same bytes: paths are written as on no
 //! machine, and the zip has no time of its own.
@@ -9,7 +10,7 @@ use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -17,7 +18,7 @@ use sym_test_support::tools::{self, BuildEnvironment};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-use crate::{cargo, terminal};
+use crate::{cargo, plugins, terminal};
 
 /// The version of glibc in Amazon Linux 2023.
 const GLIBC: (u32, u32) = (2, 34);
@@ -33,13 +34,21 @@ const LIBRARIES: [&str; 7] = [
     "ld-linux-aarch64.so.1",
 ];
 
-/// Make the function's zip, for the architecture of this machine.
+/// Make the function's zip, and run what it holds in AWS's emulator of Lambda.
 #[derive(Args)]
-#[command(after_help = "Example: cargo xtask dist")]
+#[command(after_help = "Example: cargo xtask dist --arch aarch64")]
 pub(crate) struct DistArgs {
+    /// Build for this architecture, instead of this machine's: another one is
+    /// cross-compiled with zig, and run under QEMU.
+    #[arg(long, value_name = "ARCHITECTURE", default_value = std::env::consts::ARCH, hide_default_value = true)]
+    #[arg(value_parser = ["x86_64", "aarch64"])]
+    arch: String,
     /// Pack this `bootstrap`, instead of building one.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with = "arch")]
     bootstrap: Option<PathBuf>,
+    /// Don't run it.
+    #[arg(long)]
+    untried: bool,
     /// Where to.
     #[arg(long, value_name = "DIR", default_value = "dist")]
     out: PathBuf,
@@ -48,9 +57,9 @@ pub(crate) struct DistArgs {
 pub(crate) fn run(arguments: &DistArgs) -> Result<ExitCode> {
     let bootstrap = match &arguments.bootstrap {
         Some(path) => path.clone(),
-        None => build()?,
+        None => build(&arguments.arch)?,
     };
-    let architecture = architecture(&readelf(&bootstrap, "--file-header")?)?;
+    let architecture = tools::architecture(&bootstrap)?;
     check_libraries(&readelf(&bootstrap, "--dynamic")?)?;
     check_glibc(&readelf(&bootstrap, "--version-info")?)?;
     let binary = std::fs::read(&bootstrap).with_context(|| format!("`{}`", bootstrap.display()))?;
@@ -71,12 +80,42 @@ pub(crate) fn run(arguments: &DistArgs) -> Result<ExitCode> {
         terminal::print(&format!("{sum}  {name}  {} bytes\n", bytes.len()));
     }
     std::fs::write(out.join(format!("SHA256SUMS-{architecture}")), sums)?;
+    if !arguments.untried {
+        emulate(&out.join(format!("bootstrap-{architecture}.zip")))?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs what a zip holds in AWS's runtime interface emulator: the end-to-end tests
+/// `emulator`, which otherwise run the debug build.
+fn emulate(zip: &Path) -> Result<()> {
+    let environment = BuildEnvironment::get()?;
+    plugins::build(tools::workspace())?;
+    let unpacked = tempfile::tempdir()?;
+    let bootstrap = unpacked.path().join("bootstrap");
+    let mut archive = zip::ZipArchive::new(std::fs::File::open(zip)?)?;
+    archive.extract(unpacked.path())?;
+    // What publishes its plugins, and the tests, as `cargo xtask test` builds them.
+    for what in [["build", "--all-targets"], ["test", "--test=e2e"]] {
+        let mut command = cargo::command(&environment);
+        command.arg(what[0]).args(["--workspace", what[1]]);
+        if what[0] == "test" {
+            command.args(["--", "emulator::", "--test-threads=1"]);
+        }
+        let status = command.env("SYM_TEST_BOOTSTRAP", &bootstrap).status()?;
+        ensure!(
+            status.success(),
+            "`cargo {}` failed ({status}): don't use `{}`",
+            what[0],
+            zip.display()
+        );
+    }
+    Ok(())
 }
 
 /// Builds the release, in a directory of its own: with other features and flags
 /// than the tests', and nothing of theirs would be left otherwise.
-fn build() -> Result<PathBuf> {
+fn build(architecture: &str) -> Result<PathBuf> {
     let environment = BuildEnvironment::get()?;
     let target = tools::target_directory().join("dist");
     let home = std::env::var("CARGO_HOME")
@@ -86,14 +125,44 @@ fn build() -> Result<PathBuf> {
         "--remap-path-prefix={}=/sym-postgres --remap-path-prefix={home}=/cargo",
         tools::workspace().display()
     );
-    let status = cargo::command(&environment)
-        .args(["build", "--release", "--locked", "-p", "sym-host"])
+    let mut command = cargo::command(&environment);
+    let mut built = target.clone();
+    if architecture == std::env::consts::ARCH {
+        command.arg("build");
+    } else {
+        let triple = format!("{architecture}-unknown-linux-gnu");
+        command = zig_build(&environment, &triple)?;
+        built.push(triple);
+    }
+    let status = command
+        .args(["--release", "--locked", "-p", "sym-host"])
         .args(["--bin", "bootstrap", "--target-dir"])
         .arg(&target)
         .env("RUSTFLAGS", flags)
         .status()?;
     ensure!(status.success(), "the build failed ({status})");
-    Ok(target.join("release/bootstrap"))
+    Ok(built.join("release/bootstrap"))
+}
+
+/// A build for another architecture, with Amazon Linux 2023's glibc.
+fn zig_build(environment: &BuildEnvironment, triple: &str) -> Result<Command> {
+    let added = Command::new("rustup")
+        .args(["target", "add", triple])
+        .status()
+        .with_context(|| format!("there is no rustup to get Rust's library for {triple}"))?;
+    ensure!(
+        added.success(),
+        "`rustup target add {triple}` failed ({added})"
+    );
+    let zig = tools::zig_build()?;
+    let mut command = Command::new(&zig.program);
+    cargo::prepare(&mut command, environment);
+    let (major, minor) = GLIBC;
+    command
+        .args(["zigbuild", "--target", &format!("{triple}.{major}.{minor}")])
+        .env("CARGO", cargo::program())
+        .env("PATH", zig.path_after(environment)?);
+    Ok(command)
 }
 
 fn readelf(binary: &Path, what: &str) -> Result<String> {
@@ -108,18 +177,6 @@ fn readelf(binary: &Path, what: &str) -> Result<String> {
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}", errors.trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// As zips are named: Rust's word, where Lambda says `arm64`.
-fn architecture(header: &str) -> Result<&'static str> {
-    let machine = header
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("Machine:"));
-    match machine.map(str::trim) {
-        Some(text) if text.contains("X86-64") => Ok("x86_64"),
-        Some("AArch64") => Ok("aarch64"),
-        other => bail!("the binary is for {other:?}, expected x86_64 or aarch64"),
-    }
 }
 
 fn check_libraries(dynamic: &str) -> Result<()> {

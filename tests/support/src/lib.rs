@@ -7,6 +7,7 @@
 //! | [`tools`] | libclang, moto and PostgreSQL, found or fetched into `target/tools` |
 //! | [`postgres`] | a private PostgreSQL server, gone when dropped |
 //! | [`lambda`] | Lambda's runtime API, running the real `bootstrap` |
+//! | [`emulator`] | the same by AWS's own emulator, as confined as in Lambda |
 //! | [`aws`] | Secrets Manager, SSM and S3, as moto speaks them |
 //! | [`guest`] | plugins by hand, as text, with or without good manners |
 //! | [`padding`] | components of any size |
@@ -35,7 +36,9 @@
 
 pub mod aws;
 mod background;
+pub mod emulator;
 pub mod guest;
+mod http;
 pub mod lambda;
 pub mod padding;
 pub mod postgres;

@@ -15,11 +15,13 @@ use std::sync::{LazyLock, OnceLock};
 
 use anyhow::{Context, ensure};
 
+mod foreign;
 mod languages;
 mod libclang;
 mod postgresql;
 mod python;
 
+pub use foreign::{ZigBuild, architecture, qemu, runtime_interface_emulator, zig_build};
 pub use languages::language_path;
 pub use libclang::BuildEnvironment;
 pub use postgresql::{Install, MAJORS, Major, postgres_install};

