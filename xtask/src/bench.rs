@@ -23,7 +23,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use sym_test_support::tools::{self, BuildEnvironment};
 
-use crate::{cargo, plugins, terminal};
+use crate::{cargo, dist, plugins, terminal};
 
 mod budgets;
 mod figures;
@@ -101,18 +101,7 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<ExitCode> {
         &["build", "--workspace", "--all-targets"],
         &[],
     )?;
-    run_cargo(
-        &environment,
-        &[
-            "build",
-            "--release",
-            "--package",
-            "sym-host",
-            "--bin",
-            "bootstrap",
-        ],
-        &[],
-    )?;
+    dist::build(std::env::consts::ARCH)?;
     if cfg!(debug_assertions) {
         // The doubles and the wire must not be what is measured.
         return again_as_release(&environment);
@@ -172,12 +161,17 @@ fn run_cargo(
 
 /// This command, by an optimised build of itself.
 fn again_as_release(environment: &BuildEnvironment) -> Result<ExitCode> {
+    let flags = dist::flags()?;
+    let directory = dist::directory();
     run_cargo(
         environment,
         &["build", "--release", "--package", "xtask"],
-        &[],
+        &[
+            ("RUSTFLAGS", flags.as_ref()),
+            ("CARGO_TARGET_DIR", directory.as_ref()),
+        ],
     )?;
-    let program = tools::target_directory().join("release/xtask");
+    let program = directory.join("release/xtask");
     let status = Command::new(&program)
         .args(std::env::args_os().skip(1))
         .status()
@@ -190,7 +184,5 @@ fn again_as_release(environment: &BuildEnvironment) -> Result<ExitCode> {
 
 /// The function as it ships.
 fn bootstrap() -> Result<PathBuf> {
-    Ok(tools::target_directory()
-        .join("release/bootstrap")
-        .canonicalize()?)
+    Ok(dist::directory().join("release/bootstrap").canonicalize()?)
 }

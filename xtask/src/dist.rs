@@ -113,18 +113,35 @@ fn emulate(zip: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Builds the release, in a directory of its own: with other features and flags
-/// than the tests', and nothing of theirs would be left otherwise.
-fn build(architecture: &str) -> Result<PathBuf> {
-    let environment = BuildEnvironment::get()?;
-    let target = tools::target_directory().join("dist");
+/// Where release builds are: with other features and flags than the tests', and
+/// nothing of theirs would be left otherwise.
+pub(crate) fn directory() -> PathBuf {
+    tools::target_directory().join("dist")
+}
+
+/// The flags of every release build: paths are written as on no machine.
+///
+/// # Errors
+///
+/// Nobody says where cargo keeps the sources.
+pub(crate) fn flags() -> Result<String> {
     let home = std::env::var("CARGO_HOME")
         .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")))
         .context("neither CARGO_HOME nor HOME is set")?;
-    let flags = format!(
+    Ok(format!(
         "--remap-path-prefix={}=/sym-postgres --remap-path-prefix={home}=/cargo",
         tools::workspace().display()
-    );
+    ))
+}
+
+/// The function as it ships, built for this or another architecture.
+///
+/// # Errors
+///
+/// It doesn't compile, or what it needs can't be had.
+pub(crate) fn build(architecture: &str) -> Result<PathBuf> {
+    let environment = BuildEnvironment::get()?;
+    let target = directory();
     let mut command = cargo::command(&environment);
     let mut built = target.clone();
     if architecture == std::env::consts::ARCH {
@@ -138,7 +155,7 @@ fn build(architecture: &str) -> Result<PathBuf> {
         .args(["--release", "--locked", "-p", "sym-host"])
         .args(["--bin", "bootstrap", "--target-dir"])
         .arg(&target)
-        .env("RUSTFLAGS", flags)
+        .env("RUSTFLAGS", flags()?)
         .status()?;
     ensure!(status.success(), "the build failed ({status})");
     Ok(built.join("release/bootstrap"))

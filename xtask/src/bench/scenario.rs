@@ -15,7 +15,7 @@ use super::figures::{Figure, Figures, Unit, milliseconds, quantile};
 use super::template::Template;
 use super::world::{Plugins, Run, Wire, World};
 use crate::demo::stage::Store;
-use crate::{cargo, languages, terminal};
+use crate::{cargo, dist, languages, terminal};
 
 /// Warm pairs of escalate and deescalate after each cold start.
 const WARM_PAIRS: u32 = 50;
@@ -222,13 +222,15 @@ pub(super) async fn parts(environment: &BuildEnvironment, figures: &mut Figures)
             "--",
             "--noplot",
         ])
+        .env("RUSTFLAGS", dist::flags()?)
+        .env("CARGO_TARGET_DIR", dist::directory())
         .env("SYM_BENCH_STORE", store.url())
         .env("SYM_BENCH_TRUST", &store.trust)
         .env("SYM_BENCH_PLUGINS", &plugins)
         .env("SYM_BENCH_LANGUAGES", projects.join(","))
         .status()?;
     ensure!(status.success(), "`cargo bench` failed");
-    let results = tools::target_directory().join("criterion");
+    let results = dist::directory().join("criterion");
     for part in fs::read_dir(&results)? {
         let part = part?;
         let path = part.path().join("new/estimates.json");
