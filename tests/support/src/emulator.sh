@@ -19,6 +19,6 @@ while read -r _ point _ options _; do
     esac
 done </proc/self/mounts
 cd /var/task
-# Lambda's own user and group.
-exec setpriv --reuid 993 --regid 990 --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all \
+# Lambda's own user and group. Who changes it has to ask for its end anew.
+exec setpriv --pdeathsig KILL --reuid 993 --regid 990 --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all \
     /var/runtime/aws-lambda-rie "$@"
