@@ -19,6 +19,11 @@ use crate::languages;
 
 const BUCKET: &str = "releases";
 
+/// Whose releases are in S3, and whose are in Python: the ledger takes a serial of
+/// one function once.
+const S3_FUNCTION: &str = "sym-postgres-s3";
+const PYTHON_FUNCTION: &str = "sym-postgres-python";
+
 /// Everything but the function.
 pub(super) struct World {
     // What talks is dropped before what it talks to.
@@ -79,7 +84,8 @@ impl World {
         fs::write(directory.path().join("authority.pem"), authority)?;
         let plugins = tools::workspace().join("target/plugins");
         let store = Store::publish(&plugins).await?;
-        let python = Store::publish(&languages::project("python")?).await?;
+        let project = languages::project("python")?;
+        let python = Store::publish_for(PYTHON_FUNCTION, &project).await?;
         // Whom its resolver makes of the person of the sample events.
         let sql = "CREATE ROLE \"sym-user\" LOGIN";
         postgres.execute_sql(DATABASE, sql).await?;
@@ -103,7 +109,16 @@ impl World {
     async fn publish_to_s3(&self, plugins: &Path) -> Result<()> {
         let plugins = plugins.display().to_string();
         let to = format!("s3://{BUCKET}/sym-postgres");
-        let arguments = ["publish", &plugins, "--to", &to, "--key", "demo.key"];
+        let arguments = [
+            "publish",
+            &plugins,
+            "--to",
+            &to,
+            "--key",
+            "demo.key",
+            "--audience",
+            S3_FUNCTION,
+        ];
         stage::symctl(self.store.directory.path(), &arguments, &self.aws.env()).await?;
         Ok(())
     }
@@ -130,6 +145,11 @@ impl World {
                 let path = tools::workspace().join("target/plugins");
                 set("PLUGINS", format!("dir://{}", path.display()));
             }
+        }
+        match plugins {
+            Plugins::S3 => set("AWS_LAMBDA_FUNCTION_NAME", S3_FUNCTION.to_owned()),
+            Plugins::Python => set("AWS_LAMBDA_FUNCTION_NAME", PYTHON_FUNCTION.to_owned()),
+            Plugins::File | Plugins::Compiled => {}
         }
         let signer = match plugins {
             Plugins::Compiled => None,
