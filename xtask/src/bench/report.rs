@@ -154,6 +154,7 @@ fn tables(figures: &Figures, budgets: &[Verdict]) -> String {
     let mut functions: Vec<&str> = figures
         .iter()
         .filter_map(|(name, _)| name.strip_suffix("/cold"))
+        .filter(|name| !name.starts_with("scale/"))
         .collect();
     functions.dedup();
     for function in functions {
