@@ -64,8 +64,10 @@ pub(super) fn load_own(engine: &Engine, code: &OwnCode) -> wasmtime::Result<Comp
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
-    use std::io::{Read as _, Write as _};
+    use std::io::{Read as _, Write};
     use std::os::fd::AsRawFd as _;
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
     use std::time::{Duration, Instant};
 
     use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -103,8 +105,14 @@ mod tests {
         )
     }
 
+    /// Names the file with native code, for the process that loads it.
+    const CODE: &str = "SYM_BENCH_NATIVE_CODE";
+    /// Says how.
+    const HOW: &str = "SYM_BENCH_NATIVE_HOW";
+
     // A buffer that is hashed, and which wasmtime copies; or a memfd that is hashed
-    // and sealed, and which wasmtime maps.
+    // and sealed, and which wasmtime maps. Each in a process of its own: what
+    // compiling used and gave back would hide what loading takes.
     #[test]
     #[ignore = "a measurement: `cargo xtask bench --only releases` runs it"]
     #[expect(clippy::print_stdout, reason = "a table for the documents")]
@@ -113,59 +121,85 @@ mod tests {
         let component = sym_test_support::padding::pad(component, 35 << 20);
         let target = crate::plugin::TARGET.expect("Linux");
         let code = precompile(&component, target).expect("compiles");
-        drop(component);
         let directory = tempfile::tempdir_in("/dev/shm").expect("is there");
         let source = directory.path().join("source");
         fs::write(&source, &code).expect("has room");
-        let (megabytes, digest) = (code.len() / 1_000_000, Digest::of(&code));
-        drop(code);
-        let engine = Engine::new().expect("starts");
-        let buffer = measured(|| {
-            let mut bytes = Vec::new();
-            let mut arriving = File::open(&source).expect("is there");
-            arriving.read_to_end(&mut bytes).expect("is read");
-            assert!(Digest::of(&bytes) == digest);
-            #[expect(unsafe_code, reason = "these bytes are our compiler's")]
-            // SAFETY: they were compiled above.
-            let component = unsafe { Component::deserialize(engine.wasmtime(), &bytes) };
-            component.expect("loads")
-        });
-        let mapped = measured(|| {
-            let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-            let mut memory = File::from(memfd_create(c"native", flags).expect("Linux lets us"));
-            let mut arriving = File::open(&source).expect("is there");
-            let mut hash = sha2::Sha256::default();
-            let mut chunk = vec![0; 64 << 10];
-            loop {
-                let count = arriving.read(&mut chunk).expect("is read");
-                if count == 0 {
-                    break;
-                }
-                sha2::Digest::update(&mut hash, &chunk[..count]);
-                memory.write_all(&chunk[..count]).expect("has room");
-            }
-            let hash: [u8; 32] = sha2::Digest::finalize(hash).into();
-            assert!(super::super::hex(&hash) == digest.to_string());
-            let seals = SealFlag::F_SEAL_WRITE
-                | SealFlag::F_SEAL_GROW
-                | SealFlag::F_SEAL_SHRINK
-                | SealFlag::F_SEAL_SEAL;
-            fcntl(&memory, FcntlArg::F_ADD_SEALS(seals)).expect("nobody has it mapped");
-            let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
-            #[expect(unsafe_code, reason = "these bytes are our compiler's")]
-            // SAFETY: they were compiled above, and can't change any more.
-            let component = unsafe { Component::deserialize_file(engine.wasmtime(), path) };
-            component.expect("loads")
-        });
-        let say = |what: &str, (time, memory): (Duration, u64)| {
-            println!(
-                "| {what} | {megabytes} MB | {} ms | {memory} MB |",
-                time.as_millis()
-            );
+        for how in ["buffer, copied", "sealed memfd, mapped"] {
+            let name = "plugin::native::tests::loads_in_a_process_of_its_own";
+            let output = Command::new(std::env::current_exe().expect("is running"))
+                .args(["--exact", name, "--ignored", "--nocapture"])
+                .env(CODE, &source)
+                .env(HOW, how)
+                .output()
+                .expect("starts");
+            assert!(output.status.success(), "{output:?}");
+            let text = String::from_utf8_lossy(&output.stdout);
+            let row = text.lines().find(|line| line.starts_with('|'));
+            println!("{}", row.expect("prints a row"));
+        }
+    }
+
+    #[test]
+    #[ignore = "the second process of the measurement above"]
+    #[expect(clippy::print_stdout, reason = "a row of its table")]
+    fn loads_in_a_process_of_its_own() {
+        let Some(source) = std::env::var_os(CODE).map(PathBuf::from) else {
+            return;
         };
-        say("buffer, copied", buffer);
-        // The memfd is memory too, which no process is charged for.
-        let (time, memory) = mapped;
-        say("sealed memfd, mapped", (time, memory + megabytes as u64));
+        let how = std::env::var(HOW).expect("is said");
+        let megabytes = fs::metadata(&source).expect("is there").len() / 1_000_000;
+        let expected = copy_hashed(&source, &mut std::io::sink());
+        let engine = Engine::new().expect("starts");
+        let (time, memory) = if how.starts_with("buffer") {
+            measured(|| {
+                let bytes = fs::read(&source).expect("is there");
+                assert!(Digest::of(&bytes).to_string() == expected);
+                #[expect(unsafe_code, reason = "these bytes are our compiler's")]
+                // SAFETY: the process that started this one compiled them.
+                let component = unsafe { Component::deserialize(engine.wasmtime(), &bytes) };
+                component.expect("loads")
+            })
+        } else {
+            let (time, memory) = measured(|| {
+                let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+                let memory = memfd_create(c"native", flags).expect("Linux lets us");
+                let mut memory = File::from(memory);
+                assert!(copy_hashed(&source, &mut memory) == expected);
+                let seals = SealFlag::F_SEAL_WRITE
+                    | SealFlag::F_SEAL_GROW
+                    | SealFlag::F_SEAL_SHRINK
+                    | SealFlag::F_SEAL_SEAL;
+                fcntl(&memory, FcntlArg::F_ADD_SEALS(seals)).expect("nobody has it mapped");
+                let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
+                #[expect(unsafe_code, reason = "these bytes are our compiler's")]
+                // SAFETY: the process that started this one compiled them, and they
+                // can't change any more.
+                let component = unsafe { Component::deserialize_file(engine.wasmtime(), path) };
+                component.expect("loads")
+            });
+            // The memfd is memory too, which no process is charged for.
+            (time, memory + megabytes)
+        };
+        println!(
+            "| {how} | {megabytes} MB | {} ms | {memory} MB |",
+            time.as_millis()
+        );
+    }
+
+    /// Copies what arrives, and gives its digest.
+    fn copy_hashed(source: &Path, to: &mut impl Write) -> String {
+        let mut arriving = File::open(source).expect("is there");
+        let mut hash = sha2::Sha256::default();
+        let mut chunk = vec![0; 64 << 10];
+        loop {
+            let count = arriving.read(&mut chunk).expect("is read");
+            if count == 0 {
+                break;
+            }
+            sha2::Digest::update(&mut hash, &chunk[..count]);
+            to.write_all(&chunk[..count]).expect("has room");
+        }
+        let hash: [u8; 32] = sha2::Digest::finalize(hash).into();
+        super::super::hex(&hash)
     }
 }
