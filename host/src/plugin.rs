@@ -32,6 +32,7 @@ pub mod package;
 mod published;
 mod release;
 pub mod release_store;
+mod sealed;
 mod source;
 pub mod statement;
 mod store;

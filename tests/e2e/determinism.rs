@@ -108,7 +108,13 @@ async fn answers(release: &Release) -> anyhow::Result<Value> {
             }
         }
     }
-    Ok(json!({"answers": answers, "log": log.lines()}))
+    // Each line names the release, which is another one wherever it lies.
+    let lines: Vec<String> = log
+        .lines()
+        .iter()
+        .map(|line| line.replace(release.id(), "this release"))
+        .collect();
+    Ok(json!({"answers": answers, "log": lines}))
 }
 
 /// What a call took, but for the time.

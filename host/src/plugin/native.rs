@@ -20,21 +20,23 @@ use crate::event::printable;
 /// hashed.
 pub(super) fn load(engine: &Engine, code: &VerifiedNative) -> Result<Component, Refusal> {
     // For the sentence, not for safety: the mark is the bytes' own word.
-    if WasmtimeEngine::detect_precompiled(code.bytes()) != Some(Precompiled::Component) {
+    let kind = WasmtimeEngine::detect_precompiled_file(code.path());
+    if !matches!(kind, Ok(Some(Precompiled::Component))) {
         return Err(Refusal::new(
             "has something else where its native code should be",
         ));
     }
     // SAFETY: what is deserialized has to come from wasmtime's own compiler, and
     // this is as far as anybody can know it: whoever holds a key that the
-    // function's configuration trusts has signed for these very bytes, which are
-    // in our memory and can't change any more. Code of another wasmtime, or of
-    // other settings, is an error and nothing worse.
+    // function's configuration trusts has signed for these very bytes, which were
+    // sealed before their digest was taken, so that they can't change any more;
+    // the mapping outlives the descriptor. Code of another wasmtime, or of other
+    // settings, is an error and nothing worse.
     #[expect(
         unsafe_code,
         reason = "native code has no other door; the type of the argument is the proof"
     )]
-    let component = unsafe { Component::deserialize(engine.wasmtime(), code.bytes()) };
+    let component = unsafe { Component::deserialize_file(engine.wasmtime(), code.path()) };
     component.map_err(|error| {
         Refusal::new(format!(
             "has native code that this host can't load: {}",

@@ -120,26 +120,24 @@ impl Published {
         path: &str,
         native: Option<&NativeEntry>,
     ) -> Result<(String, File)> {
-        let get = async |what: &str, digest, bytes| {
-            let key = release_store::object_key(digest);
-            let object = self.store.get(aws, &key, bytes).await;
-            object.map_err(|error| match error {
-                StoreError::TooLarge { most } => invalid(
-                    release.id(),
-                    &format!("{what} is longer than the {most} bytes that were signed"),
-                ),
-                error => unavailable(&format!("{what} of release {}", release.id()), error),
-            })
+        let failed = |what: &str, error| match error {
+            StoreError::TooLarge { most } => invalid(
+                release.id(),
+                &format!("{what} is longer than the {most} bytes that were signed"),
+            ),
+            error => unavailable(&format!("{what} of release {}", release.id()), error),
         };
         let file = match native {
             Some(entry) => {
                 let what = trust::what_of_native(release.statement(), entry);
-                let object = get(&what, entry.sha256, entry.bytes).await?;
+                let key = release_store::object_key(entry.sha256);
+                let code = self.store.get_sealed(aws, &key, entry.bytes).await;
+                let code = code.map_err(|error| failed(&what, error))?;
                 let component = release.statement().file(path);
                 File::Native {
                     component: entry.of,
                     component_bytes: component.map_or(0, |component| component.bytes),
-                    code: release.native(entry, object.bytes)?,
+                    code: release.native(entry, code)?,
                 }
             }
             None => {
@@ -149,7 +147,9 @@ impl Published {
                     .ok_or_else(|| Error::internal("a file of the statement has gone"))?;
                 let what = trust::what_of_file(entry);
                 let most = entry.bytes.min(manifest::MAX_COMPONENT_BYTES);
-                let object = get(&what, entry.sha256, most).await?;
+                let key = release_store::object_key(entry.sha256);
+                let object = self.store.get(aws, &key, most).await;
+                let object = object.map_err(|error| failed(&what, error))?;
                 File::Bytes(release.file(path, object.bytes)?.into_bytes())
             }
         };

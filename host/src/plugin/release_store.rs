@@ -12,9 +12,10 @@
 mod directory;
 mod s3;
 
-use std::fmt;
 use std::path::PathBuf;
+use std::{fmt, io};
 
+use super::sealed::{Sealed, Sealing};
 use super::statement::Digest;
 use crate::aws::Aws;
 use crate::event::printable;
@@ -172,6 +173,28 @@ impl ReleaseStore {
             }
             Self::Directory(root) => directory::get(root, key, most, etag),
         }
+    }
+
+    /// Reads an object that is to be mapped, of at most `most` bytes.
+    ///
+    /// # Errors
+    /// All but [`StoreError::Changed`].
+    pub(super) async fn get_sealed(
+        &self,
+        aws: &Aws,
+        key: &str,
+        most: u64,
+    ) -> Result<Sealed, StoreError> {
+        let system = |error: io::Error| StoreError::Unavailable(error.to_string());
+        let mut sealing = Sealing::new().map_err(system)?;
+        match self {
+            Self::S3 { bucket, prefix } => {
+                let key = format!("{prefix}{key}");
+                s3::read(aws, bucket, &key, most, None, &mut sealing).await?;
+            }
+            Self::Directory(root) => directory::read(&root.join(key), most, &mut sealing)?,
+        }
+        sealing.seal().map_err(system)
     }
 
     /// Writes an object that isn't there. Returns whether it wasn't.

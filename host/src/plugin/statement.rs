@@ -171,7 +171,14 @@ pub struct Digest([u8; 32]);
 impl Digest {
     /// Of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+        Self::from_sha256(&aws_lc_rs::digest::digest(
+            &aws_lc_rs::digest::SHA256,
+            bytes,
+        ))
+    }
+
+    /// One that was taken piece by piece.
+    pub(super) fn from_sha256(digest: &aws_lc_rs::digest::Digest) -> Self {
         let mut this = [0; 32];
         this.copy_from_slice(digest.as_ref());
         Self(this)

@@ -7,11 +7,14 @@
 //! [`VerifiedNative`] only by a digest and a length that one of those pins.
 //! There is no unsigned mode.
 
+use std::path::PathBuf;
+
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::dsse::{self, Envelope};
+use super::sealed::Sealed;
 use super::statement::{Digest, FileEntry, NativeEntry, Statement};
 use crate::error::{Code, Error, Result};
 use crate::event::printable;
@@ -268,25 +271,22 @@ impl VerifiedRelease {
             .statement
             .file(path)
             .ok_or_else(|| Error::internal(format!("`{path}` is no file of the release")))?;
-        check_bytes(
-            self.id(),
-            &what_of_file(entry),
-            entry.sha256,
-            entry.bytes,
-            &bytes,
-        )?;
+        let signed = (entry.bytes, entry.sha256);
+        let found = (bytes.len() as u64, Digest::of(&bytes));
+        check(self.id(), &what_of_file(entry), signed, found)?;
         Ok(VerifiedBytes(bytes))
     }
 
     /// Bytes that are this native code, by digest and length. `entry` has to be
     /// one of this release's.
-    pub(super) fn native(&self, entry: &NativeEntry, bytes: Vec<u8>) -> Result<VerifiedNative> {
+    pub(super) fn native(&self, entry: &NativeEntry, code: Sealed) -> Result<VerifiedNative> {
         if !self.statement.native.contains(entry) {
             return Err(Error::internal("native code that no statement names"));
         }
         let what = what_of_native(&self.statement, entry);
-        check_bytes(self.id(), &what, entry.sha256, entry.bytes, &bytes)?;
-        Ok(VerifiedNative(bytes))
+        let signed = (entry.bytes, entry.sha256);
+        check(self.id(), &what, signed, (code.bytes(), code.digest()))?;
+        Ok(VerifiedNative(code))
     }
 }
 
@@ -301,11 +301,12 @@ impl VerifiedBytes {
 
 /// Native code, which a verified statement pins as such. The only thing that is
 /// ever loaded as machine code.
-pub(super) struct VerifiedNative(Vec<u8>);
+pub(super) struct VerifiedNative(Sealed);
 
 impl VerifiedNative {
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
+    /// Where this process can open it, as long as this value lives.
+    pub(super) fn path(&self) -> PathBuf {
+        self.0.path()
     }
 }
 
@@ -321,10 +322,11 @@ pub(super) fn what_of_native(statement: &Statement, entry: &NativeEntry) -> Stri
     format!("the native code of `{path}`")
 }
 
-fn check_bytes(id: &str, what: &str, digest: Digest, length: u64, bytes: &[u8]) -> Result<()> {
-    let clause = if bytes.len() as u64 != length {
-        format!("has {} bytes, and {length} were signed", bytes.len())
-    } else if Digest::of(bytes) != digest {
+/// Holds length and digest against what was signed.
+fn check(id: &str, what: &str, signed: (u64, Digest), found: (u64, Digest)) -> Result<()> {
+    let clause = if found.0 != signed.0 {
+        format!("has {} bytes, and {} were signed", found.0, signed.0)
+    } else if found.1 != signed.1 {
         "is not what was signed: its digest is another".to_owned()
     } else {
         return Ok(());

@@ -21,7 +21,7 @@ pub(super) fn get(
     most: u64,
     etag: Option<&str>,
 ) -> Result<Option<Object>, StoreError> {
-    let bytes = read(&root.join(key), most)?;
+    let bytes = read_all(&root.join(key), most)?;
     let found = Digest::of(&bytes).to_string();
     Ok((etag != Some(found.as_str())).then_some(Object { bytes, etag: found }))
 }
@@ -39,7 +39,7 @@ pub(super) fn put(
     let holds = match condition {
         Condition::Always => true,
         Condition::IsAbsent => !path.exists(),
-        Condition::IsStill(etag) => match read(&path, u64::MAX - 1) {
+        Condition::IsStill(etag) => match read_all(&path, u64::MAX - 1) {
             Ok(now) => Digest::of(&now).to_string() == etag,
             Err(StoreError::Missing) => false,
             Err(error) => return Err(error),
@@ -85,7 +85,14 @@ pub(super) fn delete(root: &Path, key: &str) -> Result<(), StoreError> {
     }
 }
 
-fn read(path: &Path, most: u64) -> Result<Vec<u8>, StoreError> {
+fn read_all(path: &Path, most: u64) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::new();
+    read(path, most, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a file into something.
+pub(super) fn read(path: &Path, most: u64, into: &mut impl io::Write) -> Result<(), StoreError> {
     let missing = |error: io::Error| match error.kind() {
         ErrorKind::NotFound => StoreError::Missing,
         _ => unavailable(error),
@@ -94,15 +101,12 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>, StoreError> {
     if !path.metadata().map_err(missing)?.is_file() {
         return Err(StoreError::Unavailable("no regular file".to_owned()));
     }
-    let mut bytes = Vec::new();
     let file = File::open(path).map_err(missing)?;
-    file.take(most + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unavailable)?;
-    if bytes.len() as u64 > most {
+    let bytes = io::copy(&mut file.take(most + 1), into).map_err(unavailable)?;
+    if bytes > most {
         return Err(StoreError::TooLarge { most });
     }
-    Ok(bytes)
+    Ok(())
 }
 
 fn unavailable(error: io::Error) -> StoreError {

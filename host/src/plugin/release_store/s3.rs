@@ -1,5 +1,7 @@
 //! Amazon S3, or what speaks like it.
 
+use std::io::Write;
+
 use aws_sdk_s3::error::{DisplayErrorContext, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 
@@ -13,6 +15,20 @@ pub(super) async fn get(
     most: u64,
     etag: Option<&str>,
 ) -> Result<Option<Object>, StoreError> {
+    let mut bytes = Vec::new();
+    let etag = read(aws, bucket, key, most, etag, &mut bytes).await?;
+    Ok(etag.map(|etag| Object { bytes, etag }))
+}
+
+/// Reads an object into something, and gives its etag.
+pub(super) async fn read(
+    aws: &Aws,
+    bucket: &str,
+    key: &str,
+    most: u64,
+    etag: Option<&str>,
+    into: &mut (impl Write + Send),
+) -> Result<Option<String>, StoreError> {
     let request = aws.s3().await.get_object().bucket(bucket).key(key);
     let answer = request
         .set_if_none_match(etag.map(str::to_owned))
@@ -26,16 +42,18 @@ pub(super) async fn get(
         Err(error) => return Err(unavailable(error)),
     };
     let etag = answer.e_tag.take().unwrap_or_default();
-    let mut bytes = Vec::new();
+    let mut bytes = 0;
     // Counted as it comes: what was announced is the other side's word.
     while let Some(chunk) = answer.body.next().await {
         let chunk = chunk.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        if (bytes.len() + chunk.len()) as u64 > most {
+        bytes += chunk.len() as u64;
+        if bytes > most {
             return Err(StoreError::TooLarge { most });
         }
-        bytes.extend_from_slice(&chunk);
+        into.write_all(&chunk)
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
     }
-    Ok(Some(Object { bytes, etag }))
+    Ok(Some(etag))
 }
 
 pub(super) async fn put(
