@@ -202,10 +202,11 @@ impl Template {
         }
         let tokens = token::scan(&text).map_err(TemplateError::NotSql)?;
         for (name, start, end) in values {
-            if !tokens
-                .iter()
-                .any(|token| (token.start, token.end) == (start, end) && token.is_value())
-            {
+            // They come in order, and a hostile template has as many as it has room for.
+            let token = tokens
+                .binary_search_by_key(&start, |token| token.start)
+                .map(|index| tokens[index]);
+            if !token.is_ok_and(|token| token.end == end && token.is_value()) {
                 return Err(TemplateError::NotAlone(name.clone()));
             }
         }
