@@ -139,13 +139,26 @@ mod tests {
 
     #[test]
     fn deep_nesting_is_an_error_and_no_crash() {
+        // As much of it as a statement may be long.
+        let full = |start: &str, part: &str, end: &str| {
+            let room = crate::sql::MAX_SQL_BYTES - start.len() - end.len();
+            format!("{start}{}{end}", part.repeat(room / part.len()))
+        };
         for sql in [
+            full("", "(", ""),
+            full("SELECT ", "NOT ", "true"),
+            full("SELECT ", "- ", "1"),
+            full("SELECT 1", " UNION SELECT 1", ""),
+            full("SELECT 1", "+1", ""),
+            full("SELECT 1", "::a", ""),
+            full("SELECT 1", " IS NULL", ""),
+            full("SELECT * FROM a", " JOIN a ON b", ""),
             "(".repeat(9000),
             format!("SELECT {}true", "NOT ".repeat(4000)),
             format!("SELECT 1{}", " UNION SELECT 1".repeat(1000)),
             format!("SELECT 1{}", "+1".repeat(8000)),
         ] {
-            assert!(Tree::parse(&sql).is_err());
+            assert!(Tree::parse(&sql).is_err(), "{:.40}", sql);
         }
     }
 }
