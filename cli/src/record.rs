@@ -2,9 +2,8 @@
 //! asked again.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -13,6 +12,7 @@ use serde_json::json;
 use sym_host::plugin::Release;
 use sym_host::record::{Answer, Mask, Record, SCHEMA, Settings};
 use sym_host::request::DurationUnit;
+use tempfile::NamedTempFile;
 
 use crate::engine::engine;
 use crate::output::{self, Status};
@@ -174,19 +174,13 @@ fn keep(directory: &Path, run: &str, record: &Record) -> anyhow::Result<Kept> {
         };
         let path = directory.join(name);
         let can_not = || format!("can't write `{}`", path.display());
-        // There may be people in it.
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path);
-        match file {
-            Ok(mut file) => {
-                let line = serde_json::to_string(record)? + "\n";
-                file.write_all(line.as_bytes()).with_context(can_not)?;
-                return Ok(Kept { path, is_new: true });
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+        // Whole or not at all, and for this user alone: there may be people in it.
+        let mut file = NamedTempFile::new_in(directory).with_context(can_not)?;
+        let line = serde_json::to_string(record)? + "\n";
+        file.write_all(line.as_bytes()).with_context(can_not)?;
+        match file.persist_noclobber(&path) {
+            Ok(_) => return Ok(Kept { path, is_new: true }),
+            Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => {
                 let text = fs::read_to_string(&path).with_context(can_not)?;
                 let there = serde_json::from_str::<Record>(&text);
                 if there.is_ok_and(|there| is_same(&there, record)) {
@@ -194,7 +188,7 @@ fn keep(directory: &Path, run: &str, record: &Record) -> anyhow::Result<Kept> {
                     return Ok(Kept { path, is_new });
                 }
             }
-            Err(error) => return Err(error).with_context(can_not),
+            Err(failed) => return Err(failed.error).with_context(can_not),
         }
         number += 1;
     }
