@@ -78,7 +78,7 @@ codes! {
     Denied = "denied", Decision, false;
     /// A plugin answered with a failure that is no decision.
     PluginFailed = "plugin-failed", Plugin, false;
-    /// A plugin panicked or trapped.
+    /// A plugin trapped, or panicked without a word.
     PluginTrapped = "plugin-trapped", Plugin, false;
     /// A plugin used up its fuel.
     PluginFuel = "plugin-fuel", Plugin, false;

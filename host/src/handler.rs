@@ -17,7 +17,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -32,7 +32,7 @@ use crate::env;
 use crate::error::{Code, Error, Result};
 use crate::event::{Event, Kind};
 use crate::metrics::{self, Measured};
-use crate::plugin::{Engine, Source};
+use crate::plugin::{Engine, Source, Version};
 use crate::postgres::Who;
 use crate::postgres::sweep::{OpenGrant, Overdue};
 use crate::record::Mask;
@@ -46,6 +46,11 @@ const RESERVE: Duration = Duration::from_millis(400);
 /// Longest time for an event where nobody says one: Sym's own invocation waits
 /// no longer than a minute.
 const LONGEST: Duration = Duration::from_secs(55);
+
+/// Longest time for what is done ahead of the first event. Nobody waits for a
+/// store or a database that doesn't answer: an event that needs it says so, and
+/// one that doesn't isn't kept from ending an access.
+const WARM_UP: Duration = Duration::from_secs(2);
 
 /// The function, ready for events.
 pub struct Host {
@@ -112,6 +117,16 @@ impl Host {
         Self {
             function: function.unwrap_or_else(|| config::DEFAULT_FUNCTION.to_owned()),
             state,
+        }
+    }
+
+    /// Does ahead what the first event would wait for: the release and the
+    /// connection, side by side. Lambda lends a whole core for that, however small
+    /// the function is. What fails here fails again, and is reported, when an event
+    /// needs it.
+    pub async fn warm_up(&self) {
+        if let Ok(ready) = &self.state {
+            ready.warm_up(Instant::now() + WARM_UP).await;
         }
     }
 
@@ -300,6 +315,15 @@ impl Ready {
             meters,
             config,
         })
+    }
+
+    async fn warm_up(&self, deadline: Instant) {
+        let accept = async |version: &Version| self.accept(version).await;
+        let release = Box::pin(self.releases.current(deadline, accept));
+        // The server does its part of a login while the release is loaded.
+        let both = future::join(self.database.warm_up(&self.aws), release);
+        // A release that is still being loaded by then goes on.
+        let _ = tokio::time::timeout_at(deadline, both).await;
     }
 
     async fn serve(

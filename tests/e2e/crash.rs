@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, ensure};
 use serde_json::{Map, Value};
-use sym_test_support::lambda::{Answer, Lambda};
+use sym_test_support::lambda::Answer;
 
 use crate::fixture::{Event, ORDERS, PERSON, SWEEP, World};
 
@@ -193,8 +193,6 @@ impl Matrix {
                 // The host finds an older version than its own.
                 _ => world.ledger_sql("COMMENT ON SCHEMA sym IS NULL").await?,
             }
-            // It remembers the version.
-            world.lambda.restart().await?;
         }
         let event = match kind {
             Kind::Escalate => escalate.to_string(),
@@ -203,16 +201,18 @@ impl Matrix {
         };
 
         let step = step.to_string();
-        let dying = world.another(&[("SYM_CRASH_AFTER_STEP", &step)]).await?;
-        let died_after = match dying.invoke(&event).await? {
-            Answer::Died(_) => Some(died_after(&dying)?),
-            Answer::Response(answer) => {
-                ensure!(answer["errors"] == Value::Array(Vec::new()), "{answer}");
-                None
-            }
-            Answer::FunctionError(error) => anyhow::bail!("{error}"),
+        let died_after = match world.another(&[("SYM_CRASH_AFTER_STEP", &step)]).await {
+            // Ahead of the event: it connects by then.
+            Err(error) => Some(died_after(&error.to_string())?),
+            Ok(dying) => match dying.invoke(&event).await? {
+                Answer::Died(_) => Some(died_after(&dying.logs())?),
+                Answer::Response(answer) => {
+                    ensure!(answer["errors"] == Value::Array(Vec::new()), "{answer}");
+                    None
+                }
+                Answer::FunctionError(error) => anyhow::bail!("{error}"),
+            },
         };
-        drop(dying);
         // Between any two steps, whoever reads the ledger is told the truth.
         if world.has_ledger().await? {
             world.ledger_agrees().await?;
@@ -256,6 +256,10 @@ impl Matrix {
         world.ledger_agrees().await?;
         ensure!(world.open_runs().await? == 0, "a run is open");
         self.have_no_access(&access).await?;
+        if self.is_schema_new {
+            // It remembers the version.
+            world.lambda.restart().await?;
+        }
         Ok(died_after)
     }
 
@@ -349,12 +353,13 @@ const BUILD: &str =
     "build it with its feature `crash-steps`, as `cargo build --workspace --all-targets` does";
 
 /// What it said last.
-fn died_after(lambda: &Lambda) -> anyhow::Result<String> {
-    let logs = lambda.logs();
-    let line = logs
-        .lines()
-        .find_map(|line| line.strip_prefix("crash after step "));
+fn died_after(logs: &str) -> anyhow::Result<String> {
+    let (_, line) = logs
+        .split_once("crash after step ")
+        .with_context(|| format!("it died otherwise: {logs}"))?;
     let (_, label) = line
+        .lines()
+        .next()
         .and_then(|line| line.split_once(": "))
         .with_context(|| format!("it died otherwise: {logs}"))?;
     Ok(label.to_owned())

@@ -196,6 +196,8 @@ async fn a_full_connection_table_is_an_error_until_there_is_room() -> anyhow::Re
         .setting("superuser_reserved_connections", "3")
         .start()
         .await?;
+    // It connected when it started.
+    world.end_bots_sessions().await?;
     let mut sessions = Vec::new();
     let full = loop {
         match world.login(PERSON, &world.person_password).await {

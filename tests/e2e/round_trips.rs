@@ -3,21 +3,21 @@
 use crate::fixture::{Event, World};
 
 #[tokio::test]
-async fn lending_a_role_takes_two_at_most() -> anyhow::Result<()> {
+async fn lending_a_role_takes_one() -> anyhow::Result<()> {
     let world = World::builder().proxy().start().await?;
     world.still_works().await?;
     world.proxy().reset();
     world.body(&Event::escalate()).await?;
     let traffic = world.proxy().traffic();
     assert!(
-        traffic.round_trips <= 2 && traffic.connections == 0,
+        traffic.round_trips == 1 && traffic.connections == 0,
         "{traffic:?}"
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn making_a_user_takes_four_at_most() -> anyhow::Result<()> {
+async fn making_a_user_takes_three() -> anyhow::Result<()> {
     let world = World::builder()
         .variable("STRATEGY", "temporary-user")
         .proxy()
@@ -28,7 +28,7 @@ async fn making_a_user_takes_four_at_most() -> anyhow::Result<()> {
     world.body(&Event::escalate_temporary_user()).await?;
     let traffic = world.proxy().traffic();
     assert!(
-        traffic.round_trips <= 4 && traffic.connections == 0,
+        traffic.round_trips == 3 && traffic.connections == 0,
         "{traffic:?}"
     );
     Ok(())

@@ -8,9 +8,12 @@ use crate::fixture::{Event, PERSON, World, refusal, success};
 
 const PLACE: &str = "secret/data/sym-postgres";
 
-/// A function whose password is in Vault, and which is who its credentials say:
-/// moto checks signatures.
-async fn start() -> anyhow::Result<(World, Vault, Lambda)> {
+/// What proves to Vault who the function is.
+type Identity = Vec<(String, String)>;
+
+/// Functions have their password in Vault, and are who their credentials say: moto
+/// checks signatures. They read it when they start.
+async fn start() -> anyhow::Result<(World, Vault, Identity)> {
     let vault = Vault::start()?;
     let world = World::builder()
         .without_variable("DB_PASSWORD")
@@ -26,12 +29,13 @@ async fn start() -> anyhow::Result<(World, Vault, Lambda)> {
     let policy = json!({"Version": "2012-10-17", "Statement": [statement]});
     let identity = world.aws().create_user("function", &policy).await?;
     world.aws().enforce_iam().await?;
-    let identity: Vec<(&str, &str)> = identity
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
-    let lambda = world.another(&identity).await?;
-    Ok((world, vault, lambda))
+    Ok((world, vault, identity))
+}
+
+async fn function(world: &World, identity: &Identity) -> anyhow::Result<Lambda> {
+    let identity = identity.iter();
+    let variables = identity.map(|(name, value)| (name.as_str(), value.as_str()));
+    world.another(&variables.collect::<Vec<_>>()).await
 }
 
 /// Gives access and takes it back.
@@ -54,8 +58,9 @@ async fn answer(world: &World, lambda: &Lambda) -> anyhow::Result<Value> {
 
 #[tokio::test]
 async fn a_password_in_vault_is_read_once_and_again_when_it_was_rotated() -> anyhow::Result<()> {
-    let (world, vault, lambda) = start().await?;
+    let (world, vault, identity) = start().await?;
     vault.put(PLACE, json!({"password": world.bot_password}));
+    let lambda = function(&world, &identity).await?;
     works(&world, &lambda).await?;
     works(&world, &lambda).await?;
     assert_eq!((vault.logins(), vault.tokens()), (1, 0));
@@ -72,9 +77,10 @@ async fn a_password_in_vault_is_read_once_and_again_when_it_was_rotated() -> any
 
 #[tokio::test]
 async fn a_token_that_cannot_be_given_back_is_in_nobodys_way() -> anyhow::Result<()> {
-    let (world, vault, lambda) = start().await?;
+    let (world, vault, identity) = start().await?;
     vault.put(PLACE, json!({"password": world.bot_password}));
     vault.refuse_revocations();
+    let lambda = function(&world, &identity).await?;
     works(&world, &lambda).await?;
     assert_eq!((vault.logins(), vault.tokens()), (1, 1));
     assert!(lambda.logs().contains("could not be revoked"));
@@ -84,7 +90,8 @@ async fn a_token_that_cannot_be_given_back_is_in_nobodys_way() -> anyhow::Result
 
 #[tokio::test]
 async fn what_is_missing_in_vault_is_named() -> anyhow::Result<()> {
-    let (world, vault, lambda) = start().await?;
+    let (world, vault, identity) = start().await?;
+    let lambda = function(&world, &identity).await?;
     let unread = "the function can't read its database password from Vault at `secret/data/sym-postgres`: check that it \
         exists and that the policies of `sym-postgres` allow it [secret-unavailable]";
     assert_eq!(answer(&world, &lambda).await?, refusal(unread));
@@ -103,7 +110,7 @@ async fn what_is_missing_in_vault_is_named() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn who_is_not_the_function_is_not_let_in() -> anyhow::Result<()> {
-    let (world, vault, _lambda) = start().await?;
+    let (world, vault, _) = start().await?;
     vault.put(PLACE, json!({"password": world.bot_password}));
     let stranger = world.another(&[("AWS_SECRET_ACCESS_KEY", "wrong")]).await?;
     let sentence = "Vault doesn't let the function log in as `sym-postgres` by `auth/aws`: check that the role is bound \

@@ -87,7 +87,6 @@ pub(crate) struct Expectation {
     steps: Option<Vec<StepText>>,
     failure: Option<ExpectedFailure>,
     error: Option<String>,
-    panic: Option<String>,
     log: Option<Vec<String>>,
     /// What the user has then. Only looked at with `--against-postgres`.
     privileges: Option<Vec<String>>,

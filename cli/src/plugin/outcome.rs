@@ -49,9 +49,6 @@ pub(crate) struct ErrorText {
     pub(crate) code: String,
     /// With its causes.
     pub(crate) message: String,
-    /// What a plugin that panicked logged last, as an error: the panic's text and
-    /// place.
-    pub(crate) panic: Option<String>,
     #[serde(skip)]
     pub(crate) is_ours: bool,
 }
@@ -165,10 +162,7 @@ impl Outcome {
             return outcome;
         }
         if let Some(error) = trial.error() {
-            outcome.error = Some(ErrorText {
-                panic: trial.panic().map(str::to_owned),
-                ..ErrorText::of(error)
-            });
+            outcome.error = Some(ErrorText::of(error));
             return outcome;
         }
         if let Some(plan) = trial.plan() {
@@ -233,7 +227,6 @@ impl ErrorText {
         Self {
             code: error.code().to_string(),
             message: error.to_log(),
-            panic: None,
             is_ours: matches!(error.code().blame(), Blame::Upstream | Blame::Host),
         }
     }

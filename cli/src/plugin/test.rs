@@ -240,7 +240,6 @@ async fn run_case(
                 outcome.error = Some(ErrorText {
                     code: Code::DatabaseRefused.to_string(),
                     message: format!("{error:#}"),
-                    panic: None,
                     is_ours: false,
                 });
             }

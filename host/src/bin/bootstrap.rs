@@ -17,6 +17,7 @@ fn main() -> Result<(), lambda_runtime::Error> {
         .build()?;
     runtime.block_on(async {
         let host = Host::new(|name| std::env::var(name).ok());
+        host.warm_up().await;
         // Raw JSON, so that the host answers what it can't read in its own shape.
         lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
             serve(&host, event)

@@ -16,7 +16,7 @@ use crate::policy::{AuthorizedPlan, AuthorizedStep};
 use crate::postgres::{Connection, Failure, Grant, Names, NewGrant, failure, role, rollback, user};
 use crate::record::{self, Record, Recording, Settings};
 use crate::request::Request;
-use crate::secret::{Credentials, Password, Secret, secret_name};
+use crate::secret::{Credentials, Password, Secret, Verifier, secret_name};
 use crate::secrets::Created;
 
 impl Ready {
@@ -51,7 +51,7 @@ impl Ready {
             let plan = self.plan(&release, request, deadline, &mut answer).await?;
             Ok((release, plan))
         };
-        let (planned, ()) = tokio::join!(planning, self.database.warm_up(&self.aws));
+        let ((), planned) = tokio::join!(self.database.warm_up(&self.aws), planning);
         let authorized = planned.and_then(|(release, plan)| {
             let plan = plan.authorize(&self.config.policy)?;
             Ok((release, plan))
@@ -171,12 +171,16 @@ impl Ready {
             ..Names::default()
         };
         let make = async |connection: &mut Connection| {
+            // Its milliseconds of hashing, while the server writes the row.
+            let password = tokio::task::spawn_blocking(new_password);
             let prepared = user::prepare(connection, grant, plan.username(), &secret).await?;
             if prepared.state == "granted" {
                 return Ok(prepared);
             }
+            let password = password.await;
+            let password = password.map_err(|panic| Error::internal(panic.to_string()))??;
             match self
-                .make_prepared_user(connection, grant, plan, &prepared)
+                .make_prepared_user(connection, grant, plan, &prepared, password)
                 .await
             {
                 // The same event, served at the same moment, was first.
@@ -204,6 +208,7 @@ impl Ready {
         grant: &NewGrant<'_>,
         plan: &AuthorizedPlan,
         prepared: &Grant,
+        (password, verifier): (Password, Verifier),
     ) -> failure::Result<()> {
         let run = &grant.request.run;
         let (Some(username), Some(secret_name)) = (&prepared.user_name, &prepared.secret) else {
@@ -213,8 +218,6 @@ impl Ready {
             // Its setup was made for another name.
             return Err(renamed(username, plan.username()));
         }
-        let password = Password::generate()?;
-        let verifier = password.to_verifier()?;
         let new = user::NewUser {
             run,
             verifier: &verifier,
@@ -261,6 +264,12 @@ impl Ready {
         }
         user::commit(connection).await
     }
+}
+
+fn new_password() -> Result<(Password, Verifier)> {
+    let password = Password::generate()?;
+    let verifier = password.to_verifier()?;
+    Ok((password, verifier))
 }
 
 fn renamed(before: &str, now: &RoleName) -> Failure {

@@ -51,10 +51,8 @@ pub struct Cost {
 pub struct Called<T> {
     /// What the host makes of it.
     pub result: Result<T>,
-    /// The plugin's own words, where it answered with a failure.
+    /// The plugin's own words, where it answered with a failure, or panicked.
     pub failure: Option<Said>,
-    /// What it logged last, as an error, where it panicked.
-    pub panic: Option<String>,
     /// What it took.
     pub cost: Cost,
     /// What of it its start took: everything before its function was called.
@@ -80,7 +78,6 @@ impl<T> Called<T> {
         Self {
             result,
             failure: None,
-            panic: None,
             cost: Cost::default(),
             start: Cost::default(),
             limits: None,
@@ -92,7 +89,6 @@ impl<T> Called<T> {
         Called {
             result: self.result.map(change),
             failure: self.failure,
-            panic: self.panic,
             cost: self.cost,
             start: self.start,
             limits: self.limits,
@@ -247,7 +243,6 @@ impl Call {
             "plugin called"
         );
         let mut failure = None;
-        let mut panic = None;
         let result = match outcome {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(said))) => {
@@ -259,10 +254,18 @@ impl Call {
                 Err(error)
             }
             Ok(Err(error)) => {
-                if failure::is_panic(&error) {
-                    panic = self.store.data().log.last_words();
+                let log = &self.store.data().log;
+                match log.last_words().filter(|_| failure::is_panic(&error)) {
+                    Some(message) => {
+                        let refusal = failure::panicked(plugin, &message, &error);
+                        failure = Some(Said {
+                            code: failure::FAILED.to_owned(),
+                            message,
+                        });
+                        Err(refusal)
+                    }
+                    None => Err(failure::broken(plugin, &error)),
                 }
-                Err(failure::broken(plugin, &error, panic.as_deref()))
             }
             Err(_) if self.is_cut_short => Err(Error::new(
                 Code::OutOfTime,
@@ -276,7 +279,6 @@ impl Call {
         Called {
             result,
             failure,
-            panic,
             cost,
             start: self.started.unwrap_or(cost),
             limits: Some(plugin.limits()),

@@ -13,9 +13,9 @@ use crate::event::printable;
 /// Longest sentence of a plugin's that a requester gets to read, in characters.
 const MAX_DENIAL_CHARACTERS: usize = 500;
 
-/// How much of a panic's text is repeated beside the trap, in characters: its line
-/// in the log is whole.
-const MAX_LAST_WORDS_CHARACTERS: usize = 500;
+/// The code of failures that nobody chose: an exception, a panic. The SDKs of the
+/// languages that can answer after one use it too.
+pub(super) const FAILED: &str = "failed";
 
 /// The plugin said no, or that it can't.
 pub(super) fn failed<E: Export + 'static>(plugin: &Plugin<E>, failure: &Failure) -> Error {
@@ -30,19 +30,34 @@ pub(super) fn failed<E: Export + 'static>(plugin: &Plugin<E>, failure: &Failure)
     }
     // The sentence is meant for the operator. It may hold anything that the
     // plugin knows, so it is for the log; the code is a word, and short.
+    answered(plugin, failure.code.trim()).with_source(if said.is_empty() {
+        "the plugin gave no message".to_owned()
+    } else {
+        said
+    })
+}
+
+/// The plugin panicked, and its SDK logged about what before the instance ended:
+/// the failure that it would have answered with, could it still answer. `said` is
+/// the plugin's own, so the requester reads none of it.
+pub(super) fn panicked<E: Export + 'static>(
+    plugin: &Plugin<E>,
+    said: &str,
+    error: &wasmtime::Error,
+) -> Error {
+    let said = printable(said, MAX_DENIAL_CHARACTERS);
+    answered(plugin, FAILED).with_source(format!("{said}: {}", detail(error)))
+}
+
+fn answered<E: Export + 'static>(plugin: &Plugin<E>, code: &str) -> Error {
     Error::new(
         Code::PluginFailed,
         format!(
             "{} answered with failure `{}`: its message is in the function's log",
             plugin.subject(),
-            printable(failure.code.trim(), 60)
+            printable(code, 60)
         ),
     )
-    .with_source(if said.is_empty() {
-        "the plugin gave no message".to_owned()
-    } else {
-        said
-    })
 }
 
 /// The plugin passed a limit.
@@ -83,15 +98,7 @@ pub(super) fn is_panic(error: &wasmtime::Error) -> bool {
 /// The call ended without an answer. Each cause that has a type is known by it;
 /// two of wasmtime's have none that we can name, and are known by their text. A
 /// test fails when an update of wasmtime changes it.
-///
-/// `said` is what a plugin that panicked logged last. It goes where the line
-/// itself went, to the operator, and marked as the plugin's own: the requester
-/// reads none of it.
-pub(super) fn broken<E: Export + 'static>(
-    plugin: &Plugin<E>,
-    error: &wasmtime::Error,
-    said: Option<&str>,
-) -> Error {
+pub(super) fn broken<E: Export + 'static>(plugin: &Plugin<E>, error: &wasmtime::Error) -> Error {
     if let Some(limit) = error.downcast_ref::<Limit>() {
         return exceeded(plugin, *limit);
     }
@@ -103,14 +110,7 @@ pub(super) fn broken<E: Export + 'static>(
                 plugin.subject()
             ),
         )
-        .with_source(match said {
-            Some(said) => format!(
-                "it said `{}`: {}",
-                printable(said, MAX_LAST_WORDS_CHARACTERS),
-                detail(error)
-            ),
-            None => detail(error),
-        })
+        .with_source(detail(error))
     };
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return match trap {

@@ -61,16 +61,6 @@ impl Trial {
         })
     }
 
-    /// What a plugin that panicked logged last.
-    pub fn panic(&self) -> Option<&str> {
-        let resolver = self
-            .resolver
-            .as_ref()
-            .and_then(|called| called.panic.as_deref());
-        let target = || self.target.as_ref()?.panic.as_deref();
-        resolver.or_else(target)
-    }
-
     /// Why there is no plan.
     pub fn error(&self) -> Option<&Error> {
         let resolver = self.resolver.as_ref().map(|called| called.result.as_ref());

@@ -60,8 +60,8 @@ pub async fn prepare(
 /// A refusal of the SQL functions, a warning of a setup statement, an error of
 /// the server. The transaction has failed then: `ROLLBACK`.
 pub async fn create(connection: &mut Connection, user: &NewUser<'_>) -> Result<()> {
-    connection.run("BEGIN").await?;
-    fill(connection, user).await
+    // Were it not to begin, `sym.confirm_user` would refuse.
+    fill(connection, user, Some(Query::new("BEGIN"))).await
 }
 
 /// Does everything, and takes it back at once: what an escalate would run into,
@@ -79,14 +79,19 @@ pub async fn rehearse(
     connection.run("BEGIN").await?;
     let prepared = prepare(connection, grant, name, secret).await?;
     if prepared.state != "granted" {
-        fill(connection, user).await?;
+        fill(connection, user, None).await?;
     }
     rollback(connection).await?;
     Ok(prepared)
 }
 
-/// The user, its setup, and the row `granted`, in the open transaction.
-async fn fill(connection: &mut Connection, user: &NewUser<'_>) -> Result<()> {
+/// The user, its setup, and the row `granted`, in the open transaction, or in the
+/// one that `begin` opens.
+async fn fill(
+    connection: &mut Connection,
+    user: &NewUser<'_>,
+    begin: Option<Query<'_>>,
+) -> Result<()> {
     // Those of earlier statements are not the setup's.
     connection.take_warnings();
     let (run, verifier) = (user.run.srn(), user.verifier.as_str());
@@ -95,7 +100,8 @@ async fn fill(connection: &mut Connection, user: &NewUser<'_>) -> Result<()> {
     if user.steps.iter().any(is_free) {
         connection.use_up();
     }
-    let mut queries = Vec::with_capacity(user.steps.len() + 3);
+    let mut queries = Vec::with_capacity(user.steps.len() + 4);
+    queries.extend(begin);
     queries.push(
         Query::new("SELECT sym.create_user($1, $2, $3, true)::text")
             .text(&run)
@@ -160,11 +166,8 @@ pub async fn create_across(
     }
     check_warnings(database)?;
     database.run("COMMIT").await?;
-    ledger.run("BEGIN").await?;
-    ledger
-        .query(&Query::new("SELECT sym.confirm_user($1, false)::text").text(&run))
-        .await?;
-    Ok(())
+    let confirm = Query::new("SELECT sym.confirm_user($1, false)::text").text(&run);
+    ledger.pipeline(&[Query::new("BEGIN"), confirm]).await
 }
 
 /// Gives the user another password, in the open transaction.

@@ -25,13 +25,15 @@ impl Stores {
         copy(&publisher.store(), &publisher.path("good"))?;
         publisher.publish_second()?;
         copy(&publisher.store(), &publisher.path("next"))?;
+        // The function reads it when it starts.
+        use_store(&publisher, "good")?;
         let world = world(&publisher).await?;
+        use_store(&publisher, "next")?;
         Ok(Stores { publisher, world })
     }
 
     fn use_store(&self, name: &str) -> anyhow::Result<()> {
-        fs::remove_dir_all(self.publisher.store())?;
-        copy(&self.publisher.path(name), &self.publisher.store())
+        use_store(&self.publisher, name)
     }
 
     /// The good release serves; then the next one appears, changed by `tamper`.
@@ -74,6 +76,11 @@ impl Stores {
         ensure!(world.query(accepted).await? == highest, "it was accepted");
         Ok(())
     }
+}
+
+fn use_store(publisher: &Publisher, name: &str) -> anyhow::Result<()> {
+    fs::remove_dir_all(publisher.store())?;
+    copy(&publisher.path(name), &publisher.store())
 }
 
 /// What is done to a statement.
@@ -355,7 +362,11 @@ async fn a_release_that_was_overtaken_while_it_was_loaded_gives_way() -> anyhow:
         .batch_execute("BEGIN; LOCK TABLE sym.releases")
         .await?;
     let event = Event::escalate();
-    let (answer, ()) = tokio::try_join!(world.send(&event), async {
+    let restarted = async {
+        world.lambda.restart().await?;
+        world.send(&event).await
+    };
+    let (answer, ()) = tokio::try_join!(restarted, async {
         // The function has loaded the first one, and waits to have it accepted.
         let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'sym.releases'::regclass)";
         world.wait_until(waits).await?;

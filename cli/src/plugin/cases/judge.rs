@@ -21,7 +21,6 @@ impl Expectation {
             && self.steps.is_none()
             && self.failure.is_none()
             && self.error.is_none()
-            && self.panic.is_none()
             && self.log.is_none()
             && self.privileges.is_none()
     }
@@ -76,14 +75,6 @@ pub(crate) fn judge(expect: &Expectation, outcome: &Outcome) -> Vec<Difference> 
                 format!("`{}`: {}", found.code, found.message)
             }),
         ),
-    }
-    if let Some(panic) = &expect.panic {
-        let found = found_error.and_then(|error| error.panic.clone());
-        differ(
-            "panic",
-            panic.clone(),
-            found.unwrap_or_else(|| "no panic".to_owned()),
-        );
     }
     if let Some(user) = &expect.user {
         let found = outcome.user.clone().unwrap_or_else(|| "no user".to_owned());
@@ -153,7 +144,6 @@ mod tests {
         check("log = []", &["log"]);
         check("failure.code = 'denied'", &["failure.code"]);
         check("error = 'plugin-fuel'", &["error"]);
-        check("panic = 'at src/lib.rs'", &["panic"]);
     }
 
     #[test]
@@ -167,7 +157,6 @@ mod tests {
         outcome.error = Some(crate::plugin::outcome::ErrorText {
             code: "not-allowed".to_owned(),
             message: "no".to_owned(),
-            panic: None,
             is_ours: false,
         });
         let expect: Expectation = toml::from_str("user = 'ada'").expect("is TOML");

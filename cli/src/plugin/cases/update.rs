@@ -82,11 +82,6 @@ fn write(expect: &mut dyn TableLike, news: &News<'_>) {
         "error",
         error.map(|error| error.code.as_str().into()),
     );
-    // Where it has moved, and only where it was expected: the log has it too.
-    if expect.get("panic").is_some() {
-        let panic = error.and_then(|error| error.panic.as_deref());
-        put(expect, "panic", panic.map(Value::from));
-    }
     if expect.get("log").is_some() || !outcome.log.is_empty() {
         let lines = outcome.log.iter().map(|line| Value::from(line.as_str()));
         put(expect, "log", Some(Value::Array(array(lines.collect()))));

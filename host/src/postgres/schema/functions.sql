@@ -9,6 +9,9 @@
 -- before is undone, and what was pipelined behind it doesn't run. Its DETAIL is
 -- JSON: `code`, and what the sentence needs.
 --
+-- PL/pgSQL keeps the plan of a statement for the whole session, which LANGUAGE
+-- sql makes anew in each transaction: what an event runs is in the former.
+--
 -- Locks: `sym.lock_user` or `sym.lock_run` before a row is locked, and never
 -- two of them but in `expire`, which takes them in the order of its rows.
 
@@ -22,27 +25,31 @@ END $$;
 -- Lending to, and taking back from, one user happen one after the other: two
 -- runs that end together would each see the other still open otherwise.
 CREATE OR REPLACE FUNCTION sym.lock_user(user_oid oid) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-    SELECT pg_advisory_xact_lock(hashtextextended('sym user ' || user_oid::text, 0));
-$$;
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('sym user ' || user_oid::text, 0));
+END $$;
 
 CREATE OR REPLACE FUNCTION sym.lock_run(run text) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-    SELECT pg_advisory_xact_lock(hashtextextended('sym run ' || run, 0));
-$$;
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('sym run ' || run, 0));
+END $$;
 
 -- Names the transaction after its run, for pg_stat_activity and the server's log.
 CREATE OR REPLACE FUNCTION sym.name_transaction(run text) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-    SELECT set_config('application_name', 'sym-postgres ' || substring(run FROM '[^:]*$'), true);
-$$;
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config('application_name', 'sym-postgres ' || substring(run FROM '[^:]*$'), true);
+END $$;
 
 -- The role of this name, or NULL.
 CREATE OR REPLACE FUNCTION sym.role_named(name text) RETURNS oid
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
     -- The cast to name would shorten a longer one to somebody else's.
-    SELECT oid FROM pg_roles WHERE octet_length(name) <= 63 AND rolname = name::name;
-$$;
+    RETURN (SELECT oid FROM pg_roles WHERE octet_length(name) <= 63 AND rolname = name::name);
+END $$;
 
 -- GRANT of a membership, by server version. Since 16 a membership can be
 -- without SET: then the user can't keep the role by SET ROLE, and a REVOKE
@@ -61,12 +68,13 @@ END $$;
 -- granted, are there: up to 15 one row a pair, whoever granted it; since 16 one
 -- row a grantor, of which those of the bot and of its groups count.
 CREATE OR REPLACE FUNCTION sym.own_membership(role_oid oid, user_oid oid) RETURNS oid
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT m.grantor FROM pg_auth_members m
-    WHERE m.roleid = role_oid AND m.member = user_oid
-      AND (current_setting('server_version_num')::int < 160000 OR pg_has_role(current_user, m.grantor, 'USAGE'))
-    LIMIT 1;
-$$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT m.grantor FROM pg_auth_members m
+        WHERE m.roleid = role_oid AND m.member = user_oid
+          AND (current_setting('server_version_num')::int < 160000 OR pg_has_role(current_user, m.grantor, 'USAGE'))
+        LIMIT 1);
+END $$;
 
 -- Refuses a role that may not be lent, whatever the operator's list says: the
 -- bot has no ADMIN option on it, or it is, or reaches through membership, one
@@ -131,11 +139,12 @@ END $$;
 -- lent role let its holder grant to itself outlives the membership, and shows
 -- here.
 CREATE OR REPLACE FUNCTION sym.own_privileges(user_oid oid) RETURNS int
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT count(*)::int FROM pg_shdepend d
-    WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = user_oid AND d.deptype IN ('a', 'i')
-      AND d.classid <> 'pg_auth_members'::regclass;
-$$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT count(*)::int FROM pg_shdepend d
+        WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = user_oid AND d.deptype IN ('a', 'i')
+          AND d.classid <> 'pg_auth_members'::regclass);
+END $$;
 
 -- Refuses to begin a run that has ended. The row is locked by the caller.
 CREATE OR REPLACE FUNCTION sym.check_not_ended(entry sym.grants, replay_window_seconds int) RETURNS void
@@ -250,28 +259,31 @@ END $$;
 -- What still leads from a user to a role: memberships of its own, and those
 -- through other roles.
 CREATE OR REPLACE FUNCTION sym.remaining_paths(role_oid oid, user_oid oid) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(jsonb_agg(jsonb_build_object('through', m.roleid::regrole::text, 'grantor', m.grantor::regrole::text)
-                              ORDER BY m.roleid::regrole::text, m.grantor), '[]')
-    FROM pg_auth_members m
-    WHERE m.member = user_oid AND (m.roleid = role_oid OR pg_has_role(m.roleid, role_oid, 'MEMBER'));
-$$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT coalesce(jsonb_agg(jsonb_build_object('through', m.roleid::regrole::text, 'grantor', m.grantor::regrole::text)
+                                  ORDER BY m.roleid::regrole::text, m.grantor), '[]')
+        FROM pg_auth_members m
+        WHERE m.member = user_oid AND (m.roleid = role_oid OR pg_has_role(m.roleid, role_oid, 'MEMBER')));
+END $$;
 
 -- The other open runs that lend the same role to the same user.
 CREATE OR REPLACE FUNCTION sym.other_runs(this_run text, role_oid oid, user_oid oid) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(jsonb_agg(g.run ORDER BY g.expires_at), '[]') FROM sym.grants g
-    WHERE g.user_oid = other_runs.user_oid AND g.role_oid = other_runs.role_oid AND g.state = 'granted'
-      AND g.run <> this_run;
-$$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT coalesce(jsonb_agg(g.run ORDER BY g.expires_at), '[]') FROM sym.grants g
+        WHERE g.user_oid = other_runs.user_oid AND g.role_oid = other_runs.role_oid AND g.state = 'granted'
+          AND g.run <> this_run);
+END $$;
 
 -- Whether the membership that this grantor made is there. Up to 15 there is one
 -- row a pair: one that was made anew by somebody else is not ours to take.
 CREATE OR REPLACE FUNCTION sym.is_granted_by(role_oid oid, user_oid oid, grantor_oid oid) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT EXISTS (SELECT FROM pg_auth_members m
-                   WHERE m.roleid = role_oid AND m.member = user_oid AND m.grantor = grantor_oid);
-$$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT EXISTS (SELECT FROM pg_auth_members m
+                       WHERE m.roleid = role_oid AND m.member = user_oid AND m.grantor = grantor_oid));
+END $$;
 
 -- Ends a run of the strategy `role`, or one that never began. `ending`: by,
 -- requester, target, sessions (`keep`, or not). A run of a temporary user is
@@ -823,12 +835,16 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     accepted sym.releases;
 BEGIN
-    INSERT INTO sym.releases AS r (audience, serial, release)
-        VALUES (accept_release.audience, accept_release.serial, accept_release.release)
-        ON CONFLICT ON CONSTRAINT releases_pkey DO UPDATE SET
-            serial = excluded.serial, release = excluded.release, accepted_at = now()
-        WHERE r.serial < excluded.serial;
     SELECT r.* INTO accepted FROM sym.releases r WHERE r.audience = accept_release.audience;
+    -- Mostly it is the one in use, and there is nothing to write.
+    IF NOT FOUND OR accepted.serial < accept_release.serial THEN
+        INSERT INTO sym.releases AS r (audience, serial, release)
+            VALUES (accept_release.audience, accept_release.serial, accept_release.release)
+            ON CONFLICT ON CONSTRAINT releases_pkey DO UPDATE SET
+                serial = excluded.serial, release = excluded.release, accepted_at = now()
+            WHERE r.serial < excluded.serial;
+        SELECT r.* INTO accepted FROM sym.releases r WHERE r.audience = accept_release.audience;
+    END IF;
     IF accepted.serial > accept_release.serial THEN
         PERFORM sym.refuse('release-refused',
             jsonb_build_object('serial', accept_release.serial, 'highest', accepted.serial));
