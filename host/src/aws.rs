@@ -71,14 +71,25 @@ impl Aws {
 
     /// The client of Secrets Manager.
     pub async fn secrets_manager(&self) -> &aws_sdk_secretsmanager::Client {
-        let make = async || aws_sdk_secretsmanager::Client::new(self.config().await);
+        let make = || self.client(aws_sdk_secretsmanager::Client::new);
         self.secrets_manager.get_or_init(make).await
     }
 
     /// The client of S3.
     pub async fn s3(&self) -> &aws_sdk_s3::Client {
-        let make = async || aws_sdk_s3::Client::new(self.config().await);
+        let make = || self.client(aws_sdk_s3::Client::new);
         self.s3.get_or_init(make).await
+    }
+
+    /// Makes a client on another thread: it reads the system's certificates, which
+    /// takes longer than a login to the database.
+    async fn client<C: Send + 'static>(
+        &self,
+        make: impl FnOnce(&SdkConfig) -> C + Send + 'static,
+    ) -> C {
+        let config = self.config().await.clone();
+        let made = tokio::task::spawn_blocking(move || make(&config)).await;
+        made.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     /// The bot's password, from where the operator put it.
@@ -98,7 +109,7 @@ impl Aws {
                         ),
                     )
                 };
-                let client = aws_sdk_ssm::Client::new(self.config().await);
+                let client = self.client(aws_sdk_ssm::Client::new).await;
                 let answer = client
                     .get_parameter()
                     .name(name)

@@ -32,6 +32,7 @@ use crate::env;
 use crate::error::{Code, Error, Result};
 use crate::event::{Event, Kind};
 use crate::metrics::{self, Measured};
+use crate::plan::Strategy;
 use crate::plugin::{Engine, Source, Version};
 use crate::postgres::Who;
 use crate::postgres::sweep::{OpenGrant, Overdue};
@@ -120,8 +121,8 @@ impl Host {
         }
     }
 
-    /// Does ahead what the first event would wait for: the release and the
-    /// connection, side by side. Lambda lends a whole core for that, however small
+    /// Does ahead what the first event would wait for: the release, the connection
+    /// and the client for secrets, side by side. Lambda lends a whole core for that, however small
     /// the function is. What fails here fails again, and is reported, when an event
     /// needs it.
     pub async fn warm_up(&self) {
@@ -320,10 +321,15 @@ impl Ready {
     async fn warm_up(&self, deadline: Instant) {
         let accept = async |version: &Version| self.accept(version).await;
         let release = Box::pin(self.releases.current(deadline, accept));
-        // The server does its part of a login while the release is loaded.
-        let both = future::join(self.database.warm_up(&self.aws), release);
+        let secrets = async {
+            if self.config.strategy == Strategy::TemporaryUser {
+                self.store.warm_up(&self.aws).await;
+            }
+        };
+        // The server does its part of a login while the others go on.
+        let all = future::join3(self.database.warm_up(&self.aws), secrets, release);
         // A release that is still being loaded by then goes on.
-        let _ = tokio::time::timeout_at(deadline, both).await;
+        let _ = tokio::time::timeout_at(deadline, all).await;
     }
 
     async fn serve(

@@ -47,6 +47,16 @@ impl Store {
         }
     }
 
+    /// Gets ready to be asked.
+    pub async fn warm_up(&self, aws: &Aws) {
+        match self {
+            Self::SecretsManager { .. } => {
+                aws.secrets_manager().await;
+            }
+            Self::Directory(_) => {}
+        }
+    }
+
     /// Creates a secret, or finds the one of an earlier try.
     ///
     /// # Errors
