@@ -26,6 +26,7 @@ mod manifest_schema;
 mod metrics;
 mod migration;
 mod orders;
+mod plans;
 mod plugin_commands;
 mod quoting;
 mod releases;
