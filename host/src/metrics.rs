@@ -91,9 +91,9 @@ metrics! {
     DURATION = "Duration", Milliseconds, Event,
         "From an event's receipt to its answer.";
     RELEASE_TIME = "ReleaseTime", Milliseconds, Function,
-        "Loading the release at a cold start, or looking whether there is another.";
+        "Loading the release at a cold start, which is done before the event and no part of its `Duration`, or looking whether there is another.";
     CONNECT_TIME = "ConnectTime", Milliseconds, Function,
-        "Connecting to the database, where there was no connection. It goes on beside the release and the plugins.";
+        "Connecting to the database, where there was no connection: at a cold start before the event, beside the release.";
     PLUGIN_TIME = "PluginTime", Milliseconds, Function,
         "Asking the plugins, both calls together.";
     DATABASE_TIME = "DatabaseTime", Milliseconds, Function,

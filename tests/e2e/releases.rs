@@ -204,6 +204,18 @@ async fn a_pinned_release_stays_whatever_is_published() -> anyhow::Result<()> {
 
 // The components themselves are taken away: what runs is the native code.
 #[tokio::test]
+async fn a_shadow_leaves_no_mark_of_the_release_that_it_asks() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.publish_first()?;
+    let world = world_of(World::builder().variable("MODE", "shadow"), &publisher).await?;
+    let body = world.body(&Event::escalate()).await?;
+    assert!(body["would"].is_string(), "{body:?}");
+    let releases = world.query("SELECT count(*) FROM sym.releases").await?;
+    assert_eq!(releases.as_deref(), Some("0"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn native_code_that_symctl_made_runs_in_the_bootstrap() -> anyhow::Result<()> {
     let publisher = Publisher::in_directory()?;
     publisher.publish_first()?;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::Ready;
 use super::meters::Meters;
 use crate::aws::Aws;
+use crate::config::Mode;
 use crate::error::{Code, Error, Result};
 use crate::plugin::{Engine, Loaded, Release, Source, Version};
 use crate::postgres::{Connection, Names, release};
@@ -222,10 +223,12 @@ async fn accepted(
 }
 
 impl Ready {
-    /// Has the ledger accept a release, unless the configuration pins it.
+    /// Has the ledger accept a release, unless the configuration pins it, or this
+    /// is a shadow, which changes nothing.
     pub(super) async fn accept(&self, version: &Version) -> Result<()> {
-        let Some(serial) = version.serial else {
-            return Ok(());
+        let serial = match (version.serial, self.config.mode) {
+            (Some(serial), Mode::Live) => serial,
+            _ => return Ok(()),
         };
         let serial = i64::try_from(serial).map_err(|_| Error::internal("a serial is checked"))?;
         let audience = &self.config.secrets.function;
