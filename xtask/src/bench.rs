@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`world`] | the database, the AWS double, the releases |
 //! | [`scenario`] | what is measured: one function, one way to set it up |
+//! | [`control_group`] | the memory of Lambda's smallest function |
 //! | [`releases`] | cold starts by the size of the plugins |
 //! | [`template`] | the Python templates, from a checkout of the reader's |
 //! | [`figures`] | medians, spreads, and what a run found, as JSON |
@@ -26,6 +27,7 @@ use sym_test_support::tools::{self, BuildEnvironment};
 use crate::{cargo, dist, plugins, terminal};
 
 mod budgets;
+mod control_group;
 mod figures;
 mod releases;
 mod report;

@@ -147,6 +147,7 @@ fn tables(figures: &Figures, budgets: &[Verdict]) -> String {
         "escalate-p99",
         "deescalate",
         "memory",
+        "charged",
         "round-trips",
     ];
     let _ = writeln!(text, "| function | {} |", columns.join(" | "));

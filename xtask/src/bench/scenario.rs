@@ -11,6 +11,7 @@ use serde_json::Value;
 use sym_test_support::lambda::Lambda;
 use sym_test_support::tools::{self, BuildEnvironment};
 
+use super::control_group::ControlGroup;
 use super::figures::{Figure, Figures, Unit, milliseconds, quantile};
 use super::template::Template;
 use super::world::{Plugins, Run, Wire, World};
@@ -66,6 +67,9 @@ pub(super) async fn functions(
     for scenario in &scenarios {
         scenario.report(figures);
         scenario.count_round_trips(&world, figures).await?;
+        if scenario.name.starts_with("host/") {
+            scenario.charge_memory(figures).await?;
+        }
     }
     Ok(())
 }
@@ -189,6 +193,28 @@ impl Scenario {
         let name = format!("{}/round-trips", self.name);
         figures.set_median(name, &[world.round_trips() as f64], Unit::Count);
         timed(&lambda, &second.deescalate).await?;
+        Ok(())
+    }
+}
+
+impl Scenario {
+    /// What Lambda's smallest function would be charged for: a cold start and some
+    /// events.
+    async fn charge_memory(&self, figures: &mut Figures) -> Result<()> {
+        let Some(group) = ControlGroup::new()? else {
+            return Ok(());
+        };
+        let program = group.enter(&self.program)?;
+        let lambda = Lambda::start(&program, self.variables.clone()).await?;
+        for _ in 0..WARM_PAIRS {
+            let run = self.run()?;
+            timed(&lambda, &run.escalate).await?;
+            timed(&lambda, &run.deescalate).await?;
+        }
+        drop(lambda);
+        let megabytes = group.peak_bytes()? as f64 / 1e6;
+        let name = format!("{}/charged", self.name);
+        figures.set(name, Figure::single(megabytes, Unit::Megabytes));
         Ok(())
     }
 }
