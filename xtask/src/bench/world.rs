@@ -2,7 +2,7 @@
 //! double of AWS, one set of plugins in every kind of store.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -102,25 +102,10 @@ impl World {
             postgres,
         };
         world.distant.set_latency(DISTANCE / 2);
-        world.publish_to_s3(&plugins).await?;
-        Ok(world)
-    }
-
-    async fn publish_to_s3(&self, plugins: &Path) -> Result<()> {
-        let plugins = plugins.display().to_string();
         let to = format!("s3://{BUCKET}/sym-postgres");
-        let arguments = [
-            "publish",
-            &plugins,
-            "--to",
-            &to,
-            "--key",
-            "demo.key",
-            "--audience",
-            S3_FUNCTION,
-        ];
-        stage::symctl(self.store.directory.path(), &arguments, &self.aws.env()).await?;
-        Ok(())
+        let (store, aws) = (&world.store, world.aws.env());
+        store.publish_to(&to, S3_FUNCTION, &plugins, &aws).await?;
+        Ok(world)
     }
 
     /// The variables of our function.

@@ -166,24 +166,37 @@ impl Store {
             .tempdir()?;
         symctl(directory.path(), &["keygen", "demo"], &[]).await?;
         let trust = std::fs::read_to_string(directory.path().join("demo.pub"))?;
-        let plugins = plugins.display().to_string();
         let store = Store {
             trust: trust.trim().to_owned(),
             directory,
         };
-        let to = store.url();
+        store
+            .publish_to(&store.url(), function, plugins, &[])
+            .await?;
+        Ok(store)
+    }
+
+    /// Publishes plugins with its key to another store, with some variables more.
+    pub(crate) async fn publish_to(
+        &self,
+        url: &str,
+        function: &str,
+        plugins: &Path,
+        variables: &[(String, String)],
+    ) -> Result<()> {
+        let plugins = plugins.display().to_string();
         let arguments = [
             "publish",
             &plugins,
             "--to",
-            &to,
+            url,
             "--key",
             "demo.key",
             "--audience",
             function,
         ];
-        symctl(store.directory.path(), &arguments, &[]).await?;
-        Ok(store)
+        symctl(self.directory.path(), &arguments, variables).await?;
+        Ok(())
     }
 
     pub(crate) fn url(&self) -> String {
