@@ -122,12 +122,15 @@ impl Host {
     }
 
     /// Does ahead what the first event would wait for: the release, the connection
-    /// and the client for secrets, side by side. Lambda lends a whole core for that, however small
-    /// the function is. What fails here fails again, and is reported, when an event
-    /// needs it.
+    /// and the client for secrets, side by side. What fails or panics here does so
+    /// again, and is reported, when an event needs it.
     pub async fn warm_up(&self) {
         if let Ok(ready) = &self.state {
-            ready.warm_up(Instant::now() + WARM_UP).await;
+            let work = ready.warm_up(Instant::now() + WARM_UP);
+            // A function that ended here could take no access back.
+            if let Err(panic) = AssertUnwindSafe(work).catch_unwind().await {
+                tracing::error!(cause = panic_text(panic.as_ref()), "not warmed up");
+            }
         }
     }
 

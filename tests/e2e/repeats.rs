@@ -288,6 +288,22 @@ async fn what_an_administrator_took_back_is_not_given_again() -> anyhow::Result<
 }
 
 #[tokio::test]
+async fn a_panic_before_the_first_event_costs_nothing_but_time() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let reset = "DROP SCHEMA sym CASCADE; CREATE SCHEMA sym AUTHORIZATION sym_bot";
+    world.sql(reset).await?;
+    // In the middle of installing the schema.
+    let variables = [("SYM_PANIC_AFTER_STEP", "1")];
+    let panicking = world.another(&variables).await?;
+    assert!(panicking.logs().contains("not warmed up"));
+    let event = Event::escalate();
+    world.body_of(&panicking, &event.to_string()).await?;
+    world.body_of(&panicking, &event.end().to_string()).await?;
+    world.lambda.restart().await?;
+    world.still_works().await
+}
+
+#[tokio::test]
 async fn a_panic_is_an_answer_and_the_next_event_works() -> anyhow::Result<()> {
     // After the first event's only step of I/O: the role is lent, and the answer
     // is lost. The same event finds out.
