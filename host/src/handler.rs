@@ -121,8 +121,8 @@ impl Host {
         }
     }
 
-    /// Does ahead what the first event would wait for: the release, the connection
-    /// and the client for secrets, side by side. What fails or panics here does so
+    /// Does ahead what the first event would wait for: the connection, the client
+    /// for secrets and, where it is small, the release, side by side. What fails or panics here does so
     /// again, and is reported, when an event needs it.
     pub async fn warm_up(&self) {
         if let Ok(ready) = &self.state {
@@ -323,7 +323,7 @@ impl Ready {
 
     async fn warm_up(&self, deadline: Instant) {
         let accept = async |version: &Version| self.accept(version).await;
-        let release = Box::pin(self.releases.current(deadline, accept));
+        let release = Box::pin(self.releases.warm_up(accept));
         let secrets = async {
             if self.config.strategy == Strategy::TemporaryUser {
                 self.store.warm_up(&self.aws).await;
@@ -331,7 +331,6 @@ impl Ready {
         };
         // The server does its part of a login while the others go on.
         let all = future::join3(self.database.warm_up(&self.aws), secrets, release);
-        // A release that is still being loaded by then goes on.
         let _ = tokio::time::timeout_at(deadline, all).await;
     }
 

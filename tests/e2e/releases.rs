@@ -242,6 +242,29 @@ async fn a_release_without_native_code_is_compiled_in_place() -> anyhow::Result<
     world(&publisher).await?.still_works().await
 }
 
+// A release that is too much for the function must not keep it from ending access,
+// which is killed with it where memory runs out.
+#[tokio::test]
+async fn what_is_to_be_compiled_waits_for_an_event_that_asks_it() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.publish(publisher.first(), "team.key", &["--without-native"])?;
+    let world = world(&publisher).await?;
+    let loaded = |world: &World| world.lambda.logs().contains("ReleaseLoaded");
+    world.body(&Event::escalate().end()).await?;
+    assert!(!loaded(&world), "{}", world.lambda.logs());
+    world.still_works().await?;
+    assert!(loaded(&world), "{}", world.lambda.logs());
+
+    // With native code it is loaded before the first event, whose line says so.
+    publisher.publish_first()?;
+    world.lambda.restart().await?;
+    let before = world.lambda.logs().len();
+    world.body(&Event::escalate().end()).await?;
+    let log = world.lambda.logs()[before..].to_owned();
+    assert!(log.contains("ReleaseLoaded"), "{log}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn without_the_store_warm_goes_on_and_cold_refuses_but_access_ends() -> anyhow::Result<()> {
     let aws = Aws::start()?;

@@ -137,6 +137,21 @@ impl Releases {
         Ok(serving.release.clone())
     }
 
+    /// Loads the first release ahead, where that is quick and small.
+    ///
+    /// # Errors
+    /// Those of [`current`](Self::current), which loads it otherwise.
+    pub(super) async fn warm_up(&self, accept: impl AsyncFn(&Version) -> Result<()>) -> Result<()> {
+        let _timer = self.meters.release.start();
+        let mut state = self.state.lock().await;
+        let now = SystemTime::now();
+        if let Some(loaded) = self.source.load_light(&self.engine, &self.aws).await? {
+            state.serving = Some(accepted(loaded, now, &accept).await?);
+            self.meters.releases_loaded.add(1);
+        }
+        Ok(())
+    }
+
     /// The first release. Loading it may outlast an event: the next one finds it
     /// done.
     async fn first(

@@ -95,6 +95,12 @@ impl Artifact {
         &self.version
     }
 
+    /// Whether it came as native code, and isn't loaded yet.
+    fn is_native(&self) -> bool {
+        let code = self.code.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*code, Code::Native(_))
+    }
+
     pub(super) fn compiled(&self, engine: &Engine) -> Result<&Component, Refusal> {
         let compiled = self.compiled.get_or_init(|| {
             let mut code = self.code.lock().unwrap_or_else(PoisonError::into_inner);
@@ -242,6 +248,11 @@ impl<E: Export + 'static> Plugin<E> {
     /// themselves.
     pub(super) fn version(&self) -> &str {
         &self.artifact.version
+    }
+
+    /// Whether it came as native code, and isn't loaded yet.
+    pub(super) fn is_native(&self) -> bool {
+        self.artifact.is_native()
     }
 
     /// Length of the component, in bytes.

@@ -50,6 +50,20 @@ pub struct Pointer {
     version: Version,
 }
 
+impl Pointer {
+    /// How many bytes have to be fetched for it.
+    pub(super) fn bytes(&self) -> u64 {
+        let statement = self.release.statement();
+        let bytes = objects(statement)
+            .into_iter()
+            .map(|(path, native)| match native {
+                Some(native) => native.bytes,
+                None => statement.file(path).map_or(0, |file| file.bytes),
+            });
+        bytes.fold(0, u64::saturating_add)
+    }
+}
+
 impl Published {
     /// Reads the pointer and verifies what it holds. `None`: it is still the one
     /// of `known`.

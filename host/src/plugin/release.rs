@@ -204,6 +204,18 @@ impl Release {
         })
     }
 
+    /// Whether every plugin came as native code, and none is loaded yet.
+    pub(super) fn is_native(&self) -> bool {
+        let is_native = |target: &TargetEntry| match &target.setup {
+            TargetKind::Component(plugin) => plugin.is_native(),
+            TargetKind::Sql(..) | TargetKind::Role(_) => true,
+        };
+        self.resolver
+            .as_ref()
+            .is_none_or(|plugin| plugin.is_native())
+            && self.targets.values().all(is_native)
+    }
+
     /// Compiles and checks every plugin, as the first events would.
     ///
     /// # Errors

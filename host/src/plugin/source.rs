@@ -23,6 +23,9 @@ use crate::aws::Aws;
 use crate::error::{Code, Error, Result};
 use crate::event::printable;
 
+/// An eighth of the smallest function's memory.
+const LIGHT_BYTES: u64 = 16 << 20;
+
 /// Where plugins come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -119,15 +122,43 @@ impl Source {
             return Ok(None);
         };
         let (release, version) = published.load(engine, aws, pointer).await?;
-        if let Err(errors) = release.check_all().await {
-            let first = errors.into_iter().next();
-            return Err(first.unwrap_or_else(|| Error::internal("refused without a reason")));
-        }
-        Ok(Some(Loaded {
-            release,
-            version: Some(version),
-        }))
+        checked(release, version).await.map(Some)
     }
+
+    /// Loads what is there now if that is quick and small: a published release of
+    /// at most [`LIGHT_BYTES`], with nothing in it to compile. `None`: it isn't.
+    ///
+    /// For before the first event, which may well be the end of an access: a
+    /// release that is too much for the function must not be in its way.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub async fn load_light(&self, engine: &Engine, aws: &Aws) -> Result<Option<Loaded>> {
+        let Self::Published(published) = self else {
+            return Ok(None);
+        };
+        let pointer = published.pointer(aws, None).await?;
+        let Some(pointer) = pointer.filter(|pointer| pointer.bytes() <= LIGHT_BYTES) else {
+            return Ok(None);
+        };
+        let (release, version) = published.load(engine, aws, pointer).await?;
+        match release.is_native() {
+            true => checked(release, version).await.map(Some),
+            false => Ok(None),
+        }
+    }
+}
+
+/// A published release whose plugins all work.
+async fn checked(release: Release, version: Version) -> Result<Loaded> {
+    if let Err(errors) = release.check_all().await {
+        let first = errors.into_iter().next();
+        return Err(first.unwrap_or_else(|| Error::internal("refused without a reason")));
+    }
+    Ok(Loaded {
+        release,
+        version: Some(version),
+    })
 }
 
 impl fmt::Display for Source {
