@@ -19,6 +19,8 @@ use sym_test_support::tools;
 
 use crate::terminal;
 
+mod new_user;
+
 /// What the vectors' directory has beside the languages: the common vectors.
 const CASES: &str = "cases";
 
@@ -31,6 +33,10 @@ const COMMON: &str = "common";
 pub(crate) struct LanguagesArgs {
     /// These alone, instead of all.
     languages: Vec<String>,
+    /// Walk through each README's commands instead, in an empty home, and say how
+    /// long each took.
+    #[arg(long)]
+    as_new_user: bool,
 }
 
 pub(crate) fn run(arguments: &LanguagesArgs) -> Result<ExitCode> {
@@ -46,6 +52,10 @@ pub(crate) fn run(arguments: &LanguagesArgs) -> Result<ExitCode> {
         [] => &known,
         some => some,
     };
+    if arguments.as_new_user {
+        new_user::walk(wanted)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut made = Vec::new();
     let mut failed = false;
     for language in wanted {
