@@ -172,12 +172,17 @@ fn zig_build(environment: &BuildEnvironment, triple: &str) -> Result<Command> {
         "`rustup target add {triple}` failed ({added})"
     );
     let zig = tools::zig_build()?;
+    let architecture = triple.split('-').next().unwrap_or_default();
     let mut command = Command::new(&zig.program);
     cargo::prepare(&mut command, environment);
     let (major, minor) = GLIBC;
     command
         .args(["zigbuild", "--target", &format!("{triple}.{major}.{minor}")])
         .env("CARGO", cargo::program())
+        .env(
+            "BINDGEN_EXTRA_CLANG_ARGS",
+            zig.clang_arguments(environment, architecture),
+        )
         .env("PATH", zig.path_after(environment)?);
     Ok(command)
 }

@@ -1,5 +1,6 @@
-//! The release that serves: loaded at the first event that needs it, looked at
-//! again when it is old, and replaced as a whole or not at all.
+//! The release that serves: loaded before the first event where that is quick and
+//! small, otherwise at the first event that needs it; looked at again when it is
+//! old, and replaced as a whole or not at all.
 //!
 //! Nothing happens behind an event's back but what an event began: between
 //! events the sandbox is frozen. A look that takes longer than an event may wait

@@ -37,6 +37,25 @@ impl ZigBuild {
             zig.chain(std::env::split_paths(path)),
         )?)
     }
+
+    /// Where bindgen finds the headers of another architecture's glibc, behind the
+    /// compiler's own: zig has them, and this machine mostly has not.
+    pub fn clang_arguments(&self, environment: &BuildEnvironment, architecture: &str) -> OsString {
+        let mut variables = environment.variables().iter();
+        let own = variables.find(|(name, _)| *name == "BINDGEN_EXTRA_CLANG_ARGS");
+        let mut arguments = own.map_or_else(OsString::new, |(_, value)| value.clone());
+        let headers = self.zig.join("lib/libc/include");
+        for part in [
+            &format!("{architecture}-linux-gnu"),
+            "generic-glibc",
+            &format!("{architecture}-linux-any"),
+            "any-linux-any",
+        ] {
+            arguments.push(" -isystem ");
+            arguments.push(headers.join(part));
+        }
+        arguments
+    }
 }
 
 /// cargo-zigbuild with its zig.
