@@ -122,8 +122,8 @@ impl Host {
     }
 
     /// Does ahead what the first event would wait for: the connection, the client
-    /// for secrets and, where it is small, the release, side by side. What fails or panics here does so
-    /// again, and is reported, when an event needs it.
+    /// for secrets and, where it is small, the release, side by side. What fails or
+    /// panics here does so again, and is reported, when an event needs it.
     pub async fn warm_up(&self) {
         if let Ok(ready) = &self.state {
             let work = ready.warm_up(Instant::now() + WARM_UP);

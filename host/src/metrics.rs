@@ -91,7 +91,7 @@ metrics! {
     DURATION = "Duration", Milliseconds, Event,
         "From an event's receipt to its answer.";
     RELEASE_TIME = "ReleaseTime", Milliseconds, Function,
-        "Loading the release at a cold start, which is done before the event and no part of its `Duration`, or looking whether there is another.";
+        "Loading the release at a cold start, which for a small one is done before the event and no part of its `Duration`, or looking whether there is another.";
     CONNECT_TIME = "ConnectTime", Milliseconds, Function,
         "Connecting to the database, where there was no connection: at a cold start before the event, beside the release.";
     PLUGIN_TIME = "PluginTime", Milliseconds, Function,

@@ -166,8 +166,13 @@ pub async fn create_across(
     }
     check_warnings(database)?;
     database.run("COMMIT").await?;
-    let confirm = Query::new("SELECT sym.confirm_user($1, false)::text").text(&run);
-    ledger.pipeline(&[Query::new("BEGIN"), confirm]).await
+    // By itself: were it not to begin, the next would be committed at once, before
+    // there is a secret.
+    ledger.run("BEGIN").await?;
+    ledger
+        .query(&Query::new("SELECT sym.confirm_user($1, false)::text").text(&run))
+        .await?;
+    Ok(())
 }
 
 /// Gives the user another password, in the open transaction.
