@@ -12,6 +12,7 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
+use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 use crate::config::{Database, PasswordSource};
@@ -61,10 +62,10 @@ impl Aws {
             let timeouts = TimeoutConfig::builder()
                 .operation_attempt_timeout(attempt)
                 .operation_timeout(operation);
-            aws_config::defaults(BehaviorVersion::latest())
-                .timeout_config(timeouts.build())
-                .load()
-                .await
+            let loader =
+                aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts.build());
+            let runtime = Handle::current();
+            on_another_thread(move || runtime.block_on(loader.load())).await
         };
         self.config.get_or_init(load).await
     }
@@ -81,15 +82,12 @@ impl Aws {
         self.s3.get_or_init(make).await
     }
 
-    /// Makes a client on another thread: it reads the system's certificates, which
-    /// takes longer than a login to the database.
     async fn client<C: Send + 'static>(
         &self,
         make: impl FnOnce(&SdkConfig) -> C + Send + 'static,
     ) -> C {
         let config = self.config().await.clone();
-        let made = tokio::task::spawn_blocking(move || make(&config)).await;
-        made.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        on_another_thread(move || make(&config)).await
     }
 
     /// The bot's password, from where the operator put it.
@@ -203,6 +201,13 @@ impl Aws {
         presigned(database, &identity, region.as_ref(), signing)
             .map_err(|error| unavailable(&error.to_string()))
     }
+}
+
+/// Does what reads the system's certificates, which takes longer than a login to the
+/// database, beside it.
+async fn on_another_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 fn presigned(

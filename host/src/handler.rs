@@ -9,9 +9,11 @@ mod dry_run;
 mod ending;
 mod escalate;
 mod meters;
+mod passwords;
 mod releases;
 mod shadow;
 mod sweep;
+mod temporary_user;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use tokio::time::Instant;
 use self::database::Database;
 pub use self::doctor::Finding;
 use self::meters::Meters;
+use self::passwords::Passwords;
 use self::releases::Releases;
 pub use self::sweep::Swept;
 use crate::aws::Aws;
@@ -83,6 +86,7 @@ struct Ready {
     releases: Releases,
     database: Database,
     store: Store,
+    passwords: Passwords,
     aws: Arc<Aws>,
     mask: Mask,
     meters: Arc<Meters>,
@@ -314,6 +318,7 @@ impl Ready {
             releases: Releases::new(source, engine, aws.clone(), refresh, meters.clone()),
             database: Database::new(config.database.clone(), who, meters.clone()),
             store: Store::new(&config.secrets),
+            passwords: Passwords::default(),
             aws,
             mask: mask()?,
             meters,
@@ -326,12 +331,14 @@ impl Ready {
         let release = Box::pin(self.releases.warm_up(accept));
         let secrets = async {
             if self.config.strategy == Strategy::TemporaryUser {
+                self.passwords.begin();
                 self.store.warm_up(&self.aws).await;
             }
         };
         // The server does its part of a login while the others go on.
         let all = future::join3(self.database.warm_up(&self.aws), secrets, release);
         let _ = tokio::time::timeout_at(deadline, all).await;
+        self.database.get_ready().await;
     }
 
     async fn serve(

@@ -24,6 +24,7 @@ pub mod dsse;
 mod engine;
 mod failure;
 mod imports;
+mod instance;
 mod limits;
 mod log;
 pub mod manifest;

@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Map, Value};
 use sym_test_support::lambda::Answer;
 
-use crate::fixture::{Event, ORDERS, PERSON, SWEEP, World};
+use crate::fixture::{Event, OLD_SCHEMA, ORDERS, PERSON, SWEEP, World};
 
 /// More steps than any event has.
 const MOST_STEPS: u32 = 60;
@@ -191,7 +191,7 @@ impl Matrix {
             match kind {
                 Kind::Escalate => world.ledger_sql(reset).await?,
                 // The host finds an older version than its own.
-                _ => world.ledger_sql("COMMENT ON SCHEMA sym IS NULL").await?,
+                _ => world.ledger_sql(OLD_SCHEMA).await?,
             }
         }
         let event = match kind {

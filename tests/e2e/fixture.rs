@@ -14,6 +14,13 @@ pub(crate) use self::guest::{Behaviour, resolver, target};
 pub(crate) use self::more::{Finished, SWEEP};
 pub(crate) use self::world::{BOT, Builder, ORDERS, PERSON, State, World, count_orders};
 
+/// Makes schema `sym` look as an older host left it: without the function by which a
+/// newer one finds its own version.
+pub(crate) const OLD_SCHEMA: &str = "DO $$ DECLARE marker regprocedure; BEGIN
+    FOR marker IN SELECT oid FROM pg_proc WHERE pronamespace = 'sym'::regnamespace AND proname ~ '^version_' LOOP
+        EXECUTE format('DROP FUNCTION %s', marker);
+    END LOOP; END $$; COMMENT ON SCHEMA sym IS 'sym-postgres 0';";
+
 /// What a success answers.
 pub(crate) fn success(body: Value) -> Value {
     json!({"body": body, "errors": []})

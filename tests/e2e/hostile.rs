@@ -18,7 +18,7 @@ use sym_test_support::lambda::Lambda;
 
 use self::cases::{Case, Kind, Release};
 use self::snapshot::{State, Watch};
-use crate::fixture::{Behaviour, Builder, Event, World, resolver, target};
+use crate::fixture::{Behaviour, Builder, Event, OLD_SCHEMA, World, resolver, target};
 
 /// Roles and people besides those of each world. The bot may lend more of them
 /// than any administrator should let it.
@@ -434,7 +434,7 @@ async fn functions_that_others_put_into_public_are_never_called() -> anyhow::Res
             &format!("CREATE FUNCTION public.caught_text(jsonb, text) RETURNS jsonb {trap}; CREATE AGGREGATE public.jsonb_agg(text)"),
         ))
         // So that the schema is brought up to date, too.
-        .sql("COMMENT ON SCHEMA sym IS 'sym-postgres 0'")
+        .sql(OLD_SCHEMA)
         .start()
         .await?;
     world.still_works().await?;

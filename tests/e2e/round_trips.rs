@@ -17,7 +17,7 @@ async fn lending_a_role_takes_one() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn making_a_user_takes_three() -> anyhow::Result<()> {
+async fn making_a_user_takes_two() -> anyhow::Result<()> {
     let world = World::builder()
         .variable("STRATEGY", "temporary-user")
         .proxy()
@@ -28,7 +28,7 @@ async fn making_a_user_takes_three() -> anyhow::Result<()> {
     world.body(&Event::escalate_temporary_user()).await?;
     let traffic = world.proxy().traffic();
     assert!(
-        traffic.round_trips == 3 && traffic.connections == 0,
+        traffic.round_trips == 2 && traffic.connections == 0,
         "{traffic:?}"
     );
     Ok(())

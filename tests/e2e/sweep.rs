@@ -4,7 +4,7 @@
 use anyhow::ensure;
 use serde_json::{Value, json};
 
-use crate::fixture::{BOT, Event, ORDERS, PERSON, SWEEP, World, refusal, success};
+use crate::fixture::{BOT, Event, OLD_SCHEMA, ORDERS, PERSON, SWEEP, World, refusal, success};
 
 /// The ledger, the catalogs and the secrets are as they were.
 struct Everything {
@@ -420,7 +420,7 @@ async fn the_schema_is_brought_up_to_date_on_a_ledger_in_use() -> anyhow::Result
     let ledger = world.ledger_rows().await?;
     for comment in ["NULL", "'sym-postgres 0'", "'our access tool'"] {
         let old = format!(
-            "COMMENT ON SCHEMA sym IS {comment};
+            "{OLD_SCHEMA} COMMENT ON SCHEMA sym IS {comment};
              CREATE OR REPLACE FUNCTION sym.is_granted_by(role_oid oid, user_oid oid, grantor_oid oid) RETURNS boolean
              LANGUAGE sql AS 'SELECT false'"
         );

@@ -392,3 +392,37 @@ async fn a_secret_of_somebody_elses_is_not_taken() -> anyhow::Result<()> {
         .await?;
     world.still_works().await
 }
+
+#[tokio::test]
+async fn a_setup_that_fails_leaves_no_secret() -> anyhow::Result<()> {
+    let sql = "GRANT readonly TO {username};\nGRANT SELECT ON orders_of_tomorrow TO {username};";
+    let world = World::builder()
+        .file("readonly.sql", sql)
+        .aws()
+        .start()
+        .await?;
+    let before = world.state().await?;
+    let event = Event::escalate_temporary_user();
+    let requests = || world.aws().log_text().matches("\"POST / HTTP").count();
+    let requests_before = requests();
+    let sentence = "the database refused step 2 of the target's setup (SQLSTATE 42P01): see the function's log \
+        [database-refused]";
+    assert_eq!(world.send(&event).await?, refusal(sentence));
+    // It was made beside the user, and deleted when there was none.
+    assert_eq!(requests() - requests_before, 2);
+    assert_eq!(world.secrets().await?, [""; 0]);
+    assert_eq!(world.run_state(&event).await?.as_deref(), Some("pending"));
+    world.is_as(&before).await?;
+
+    world
+        .sql("CREATE TABLE orders_of_tomorrow (); GRANT SELECT ON orders_of_tomorrow TO sym_bot WITH GRANT OPTION")
+        .await?;
+    let body = world.body(&event).await?;
+    let name = body["secret_name"].as_str().unwrap_or_default();
+    let secret = world.secret(name).await?;
+    let counted = world.count_orders(text(&secret, "username"), text(&secret, "password"));
+    assert_eq!(counted.await, Ok(ORDERS));
+    world.body(&event.end()).await?;
+    assert_eq!(world.secrets().await?, [""; 0]);
+    Ok(())
+}

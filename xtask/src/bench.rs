@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`world`] | the database, the AWS double, the releases |
 //! | [`scenario`] | what is measured: one function, one way to set it up |
+//! | [`cores`] | a core for the database, and one for the function |
 //! | [`control_group`] | the memory of Lambda's smallest function |
 //! | [`releases`] | cold starts by the size of the plugins |
 //! | [`template`] | the Python templates, from a checkout of the reader's |
@@ -28,6 +29,7 @@ use crate::{cargo, dist, plugins, terminal};
 
 mod budgets;
 mod control_group;
+mod cores;
 mod figures;
 mod releases;
 mod report;
@@ -76,10 +78,18 @@ enum Part {
     Releases,
     /// Many at once, large ledgers, many targets.
     Scale,
+    /// The size of the function without a compiler, which is built for it.
+    Slim,
 }
 
 impl Part {
-    const ALL: [Part; 4] = [Part::Parts, Part::Functions, Part::Releases, Part::Scale];
+    const ALL: [Part; 5] = [
+        Part::Parts,
+        Part::Functions,
+        Part::Releases,
+        Part::Scale,
+        Part::Slim,
+    ];
 }
 
 impl std::fmt::Display for Part {
@@ -124,10 +134,15 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<ExitCode> {
         if arguments.only.contains(&Part::Scale) {
             scale::measure(&mut figures).await?;
         }
-        anyhow::Ok(())
+        cores::work_for(cores::Side::All)
     })?;
     if arguments.only.contains(&Part::Releases) {
         releases::measure(&environment, &bootstrap()?)?;
+    }
+    if arguments.only.contains(&Part::Slim) {
+        let megabytes = scenario::zip_megabytes(&dist::build_slim()?)?;
+        let figure = figures::Figure::single(megabytes, figures::Unit::Megabytes);
+        figures.set("host/zip-slim", figure);
     }
     let budgets = budgets::check(&figures)?;
     terminal::print(&report::text(&figures, &budgets));

@@ -140,10 +140,24 @@ pub(crate) fn flags() -> Result<String> {
 ///
 /// It doesn't compile, or what it needs can't be had.
 pub(crate) fn build(architecture: &str) -> Result<PathBuf> {
+    build_with(architecture, &directory(), &[])
+}
+
+/// The function without a compiler, built as it would ship, for this architecture.
+///
+/// # Errors
+///
+/// As [`build`].
+pub(crate) fn build_slim() -> Result<PathBuf> {
+    // It would take the other one's place.
+    let target = tools::target_directory().join("dist-slim");
+    build_with(std::env::consts::ARCH, &target, &["--no-default-features"])
+}
+
+fn build_with(architecture: &str, target: &Path, features: &[&str]) -> Result<PathBuf> {
     let environment = BuildEnvironment::get()?;
-    let target = directory();
     let mut command = cargo::command(&environment);
-    let mut built = target.clone();
+    let mut built = target.to_owned();
     if architecture == std::env::consts::ARCH {
         command.arg("build");
     } else {
@@ -154,7 +168,8 @@ pub(crate) fn build(architecture: &str) -> Result<PathBuf> {
     let status = command
         .args(["--release", "--locked", "-p", "sym-host"])
         .args(["--bin", "bootstrap", "--target-dir"])
-        .arg(&target)
+        .arg(target)
+        .args(features)
         .env("RUSTFLAGS", flags()?)
         .status()?;
     ensure!(status.success(), "the build failed ({status})");

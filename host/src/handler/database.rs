@@ -63,6 +63,13 @@ impl Database {
         }
     }
 
+    /// Has the server make its plans while we ask for the first event.
+    pub(super) async fn get_ready(&self) {
+        if let Some(connection) = &*self.ledger.lock().await {
+            connection.get_ready();
+        }
+    }
+
     /// Does something with the ledger, again where that may help.
     pub(super) async fn with_ledger<T>(
         &self,

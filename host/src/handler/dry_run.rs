@@ -85,7 +85,7 @@ impl Ready {
         let verifier = Password::generate()?.to_verifier()?;
         let new = user::NewUser {
             run: &request.run,
-            verifier: &verifier,
+            name: plan.username(),
             connection_limit: self.config.connection_limit,
             steps: &steps,
         };
@@ -94,7 +94,7 @@ impl Ready {
             ..Names::default()
         };
         let rehearse = async |connection: &mut Connection| {
-            user::rehearse(connection, grant, plan.username(), &secret, &new).await
+            user::rehearse(connection, grant, &secret, &new, &verifier).await
         };
         self.database
             .with_ledger(&self.aws, names, rehearse)

@@ -9,15 +9,13 @@ use tokio::time::Instant;
 use super::{Body, Ready, Trace};
 use crate::error::{Code, Error, Result};
 use crate::event::printable;
-use crate::name::RoleName;
 use crate::plan::{Plan, Strategy};
 use crate::plugin::{Release, Version};
-use crate::policy::{AuthorizedPlan, AuthorizedStep};
-use crate::postgres::{Connection, Failure, Grant, Names, NewGrant, failure, role, rollback, user};
+use crate::policy::AuthorizedPlan;
+use crate::postgres::{Connection, Names, NewGrant, role};
 use crate::record::{self, Record, Recording, Settings};
 use crate::request::Request;
-use crate::secret::{Credentials, Password, Secret, Verifier, secret_name};
-use crate::secrets::Created;
+use crate::secret::secret_name;
 
 impl Ready {
     pub(super) async fn escalate(
@@ -26,7 +24,12 @@ impl Ready {
         deadline: Instant,
         trace: &mut Trace,
     ) -> Result<Body> {
+        if self.config.strategy == Strategy::TemporaryUser {
+            self.passwords.begin();
+        }
         let (release, plan) = self.authorized_plan(request, deadline, trace).await?;
+        // From here on the event waits for the database.
+        release.get_ready(&request.target.name);
         let grant = self.new_grant(request, &release);
         match plan.strategy() {
             Strategy::Role => Box::pin(self.lend(&grant, &plan)).await,
@@ -163,122 +166,4 @@ impl Ready {
         body.insert("username".to_owned(), json!(granted.user_name));
         Ok(body)
     }
-
-    async fn make_user(&self, grant: &NewGrant<'_>, plan: &AuthorizedPlan) -> Result<Body> {
-        let secret = self.secret_name(grant.request);
-        let names = Names {
-            user: plan.username().as_str(),
-            ..Names::default()
-        };
-        let make = async |connection: &mut Connection| {
-            // Its milliseconds of hashing, while the server writes the row.
-            let password = tokio::task::spawn_blocking(new_password);
-            let prepared = user::prepare(connection, grant, plan.username(), &secret).await?;
-            if prepared.state == "granted" {
-                return Ok(prepared);
-            }
-            let password = password.await;
-            let password = password.map_err(|panic| Error::internal(panic.to_string()))??;
-            match self
-                .make_prepared_user(connection, grant, plan, &prepared, password)
-                .await
-            {
-                // The same event, served at the same moment, was first.
-                Err(failure) if failure.is_refusal("already-granted") => {
-                    rollback(connection).await?;
-                    user::prepare(connection, grant, plan.username(), &secret).await
-                }
-                Err(failure) => Err(failure),
-                Ok(()) => Ok(prepared),
-            }
-        };
-        let granted = self.database.with_ledger(&self.aws, names, make).await?;
-        let mut body = Body::new();
-        body.insert("secret_name".to_owned(), json!(granted.secret));
-        body.insert("username".to_owned(), json!(granted.user_name));
-        body.insert("expires_at".to_owned(), json!(granted.expires_at));
-        Ok(body)
-    }
-
-    /// The user, its setup, its secret, and the COMMIT. The names are those of
-    /// the run's first try, whatever the plugins say today.
-    async fn make_prepared_user(
-        &self,
-        connection: &mut Connection,
-        grant: &NewGrant<'_>,
-        plan: &AuthorizedPlan,
-        prepared: &Grant,
-        (password, verifier): (Password, Verifier),
-    ) -> failure::Result<()> {
-        let run = &grant.request.run;
-        let (Some(username), Some(secret_name)) = (&prepared.user_name, &prepared.secret) else {
-            return Err(Error::internal("a prepared run has a user and a secret").into());
-        };
-        if username != plan.username().as_str() {
-            // Its setup was made for another name.
-            return Err(renamed(username, plan.username()));
-        }
-        let new = user::NewUser {
-            run,
-            verifier: &verifier,
-            connection_limit: self.config.connection_limit,
-            steps: plan.steps(),
-        };
-        let has_statements = plan
-            .steps()
-            .iter()
-            .any(|step| matches!(step, AuthorizedStep::Sql(_)));
-        if has_statements && self.database.is_split() {
-            let mut database = self
-                .database
-                .connect_to(&self.aws, &self.config.database.name)
-                .await?;
-            user::create_across(connection, &mut database, &new).await?;
-        } else {
-            user::create(connection, &new).await?;
-        }
-        let database = self.database.config();
-        let credentials = Credentials {
-            engine: "postgres".to_owned(),
-            host: database.host.clone(),
-            port: database.port,
-            dbname: database.name.clone(),
-            username: username.clone(),
-            password: password.expose().to_owned(),
-        };
-        let secret = Secret::new(
-            secret_name.clone(),
-            &grant.request.requester.username,
-            run.id(),
-            &credentials,
-        );
-        let timer = self.meters.secrets.start();
-        let created = self.store.create(&self.aws, &secret, username).await;
-        drop(timer);
-        match created? {
-            Created::New => {}
-            // From a try that died after it: one run, one password.
-            Created::Existing(password) => {
-                user::take_password(connection, run, &password.to_verifier()?).await?
-            }
-        }
-        user::commit(connection).await
-    }
-}
-
-fn new_password() -> Result<(Password, Verifier)> {
-    let password = Password::generate()?;
-    let verifier = password.to_verifier()?;
-    Ok((password, verifier))
-}
-
-fn renamed(before: &str, now: &RoleName) -> Failure {
-    Error::new(
-        Code::RunConflict,
-        format!(
-            "this run began as `{before}`, and the resolver says `{now}` now: end it, and send a new request",
-            before = printable(before, 80)
-        ),
-    )
-    .into()
 }

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -146,7 +147,15 @@ impl Releases {
         let _timer = self.meters.release.start();
         let mut state = self.state.lock().await;
         let now = SystemTime::now();
-        if let Some(loaded) = self.source.load_light(&self.engine, &self.aws).await? {
+        let (source, engine) = (self.source.clone(), self.engine.clone());
+        let aws = self.aws.clone();
+        // On a thread of its own: it reads, hashes and maps, and meanwhile the login
+        // to the database is to go on.
+        let runtime = Handle::current();
+        let load = move || runtime.block_on(source.load_light(&engine, &aws));
+        let loaded = tokio::task::spawn_blocking(load).await;
+        let loaded = loaded.map_err(|panic| Error::internal(panic.to_string()))??;
+        if let Some(loaded) = loaded {
             state.serving = Some(accepted(loaded, now, &accept).await?);
             self.meters.releases_loaded.add(1);
         }

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use wasmtime::Store;
+use wasmtime::component::Instance;
 
 use super::bindings::sym::postgres::types::Failure;
-use super::component::Plugin;
+use super::component::{Plugin, Prepared};
 use super::failure;
+use super::instance;
 use super::limits::{Limit, Limits};
-use super::log::{Line, Log, Origin};
-use super::store::{self, State};
-use super::wasi::Wasi;
+use super::log::Line;
+use super::store::State;
 use super::wire;
 use super::world::{Export, Resolver, TargetSetup};
 use crate::error::{Code, Error, Result};
@@ -34,7 +35,7 @@ pub struct Answer<T> {
 pub struct Cost {
     /// Fuel. The same on every machine.
     pub fuel: u64,
-    /// Time, instantiation included, compiling not.
+    /// Time, instantiation included unless that was ahead, compiling not.
     pub wall: Duration,
     /// Peak of all linear memories together, in bytes.
     pub memory_bytes: u64,
@@ -113,17 +114,15 @@ pub(super) async fn resolve_user(
         Ok(prepared) => prepared,
         Err(error) => return Called::not(Err(error)),
     };
-    let mut call = match Call::begin(plugin, request, deadline) {
+    let mut call = match Call::begin(plugin, request, deadline).await {
         Ok(call) => call,
         Err(error) => return Called::not(Err(error)),
     };
     let request = wire::request(request, strategy);
     let outcome = tokio::time::timeout_at(call.deadline, async {
-        let store = &mut call.store;
-        let instance = prepared.pre.instantiate_async(&mut *store).await?;
-        let guest = prepared.indices.load(&mut *store, &instance)?;
-        call.started = Some(used(store, plugin.limits().fuel, call.begun));
-        guest.call_resolve_user(&mut *store, &request).await
+        let instance = call.instance(plugin, prepared).await?;
+        let guest = prepared.indices.load(&mut call.store, &instance)?;
+        guest.call_resolve_user(&mut call.store, &request).await
     });
     let outcome = outcome.await;
     call.end(plugin, outcome)
@@ -141,17 +140,15 @@ pub(super) async fn setup(
         Ok(prepared) => prepared,
         Err(error) => return Called::not(Err(error)),
     };
-    let mut call = match Call::begin(plugin, request, deadline) {
+    let mut call = match Call::begin(plugin, request, deadline).await {
         Ok(call) => call,
         Err(error) => return Called::not(Err(error)),
     };
     let request = wire::request(request, strategy);
     let outcome = tokio::time::timeout_at(call.deadline, async {
-        let store = &mut call.store;
-        let instance = prepared.pre.instantiate_async(&mut *store).await?;
-        let guest = prepared.indices.load(&mut *store, &instance)?;
-        call.started = Some(used(store, plugin.limits().fuel, call.begun));
-        guest.call_setup(&mut *store, &request, username).await
+        let instance = call.instance(plugin, prepared).await?;
+        let guest = prepared.indices.load(&mut call.store, &instance)?;
+        guest.call_setup(&mut call.store, &request, username).await
     });
     let outcome = outcome.await;
     let mut called = call
@@ -180,6 +177,8 @@ fn passed(limits: Limits, steps: &[Step]) -> Option<Limit> {
 /// What lasts as long as a call.
 struct Call {
     store: Store<State>,
+    /// The one that was started ahead.
+    instance: Option<Instance>,
     begun: Instant,
     deadline: Instant,
     /// Whether the event's deadline comes before the plugin's.
@@ -191,34 +190,42 @@ struct Call {
 type Outcome<T> = Result<wasmtime::Result<Result<T, Failure>>, tokio::time::error::Elapsed>;
 
 impl Call {
-    fn begin<E: Export + 'static>(
+    async fn begin<E: Export + 'static>(
         plugin: &Plugin<E>,
         request: &Request,
         deadline: Instant,
     ) -> Result<Self> {
-        let limits = plugin.limits();
-        let origin = Origin {
-            plugin: plugin.name().to_owned(),
-            version: plugin.version().to_owned(),
-            release: plugin.release().to_owned(),
-            run: request.run.srn().to_owned(),
+        let ahead = plugin.ahead().take(request.run.srn());
+        let ahead = tokio::time::timeout_at(deadline, ahead).await;
+        let (store, instance, started) = match ahead.ok().flatten() {
+            Some(ahead) => (ahead.store, Some(ahead.instance), Some(ahead.start)),
+            None => (instance::new_store(plugin, Some(request))?, None, None),
         };
-        let mut log = Log::new(origin, limits);
-        if plugin.is_on_trial() {
-            log = log.keeping_lines();
-        }
-        let wasi = plugin.has_wasi().then(|| Wasi::new(request, &log));
-        let store = store::new(plugin.engine(), limits, log, plugin.config(), wasi)
-            .map_err(|error| Error::internal(format!("no store for a plugin: {error:#}")))?;
         let begun = Instant::now();
-        let wall_end = begun + Duration::from_millis(limits.wall_milliseconds);
+        let wall_end = begun + Duration::from_millis(plugin.limits().wall_milliseconds);
         Ok(Self {
             store,
+            instance,
             begun,
             deadline: wall_end.min(deadline),
             is_cut_short: deadline < wall_end,
-            started: None,
+            started,
         })
+    }
+
+    /// The instance for the call, started now unless it was ahead.
+    async fn instance<E: Export + 'static>(
+        &mut self,
+        plugin: &Plugin<E>,
+        prepared: &Prepared<E>,
+    ) -> wasmtime::Result<Instance> {
+        if let Some(instance) = self.instance.take() {
+            return Ok(instance);
+        }
+        let (instance, start) = instance::start(plugin, prepared, &mut self.store).await?;
+        plugin.ahead().learn(&start, &self.store.data().log);
+        self.started = Some(start);
+        Ok(instance)
     }
 
     fn end<T, E: Export + 'static>(self, plugin: &Plugin<E>, outcome: Outcome<T>) -> Called<T> {
@@ -298,7 +305,7 @@ impl Call {
 }
 
 /// What a store has used so far, its log left out.
-fn used(store: &Store<State>, budget: u64, begun: Instant) -> Cost {
+pub(super) fn used(store: &Store<State>, budget: u64, begun: Instant) -> Cost {
     Cost {
         fuel: budget.saturating_sub(store.get_fuel().unwrap_or(0)),
         wall: begun.elapsed(),

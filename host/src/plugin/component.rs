@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use wasmtime::component::{Component, InstancePre};
 
 use super::engine::Engine;
+use super::instance::Ahead;
 use super::limits::Limits;
 use super::native;
 use super::statement::Digest;
@@ -178,6 +179,7 @@ pub(super) struct Plugin<E: Export> {
     wasi: bool,
     is_on_trial: bool,
     prepared: OnceLock<Result<Prepared<E>, Refusal>>,
+    ahead: Ahead,
 }
 
 /// What is left to do at a call: make an instance.
@@ -206,6 +208,7 @@ impl<E: Export + 'static> Plugin<E> {
             wasi,
             is_on_trial: false,
             prepared: OnceLock::new(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -222,6 +225,7 @@ impl<E: Export + 'static> Plugin<E> {
             wasi: self.wasi,
             is_on_trial: true,
             prepared: OnceLock::new(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -258,6 +262,11 @@ impl<E: Export + 'static> Plugin<E> {
     /// Length of the component, in bytes.
     pub(super) fn component_bytes(&self) -> u64 {
         self.artifact.bytes
+    }
+
+    /// What of the next call is done already.
+    pub(super) fn ahead(&self) -> &Ahead {
+        &self.ahead
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -312,6 +321,11 @@ impl<E: Export + 'static> Plugin<E> {
         self.prepare_now()
             .as_ref()
             .map_err(|refusal| self.refused(refusal))
+    }
+
+    /// The same where it has been, and nothing was wrong.
+    pub(super) fn already_prepared(&self) -> Option<&Prepared<E>> {
+        self.prepared.get()?.as_ref().ok()
     }
 
     fn prepare_now(&self) -> &Result<Prepared<E>, Refusal> {

@@ -91,6 +91,17 @@ impl Log {
         })))
     }
 
+    /// Says whose run it is, where that was not known before.
+    pub(super) fn belong_to(&self, run: &str) {
+        run.clone_into(&mut self.lock().origin.run);
+    }
+
+    /// Whether nothing was logged yet.
+    pub(super) fn is_empty(&self) -> bool {
+        let inner = self.lock();
+        inner.written.lines == 0 && inner.streamed.bytes == 0
+    }
+
     /// The same, which keeps its lines for [`take_lines`](Self::take_lines).
     pub(super) fn keeping_lines(self) -> Self {
         self.lock().kept = Some(Vec::new());
@@ -289,6 +300,9 @@ mod tests {
                 ..Origin::default()
             };
             let log = Log::new(origin, Limits::default());
+            assert!(log.is_empty());
+            // Known only when the call begins.
+            log.belong_to("org:run:flow:1.0.0:one");
             log.write(Level::Warn, "a\nERROR forged \u{1b}[31m\u{202E}")
                 .expect("is within the limits");
             log.output(Stream::Stdout, b"\xff\r\nlast");
@@ -312,5 +326,10 @@ mod tests {
                 == 3
         );
         assert_eq!(written.matches("r7-0123456789ab").count(), 3, "{written}");
+        assert_eq!(
+            written.matches("org:run:flow:1.0.0:one").count(),
+            3,
+            "{written}"
+        );
     }
 }

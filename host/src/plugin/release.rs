@@ -184,6 +184,17 @@ impl Release {
             .into_answer()
     }
 
+    /// Starts ahead what the next request for this target would wait for, where that
+    /// is worth it. For when an event waits for somebody else.
+    pub fn get_ready(&self, target: &str) {
+        if let Some(resolver) = &self.resolver {
+            resolver.get_ready();
+        }
+        if let Some(TargetKind::Component(plugin)) = self.target(target).map(|entry| &entry.setup) {
+            plugin.get_ready();
+        }
+    }
+
     /// The target that a request names.
     pub(super) fn asked(&self, request: &Request) -> Result<&TargetEntry> {
         let name = &request.target.name;

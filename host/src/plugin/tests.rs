@@ -5,6 +5,7 @@ mod contract;
 #[cfg(feature = "compiler")]
 mod determinism;
 mod guest;
+mod instance;
 mod limits;
 mod release;
 

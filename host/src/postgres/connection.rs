@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::sync::mpsc;
 use tokio_postgres::config::SslMode;
@@ -39,9 +40,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(9);
 /// run as us. [`SETUP_SEARCH_PATH`] is for the statements that aren't ours.
 /// `plan_cache_mode`: our functions look rows up by their keys, which one plan
 /// does; a session has hardly five events, for which it would plan anew.
+/// `enable_bitmapscan`: a row that changes its state leaves an entry in the index,
+/// which a plain scan marks as dead when it meets it and a bitmap scan meets again
+/// each time until the next VACUUM.
 const SESSION: &str = "SET standard_conforming_strings = on; SET client_min_messages = notice; \
     SET lock_timeout = '3s'; SET statement_timeout = '8s'; SET idle_in_transaction_session_timeout = '30s'; \
-    SET search_path = pg_catalog, pg_temp; SET plan_cache_mode = force_generic_plan";
+    SET search_path = pg_catalog, pg_temp; SET plan_cache_mode = force_generic_plan; SET enable_bitmapscan = off";
 
 /// Until the end of the transaction: where a target's statements look for what
 /// they name without a schema.
@@ -143,7 +147,7 @@ struct Greeting {
     version: i32,
     is_superuser: bool,
     is_read_only: bool,
-    schema: Option<i32>,
+    is_schema_current: bool,
 }
 
 impl Connection {
@@ -168,10 +172,7 @@ impl Connection {
         if greeting.is_read_only {
             return Err(Failure::timed_out());
         }
-        if greeting
-            .schema
-            .is_none_or(|version| version < schema::VERSION)
-        {
+        if !greeting.is_schema_current {
             schema::migrate(&connection, &config.ledger).await?;
         }
         Ok(connection)
@@ -247,15 +248,17 @@ impl Connection {
 
     async fn greet(&self) -> Result<Greeting> {
         let settings = self.client.batch_execute(SESSION);
-        let facts = self.client.query_typed(
-            // Of catalogs as little as can be: what a new session looks at first, it
-            // has to read.
+        // Of catalogs as little as can be: what a new session looks at first, it has
+        // to read. The schema's comment would be one more, so a function's name it is.
+        let facts = format!(
             "SELECT current_setting('server_version_num')::int4, \
                     current_setting('is_superuser')::bool, \
                     pg_is_in_recovery() OR current_setting('transaction_read_only')::bool, \
-                    substring(obj_description(to_regnamespace('sym'), 'pg_namespace') FROM 'sym-postgres ([0-9]{1,6})')::int4",
-            &[],
+                    CASE WHEN has_schema_privilege(to_regnamespace('sym')::oid, 'USAGE') \
+                         THEN to_regproc('{}') IS NOT NULL END",
+            schema::marker()
         );
+        let facts = self.client.query_typed(&facts, &[]);
         let both = futures_util::future::join(settings, facts);
         let (settings, rows) = answer_in(ANSWER_TIMEOUT, both).await?;
         settings?;
@@ -265,8 +268,19 @@ impl Connection {
             version: row.try_get(0)?,
             is_superuser: row.try_get(1)?,
             is_read_only: row.try_get(2)?,
-            schema: row.try_get(3)?,
+            is_schema_current: row.try_get::<_, Option<bool>>(3)?.unwrap_or_default(),
         })
+    }
+
+    /// Has the server prepare itself for a first event, and doesn't wait for it: what
+    /// comes next waits behind it.
+    pub fn get_ready(&self) {
+        let sent = self
+            .client
+            .execute_typed("SELECT sym.get_ready()", &[])
+            .now_or_never();
+        // It is under way; what it comes to is nobody's business.
+        drop(sent);
     }
 
     /// Whether the connection is known to have ended.

@@ -83,6 +83,13 @@ impl Failure {
         Self::new(Kind::Refusal { code, why })
     }
 
+    /// The run began with this user, and not with the one that is asked for now.
+    pub fn renamed(user: &str) -> Self {
+        let code = "run-conflict".to_owned();
+        let why = serde_json::json!({"why": "renamed", "user": user});
+        Self::new(Kind::Refusal { code, why })
+    }
+
     /// The same, of the step with this index of the target's setup.
     pub(crate) fn at_step(mut self, index: usize) -> Self {
         if let Kind::Refused { step, .. } = &mut self.kind {
@@ -117,6 +124,11 @@ impl Failure {
     /// lock has used up our time already.
     pub fn is_transient(&self) -> bool {
         matches!(self.kind, Kind::Gone | Kind::Conflict)
+    }
+
+    /// Whether one of our functions refused, for whatever reason.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.kind, Kind::Refusal { .. })
     }
 
     /// Whether one of our functions refused with this code.
@@ -392,6 +404,13 @@ fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
             Code::DatabaseSetup,
             format!(
                 "`{bot}` may not make users: an administrator has to run `ALTER ROLE {bot} CREATEROLE`"
+            ),
+        ),
+        ("run-conflict", "renamed") => (
+            Code::RunConflict,
+            format!(
+                "this run began as `{user}`, and the resolver says `{}` now: end it, and send a new request",
+                names.user
             ),
         ),
         ("run-conflict", _) => (

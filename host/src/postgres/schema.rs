@@ -1,7 +1,7 @@
 //! Schema `sym`: installed and brought up to date by the host, which owns it.
 //!
-//! The version is in the schema's comment, so that it comes with the greeting
-//! of a connection and costs no round trip of its own.
+//! The version is in the schema's comment; and in the name of a function, which a
+//! new connection finds quicker, and beside what it asks anyway.
 
 use tokio_postgres::error::SqlState;
 
@@ -9,7 +9,7 @@ use super::connection::{Connection, Query};
 use super::failure::{Failure, Result};
 
 /// Raised with every change of `schema/`: of the tables, and of the functions.
-pub const VERSION: i32 = 5;
+pub const VERSION: i32 = 6;
 
 /// Changes of the tables, in order: the version that each leads to. Each runs
 /// once, on a ledger in use.
@@ -28,11 +28,21 @@ const FUNCTIONS: &str = concat!(
 /// All of it, for a schema that is empty.
 pub(crate) fn to_sql() -> String {
     let tables: String = TABLES.iter().map(|(_, tables)| *tables).collect();
-    format!("{tables}\n{FUNCTIONS}\n{}", comment())
+    format!("{tables}\n{FUNCTIONS}\n{}", version())
 }
 
-fn comment() -> String {
-    format!("COMMENT ON SCHEMA sym IS 'sym-postgres {VERSION}';")
+/// The function whose being there says that the schema is at [`VERSION`], or was.
+pub(crate) fn marker() -> String {
+    format!("sym.version_{VERSION}")
+}
+
+fn version() -> String {
+    let marker = marker();
+    format!(
+        "CREATE OR REPLACE FUNCTION {marker}() RETURNS int LANGUAGE sql AS 'SELECT {VERSION}';\n\
+         REVOKE ALL ON FUNCTION {marker}() FROM PUBLIC;\n\
+         COMMENT ON SCHEMA sym IS 'sym-postgres {VERSION}';"
+    )
 }
 
 /// Brings the schema to [`VERSION`], in one transaction. Two hosts that do it
@@ -65,7 +75,7 @@ pub(crate) async fn migrate(connection: &Connection, database: &str) -> Result<(
                 }
             }
             connection.run(FUNCTIONS).await?;
-            connection.run(&comment()).await?;
+            connection.run(&version()).await?;
         }
         connection.run("COMMIT").await?;
         Ok::<(), Failure>(())

@@ -1,14 +1,17 @@
 //! The strategy `temporary-user`: make a user, and everything it gets, in one
 //! transaction, whose COMMIT the caller gives when the secret is safe.
 //!
-//! 1. [`prepare`]: a committed row says what may exist from now on.
-//! 2. [`create`]: one pipeline: BEGIN, the user, its setup, the row `granted`.
-//! 3. The caller stores the secret. Where one was there, [`take_password`].
-//! 4. [`commit`].
+//! 1. [`make`]: a committed row says what may exist from now on. Then one
+//!    transaction that holds the run, with the user, its setup and the row
+//!    `granted`; and beside it, as soon as the run is held, the caller's secret.
+//!    All of it is sent at once.
+//! 2. Where a secret was there, [`take_password`].
+//! 3. [`commit`].
 //!
 //! A crash anywhere leaves at most a `pending` row and a secret for a user that
 //! doesn't exist; the same event again takes both up, and the sweep ends both.
 
+use futures_util::future;
 use serde_json::json;
 use tokio_postgres::types::Type;
 
@@ -23,10 +26,10 @@ use crate::secret::Verifier;
 /// The user to make.
 #[derive(Clone, Copy, Debug)]
 pub struct NewUser<'a> {
-    /// Its run, which has been prepared.
+    /// Its run.
     pub run: &'a Run,
-    /// What the server stores of its password.
-    pub verifier: &'a Verifier,
+    /// What it is called. Where an earlier try of the run says otherwise, it isn't made.
+    pub name: &'a RoleName,
     /// How many connections it may have.
     pub connection_limit: u16,
     /// What it gets, in order.
@@ -54,54 +57,108 @@ pub async fn prepare(
     Grant::from_json(&answer)
 }
 
-/// Opens a transaction and does everything in it. Afterwards it is still open.
+/// Prepares the run, opens a transaction and does everything in it. `verifier` is
+/// what the server stores of the password. `store` runs beside the user's making, and
+/// only while the run is held; the transaction is still open afterwards. Of a run that
+/// is `granted` already there is only its row, as it is: nothing is stored, and no
+/// transaction is open.
 ///
 /// # Errors
 /// A refusal of the SQL functions, a warning of a setup statement, an error of
-/// the server. The transaction has failed then: `ROLLBACK`.
-pub async fn create(connection: &mut Connection, user: &NewUser<'_>) -> Result<()> {
-    // Were it not to begin, `sym.confirm_user` would refuse.
-    fill(connection, user, Some(Query::new("BEGIN"))).await
+/// the server. The transaction has failed then: `ROLLBACK`. `store` may have run.
+pub async fn make<T>(
+    connection: &mut Connection,
+    grant: &NewGrant<'_>,
+    secret: &str,
+    user: &NewUser<'_>,
+    verifier: &Verifier,
+    store: impl AsyncFnOnce(&Grant) -> T,
+) -> Result<(Grant, Option<T>)> {
+    begin_setup(connection, user);
+    let sender = &*connection;
+    let storing = async {
+        let begun = future::join(
+            prepare(sender, grant, user.name, secret),
+            hold(sender, user.run, user.name),
+        );
+        let (prepared, held) = begun.await;
+        let prepared = prepared?;
+        match held {
+            _ if prepared.state == "granted" => Ok((prepared, None)),
+            // The same event, served at the same moment, was first.
+            Err(failure) if failure.is_refusal("already-granted") => Ok((prepared, None)),
+            held => {
+                held?;
+                let stored = store(&prepared).await;
+                Ok((prepared, Some(stored)))
+            }
+        }
+    };
+    // Polled after the other, so sent behind it. Were the transaction not to begin,
+    // `sym.confirm_user` would refuse.
+    let filling = fill(sender, user, verifier);
+    let (stored, filled): (Result<_>, _) = future::join(storing, filling).await;
+    let (prepared, stored) = stored?;
+    if stored.is_none() {
+        rollback(connection).await?;
+        let granted = prepare(connection, grant, user.name, secret).await?;
+        return Ok((granted, None));
+    }
+    filled?;
+    check_warnings(connection)?;
+    Ok((prepared, stored))
+}
+
+/// Opens a transaction that holds a run whose user is still to be made.
+///
+/// # Errors
+/// A refusal: the run is `already-granted`, has ended, or is another user's.
+pub async fn hold(connection: &Connection, run: &Run, name: &RoleName) -> Result<()> {
+    let (run, name) = (run.srn(), name.as_str());
+    let hold = Query::new("SELECT sym.hold_run($1, $2)")
+        .text(&run)
+        .text(&name);
+    connection.pipeline(&[Query::new("BEGIN"), hold]).await
 }
 
 /// Does everything, and takes it back at once: what an escalate would run into,
 /// and nothing changed.
 ///
 /// # Errors
-/// As [`prepare`] and [`create`].
+/// As [`prepare`] and [`make`].
 pub async fn rehearse(
     connection: &mut Connection,
     grant: &NewGrant<'_>,
-    name: &RoleName,
     secret: &str,
     user: &NewUser<'_>,
+    verifier: &Verifier,
 ) -> Result<Grant> {
     connection.run("BEGIN").await?;
-    let prepared = prepare(connection, grant, name, secret).await?;
+    let prepared = prepare(connection, grant, user.name, secret).await?;
     if prepared.state != "granted" {
-        fill(connection, user, None).await?;
+        begin_setup(connection, user);
+        fill(connection, user, verifier).await?;
+        check_warnings(connection)?;
     }
     rollback(connection).await?;
     Ok(prepared)
 }
 
-/// The user, its setup, and the row `granted`, in the open transaction, or in the
-/// one that `begin` opens.
-async fn fill(
-    connection: &mut Connection,
-    user: &NewUser<'_>,
-    begin: Option<Query<'_>>,
-) -> Result<()> {
+/// Before the first statement of a setup.
+fn begin_setup(connection: &mut Connection, user: &NewUser<'_>) {
     // Those of earlier statements are not the setup's.
     connection.take_warnings();
-    let (run, verifier) = (user.run.srn(), user.verifier.as_str());
-    let connection_limit = i32::from(user.connection_limit);
-    let roles: Vec<Option<&str>> = user.steps.iter().map(role_of).collect();
     if user.steps.iter().any(is_free) {
         connection.use_up();
     }
-    let mut queries = Vec::with_capacity(user.steps.len() + 4);
-    queries.extend(begin);
+}
+
+/// The user, its setup, and the row `granted`, in the open transaction.
+async fn fill(connection: &Connection, user: &NewUser<'_>, verifier: &Verifier) -> Result<()> {
+    let (run, verifier) = (user.run.srn(), verifier.as_str());
+    let connection_limit = i32::from(user.connection_limit);
+    let roles: Vec<Option<&str>> = user.steps.iter().map(role_of).collect();
+    let mut queries = Vec::with_capacity(user.steps.len() + 3);
     queries.push(
         Query::new("SELECT sym.create_user($1, $2, $3, true)::text")
             .text(&run)
@@ -125,23 +182,23 @@ async fn fill(
         queries.push(query.of_step(index));
     }
     queries.push(Query::new("SELECT sym.confirm_user($1, true)::text").text(&run));
-    connection.pipeline(&queries).await?;
-    check_warnings(connection)
+    connection.pipeline(&queries).await
 }
 
-/// The same, where the setup's database is not the ledger's: no transaction
-/// spans both, so the user is made without LOGIN and committed, the setup runs
-/// and is committed, and LOGIN comes last, in a transaction that is still open
-/// afterwards.
+/// Makes the user of a run that [is prepared](prepare), where the setup's database
+/// is not the ledger's: no transaction spans both, so the user is made without LOGIN
+/// and committed, the setup runs and is committed, and LOGIN comes last, in a
+/// transaction that is still open afterwards.
 ///
 /// # Errors
-/// As [`create`].
-pub async fn create_across(
+/// As [`make`].
+pub async fn make_across(
     ledger: &mut Connection,
     database: &mut Connection,
     user: &NewUser<'_>,
+    verifier: &Verifier,
 ) -> Result<()> {
-    let (run, verifier) = (user.run.srn(), user.verifier.as_str());
+    let (run, verifier) = (user.run.srn(), verifier.as_str());
     let connection_limit = i32::from(user.connection_limit);
     let create = Query::new("SELECT sym.create_user($1, $2, $3, false)::text")
         .text(&run)

@@ -284,7 +284,7 @@ pub(super) async fn parts(environment: &BuildEnvironment, figures: &mut Figures)
 }
 
 /// What the function's zip has in bytes, near enough: the binary, deflated.
-fn zip_megabytes(program: &Path) -> Result<f64> {
+pub(super) fn zip_megabytes(program: &Path) -> Result<f64> {
     let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(&fs::read(program)?)?;
     Ok(encoder.finish()?.len() as f64 / 1e6)

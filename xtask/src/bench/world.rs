@@ -2,7 +2,7 @@
 //! double of AWS, one set of plugins in every kind of store.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use sym_test_support::proxy::Proxy;
 use sym_test_support::tools::{self, Major};
 use tempfile::TempDir;
 
+use super::cores::{self, Side};
 use crate::demo::stage::{self, BOT, DATABASE, Passwords, Store};
 use crate::languages;
 
@@ -23,6 +24,12 @@ const BUCKET: &str = "releases";
 /// one function once.
 const S3_FUNCTION: &str = "sym-postgres-s3";
 const PYTHON_FUNCTION: &str = "sym-postgres-python";
+
+/// Where systems keep all certificates in one file: Debian, and Fedora's family.
+const BUNDLES: [&str; 2] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+];
 
 /// Everything but the function.
 pub(super) struct World {
@@ -77,11 +84,14 @@ impl World {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
         };
+        cores::work_for(Side::Database)?;
         let postgres = Postgres::start_with(&install, &options)?;
+        cores::work_for(Side::Function)?;
         let passwords = stage::furnish(&postgres).await?;
         let directory = tempfile::Builder::new().prefix("sym-bench-").tempdir()?;
         let authority = postgres.authority().context("the server has TLS")?;
         fs::write(directory.path().join("authority.pem"), authority)?;
+        fs::create_dir(directory.path().join("certificates"))?;
         let plugins = tools::workspace().join("target/plugins");
         let store = Store::publish(&plugins).await?;
         let project = languages::project("python")?;
@@ -176,6 +186,12 @@ impl World {
         .map(|(name, value)| (name.to_owned(), value))
         .into();
         variables.extend(self.aws.env());
+        // As in Amazon Linux 2023: all certificates in one file. Debian has each in a
+        // file of its own besides, and reading those takes longer than a login.
+        if let Some(bundle) = BUNDLES.iter().find(|path| Path::new(path).exists()) {
+            variables.push(("SSL_CERT_FILE".to_owned(), (*bundle).to_owned()));
+            variables.push(("SSL_CERT_DIR".to_owned(), self.file("certificates")));
+        }
         variables
     }
 

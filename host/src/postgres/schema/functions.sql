@@ -10,7 +10,10 @@
 -- JSON: `code`, and what the sentence needs.
 --
 -- PL/pgSQL keeps the plan of a statement for the whole session, which LANGUAGE
--- sql makes anew in each transaction: what an event runs is in the former.
+-- sql makes anew in each transaction: what an event runs is in the former. A new
+-- session makes each plan while a person waits, a tenth of a millisecond and more:
+-- so statements are few, each stands in one place, and what needs no table is an
+-- assignment (`done := …`), which PL/pgSQL evaluates without planning.
 --
 -- Locks: `sym.lock_user` or `sym.lock_run` before a row is locked, and never
 -- two of them but in `expire`, which takes them in the order of its rows.
@@ -26,29 +29,35 @@ END $$;
 -- runs that end together would each see the other still open otherwise.
 CREATE OR REPLACE FUNCTION sym.lock_user(user_oid oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    done text;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('sym user ' || user_oid::text, 0));
+    done := pg_advisory_xact_lock(hashtextextended('sym user ' || user_oid::text, 0));
 END $$;
 
 CREATE OR REPLACE FUNCTION sym.lock_run(run text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    done text;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('sym run ' || run, 0));
+    done := pg_advisory_xact_lock(hashtextextended('sym run ' || run, 0));
 END $$;
 
 -- Names the transaction after its run, for pg_stat_activity and the server's log.
 CREATE OR REPLACE FUNCTION sym.name_transaction(run text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    done text;
 BEGIN
-    PERFORM set_config('application_name', 'sym-postgres ' || substring(run FROM '[^:]*$'), true);
+    done := set_config('application_name', 'sym-postgres ' || reverse(split_part(reverse(run), ':', 1)), true);
 END $$;
 
 -- The role of this name, or NULL.
 CREATE OR REPLACE FUNCTION sym.role_named(name text) RETURNS oid
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    -- The cast to name would shorten a longer one to somebody else's.
-    RETURN (SELECT oid FROM pg_roles WHERE octet_length(name) <= 63 AND rolname = name::name);
+    -- A longer one would be shortened to somebody else's; an empty one is an error.
+    RETURN CASE WHEN octet_length(name) BETWEEN 1 AND 63 THEN to_regrole(quote_ident(name))::oid END;
 END $$;
 
 -- GRANT of a membership, by server version. Since 16 a membership can be
@@ -76,43 +85,59 @@ BEGIN
         LIMIT 1);
 END $$;
 
+-- What is to know of a role before it is lent, or is lent something: by the
+-- indexes, so the number of roles on the server doesn't matter. `roles` are those
+-- that it is a member of, `is_ours` says that it is the bot or a user that we made.
+CREATE OR REPLACE FUNCTION sym.facts_of(role_oid oid, OUT name text, OUT can_login boolean, OUT is_privileged boolean,
+                                        OUT makes_databases boolean, OUT is_ours boolean, OUT is_owner boolean, OUT roles oid[])
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- Not all columns: without `rolconfig` one table less is read.
+    SELECT r.rolname, r.rolcanlogin, r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls, r.rolcreatedb,
+           EXISTS (SELECT FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass
+                   AND d.refobjid = r.oid AND d.deptype = 'o'),
+           ARRAY(SELECT m.roleid FROM pg_auth_members m WHERE m.member = r.oid)
+        INTO name, can_login, is_privileged, makes_databases, is_owner, roles
+        FROM pg_roles r WHERE r.oid = role_oid;
+    is_ours := name = current_user OR coalesce(to_regrole('sym_managed') = ANY (roles), false);
+END $$;
+
 -- Refuses a role that may not be lent, whatever the operator's list says: the
 -- bot has no ADMIN option on it, or it is, or reaches through membership, one
 -- that is privileged, ours, the system's, or owns something.
 CREATE OR REPLACE FUNCTION sym.check_role(role_oid oid) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    reached record;
+    level   oid[] := ARRAY[role_oid];
+    above   oid[];
+    reached oid;
+    facts   record;
+    role    text;
+    why     text;
 BEGIN
-    -- Upwards from the role, by the index on members: the number of roles on
-    -- the server doesn't matter. The nearest first, so that the one that is
-    -- named doesn't hang on the server's plan.
-    FOR reached IN
-        WITH RECURSIVE up (oid, distance) AS (
-            SELECT check_role.role_oid, 0
-            UNION
-            SELECT m.roleid, up.distance + 1 FROM up JOIN pg_auth_members m ON m.member = up.oid
-        )
-        SELECT r.*, r.rolname = current_user AS is_bot,
-               EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles marker ON marker.oid = m.roleid
-                       WHERE m.member = r.oid AND marker.rolname = 'sym_managed') AS is_managed,
-               EXISTS (SELECT FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass
-                       AND d.refobjid = r.oid AND d.deptype = 'o') AS is_owner
-        FROM up JOIN pg_roles r ON r.oid = up.oid
-        ORDER BY up.distance, r.rolname
-    LOOP
-        IF reached.rolsuper OR reached.rolcreaterole OR reached.rolcreatedb OR reached.rolreplication OR reached.rolbypassrls THEN
-            PERFORM sym.refuse('role-refused', jsonb_build_object('why', 'privileged', 'through', reached.rolname));
-        ELSIF reached.rolname ~* '^(pg_|rds)' THEN
-            PERFORM sym.refuse('role-refused', jsonb_build_object('why', 'system', 'through', reached.rolname));
-        ELSIF reached.is_bot OR reached.is_managed OR reached.rolname ~* '^sym_' THEN
-            PERFORM sym.refuse('role-refused', jsonb_build_object('why', 'ours', 'through', reached.rolname));
-        ELSIF reached.is_owner THEN
-            PERFORM sym.refuse('role-refused', jsonb_build_object('why', 'owner', 'through', reached.rolname));
+    -- Upwards from the role, the nearest first and by name, so that always the same
+    -- one is named.
+    WHILE level <> '{}' LOOP
+        above := '{}';
+        FOREACH reached IN ARRAY level LOOP
+            facts := sym.facts_of(reached);
+            role := coalesce(role, facts.name);
+            why := CASE WHEN facts.is_privileged OR facts.makes_databases THEN 'privileged'
+                        WHEN lower(left(facts.name, 3)) IN ('pg_', 'rds') THEN 'system'
+                        WHEN facts.is_ours OR lower(left(facts.name, 4)) = 'sym_' THEN 'ours'
+                        WHEN facts.is_owner THEN 'owner' END;
+            IF why IS NOT NULL THEN
+                PERFORM sym.refuse('role-refused', jsonb_build_object('why', why, 'role', role, 'through', facts.name));
+            END IF;
+            above := above || facts.roles;
+        END LOOP;
+        IF above <> '{}' THEN
+            above := ARRAY(SELECT r.oid FROM pg_roles r WHERE r.oid = ANY (above) ORDER BY r.rolname);
         END IF;
+        level := above;
     END LOOP;
     IF NOT pg_has_role(current_user, role_oid, 'MEMBER WITH ADMIN OPTION') THEN
-        PERFORM sym.refuse('role-refused', jsonb_build_object('why', 'no-admin'));
+        PERFORM sym.refuse('role-refused', jsonb_build_object('why', 'no-admin', 'role', role));
     END IF;
 END $$;
 
@@ -120,17 +145,14 @@ END $$;
 CREATE OR REPLACE FUNCTION sym.check_user(user_oid oid) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    found_user record;
+    facts record;
 BEGIN
-    SELECT r.*, r.rolname = current_user AS is_bot,
-           EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles marker ON marker.oid = m.roleid
-                   WHERE m.member = r.oid AND marker.rolname = 'sym_managed') AS is_managed
-        INTO found_user FROM pg_roles r WHERE r.oid = user_oid;
-    IF NOT found_user.rolcanlogin THEN
+    facts := sym.facts_of(user_oid);
+    IF NOT facts.can_login THEN
         PERFORM sym.refuse('user-refused', '{"why": "no-login"}');
-    ELSIF found_user.rolsuper OR found_user.rolcreaterole OR found_user.rolreplication OR found_user.rolbypassrls THEN
+    ELSIF facts.is_privileged THEN
         PERFORM sym.refuse('user-refused', '{"why": "privileged"}');
-    ELSIF found_user.is_bot OR found_user.is_managed THEN
+    ELSIF facts.is_ours THEN
         PERFORM sym.refuse('user-refused', '{"why": "ours"}');
     END IF;
 END $$;
@@ -173,8 +195,9 @@ DECLARE
     grantor    oid;
     standing   boolean := false;
     already    boolean := false;
+    done       text;
 BEGIN
-    PERFORM sym.name_transaction(this_run);
+    done := sym.name_transaction(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
     IF entry.state IN ('pending', 'granted') AND entry.strategy <> 'role' THEN
         PERFORM sym.refuse('run-conflict', jsonb_build_object('strategy', entry.strategy));
@@ -186,10 +209,11 @@ BEGIN
     IF this_user IS NULL THEN
         PERFORM sym.refuse('user-missing');
     END IF;
-    PERFORM sym.lock_user(this_user);
-    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
-    IF FOUND THEN
-        PERFORM sym.check_not_ended(entry, (request ->> 'replay_window_seconds')::int);
+    done := sym.lock_user(this_user);
+    -- A run that has begun or ended since it was looked up is found by the INSERT.
+    IF entry.run IS NOT NULL THEN
+        SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
+        done := sym.check_not_ended(entry, (request ->> 'replay_window_seconds')::int);
         IF entry.state = 'granted' THEN
             -- The same event again, or a lost answer: the same answer, whatever
             -- the plugins would say today. Never a second grant, and never a
@@ -205,28 +229,30 @@ BEGIN
     IF this_role IS NULL THEN
         PERFORM sym.refuse('role-missing');
     END IF;
-    PERFORM sym.check_user(this_user);
-    PERFORM sym.check_role(this_role);
+    done := sym.check_user(this_user);
+    done := sym.check_role(this_role);
 
-    SELECT * INTO other FROM sym.grants g
-        WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND g.run <> this_run
-        ORDER BY g.standing LIMIT 1;
-    IF other.run IS NOT NULL AND sym.own_membership(this_role, this_user) IS NOT NULL THEN
-        -- Lent already by another run: the last of them to end takes it back.
-        grantor := other.grantor_oid;
-        standing := other.standing;
-    ELSE
+    grantor := sym.own_membership(this_role, this_user);
+    IF grantor IS NULL THEN
         -- Since 16 also by what others have granted, which stays beside ours.
         already := pg_has_role(this_user, this_role, 'MEMBER');
+        done := sym.grant_membership(this_role, this_user);
         grantor := sym.own_membership(this_role, this_user);
-        standing := grantor IS NOT NULL;
-        IF NOT standing THEN
-            PERFORM sym.grant_membership(this_role, this_user);
-            grantor := sym.own_membership(this_role, this_user);
-            -- Open runs that found a membership of somebody else's, which has
-            -- been taken away since: the last of all to end takes ours back.
-            UPDATE sym.grants g SET standing = false, grantor_oid = grantor
-                WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND g.standing;
+        -- Open runs that found a membership of somebody else's, which has
+        -- been taken away since: the last of all to end takes ours back.
+        UPDATE sym.grants g SET standing = false, grantor_oid = grantor
+            WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND g.standing;
+    ELSE
+        SELECT * INTO other FROM sym.grants g
+            WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND g.run <> this_run
+            ORDER BY g.standing LIMIT 1;
+        IF FOUND THEN
+            -- Lent already by another run: the last of them to end takes it back.
+            grantor := other.grantor_oid;
+            standing := other.standing;
+        ELSE
+            already := true;
+            standing := true;
         END IF;
     END IF;
     -- The absence of an error proves nothing: look.
@@ -254,6 +280,17 @@ BEGIN
         RAISE EXCEPTION 'sym: the run was begun or ended at the same moment' USING ERRCODE = 'serialization_failure';
     END IF;
     RETURN to_jsonb(entry) || jsonb_build_object('already', already);
+END $$;
+
+-- Has a new session read the catalogs that its first event would wait for, and plan
+-- its dearest statement. Not more: a server that is near has no time for it before
+-- the event is there. Changes nothing, and nobody needs its success.
+CREATE OR REPLACE FUNCTION sym.get_ready() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    done record;
+BEGIN
+    done := sym.facts_of(current_user::regrole);
 END $$;
 
 -- What still leads from a user to a role: memberships of its own, and those
@@ -304,8 +341,9 @@ DECLARE
     paths     jsonb := '[]';
     outcome   text;
     keeps     boolean;
+    done       text;
 BEGIN
-    PERFORM sym.name_transaction(this_run);
+    done := sym.name_transaction(this_run);
     LOOP
         SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
         IF NOT FOUND THEN
@@ -326,7 +364,7 @@ BEGIN
         IF entry.strategy = 'temporary-user' THEN
             RETURN to_jsonb(entry) || '{"outcome": "temporary-user"}';
         END IF;
-        PERFORM sym.lock_user(entry.user_oid);
+        done := sym.lock_user(entry.user_oid);
         SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
         CONTINUE WHEN entry.state = 'ended';
         EXIT;
@@ -520,12 +558,13 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     this_run text := request ->> 'run';
     entry    sym.grants;
+    done     text;
 BEGIN
-    PERFORM sym.name_transaction(this_run);
-    PERFORM sym.lock_run(this_run);
+    done := sym.name_transaction(this_run);
+    done := sym.lock_run(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
     IF FOUND THEN
-        PERFORM sym.check_not_ended(entry, (request ->> 'replay_window_seconds')::int);
+        done := sym.check_not_ended(entry, (request ->> 'replay_window_seconds')::int);
         IF entry.state IN ('pending', 'granted') THEN
             IF entry.strategy <> 'temporary-user' THEN
                 PERFORM sym.refuse('run-conflict', jsonb_build_object('strategy', entry.strategy));
@@ -551,6 +590,43 @@ BEGIN
     RETURN to_jsonb(entry);
 END $$;
 
+-- The row of a run whose user is about to be made, locked until the end of the
+-- transaction: until then nobody else begins or ends the run.
+CREATE OR REPLACE FUNCTION sym.pending_run(this_run text) RETURNS sym.grants
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entry sym.grants;
+    done  text;
+BEGIN
+    done := sym.name_transaction(this_run);
+    done := sym.lock_run(this_run);
+    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM sym.refuse('run-conflict');
+    END IF;
+    done := sym.check_not_ended(entry, 0);
+    IF entry.state = 'ended' THEN
+        PERFORM sym.refuse('run-ended', '{"why": "overtaken"}');
+    ELSIF entry.state = 'granted' THEN
+        PERFORM sym.refuse('already-granted');
+    END IF;
+    RETURN entry;
+END $$;
+
+-- The first step of the transaction that makes the user: holds the run, whose user
+-- has to have this name. As long as it does, the secret may be made beside the
+-- steps that follow: who ends the run waits, and deletes it.
+CREATE OR REPLACE FUNCTION sym.hold_run(this_run text, user_name text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entry sym.grants;
+BEGIN
+    entry := sym.pending_run(this_run);
+    IF entry.user_name IS DISTINCT FROM hold_run.user_name THEN
+        PERFORM sym.refuse('run-conflict', jsonb_build_object('why', 'renamed', 'user', entry.user_name));
+    END IF;
+END $$;
+
 -- Whether a role is the temporary user of this run: the marker role and the
 -- comment say so, which nobody sets but us and who may do worse.
 CREATE OR REPLACE FUNCTION sym.is_user_of(user_oid oid, this_run text) RETURNS boolean
@@ -574,19 +650,9 @@ DECLARE
     entry    sym.grants;
     this_user oid;
     options  text;
+    done     text;
 BEGIN
-    PERFORM sym.name_transaction(this_run);
-    PERFORM sym.lock_run(this_run);
-    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
-    IF NOT FOUND THEN
-        PERFORM sym.refuse('run-conflict');
-    END IF;
-    PERFORM sym.check_not_ended(entry, 0);
-    IF entry.state = 'ended' THEN
-        PERFORM sym.refuse('run-ended', '{"why": "overtaken"}');
-    ELSIF entry.state = 'granted' THEN
-        PERFORM sym.refuse('already-granted');
-    END IF;
+    entry := sym.pending_run(this_run);
     options := format('%s CONNECTION LIMIT %s PASSWORD %L VALID UNTIL %L',
                       CASE WHEN can_login THEN 'LOGIN' ELSE 'NOLOGIN' END, connections, verifier, entry.expires_at);
     this_user := sym.role_named(entry.user_name);
@@ -600,7 +666,7 @@ BEGIN
             PERFORM sym.refuse('setup', '{"why": "no-createrole"}');
         END;
         this_user := sym.role_named(entry.user_name);
-        PERFORM sym.grant_membership(sym.role_named('sym_managed'), this_user, false);
+        done := sym.grant_membership(sym.role_named('sym_managed'), this_user, false);
         -- Since 16 only who made a role, or was given ADMIN on it, can drop it:
         -- another bot must be able to, and this one must not be dropped while
         -- its users live.
@@ -624,21 +690,13 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     this_user oid := (SELECT g.user_oid FROM sym.grants g WHERE g.run = this_run);
     this_role oid := sym.role_named(role);
+    done      text;
 BEGIN
     IF this_role IS NULL THEN
         PERFORM sym.refuse('role-missing', jsonb_build_object('role', role));
     END IF;
-    BEGIN
-        PERFORM sym.check_role(this_role);
-    EXCEPTION WHEN SQLSTATE 'SYMRF' THEN
-        DECLARE
-            why text;
-        BEGIN
-            GET STACKED DIAGNOSTICS why = PG_EXCEPTION_DETAIL;
-            PERFORM sym.refuse('role-refused', why::jsonb || jsonb_build_object('role', role));
-        END;
-    END;
-    PERFORM sym.grant_membership(this_role, this_user);
+    done := sym.check_role(this_role);
+    done := sym.grant_membership(this_role, this_user);
     IF NOT pg_has_role(this_user, this_role, 'MEMBER') THEN
         PERFORM sym.refuse('role-refused', jsonb_build_object('role', role, 'why', 'no-effect'));
     END IF;
@@ -650,24 +708,25 @@ CREATE OR REPLACE FUNCTION sym.confirm_user(this_run text, same_transaction bool
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry sym.grants;
+    done  text;
 BEGIN
-    PERFORM sym.name_transaction(this_run);
-    PERFORM sym.lock_run(this_run);
-    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run AND g.state = 'pending' FOR UPDATE;
+    done := sym.name_transaction(this_run);
+    done := sym.lock_run(this_run);
+    -- `create_user` has written the row. Were it not by this transaction, a setup
+    -- statement would have ended the one that we began.
+    UPDATE sym.grants g SET state = 'granted', granted_at = now()
+        WHERE g.run = this_run AND g.state = 'pending'
+          AND (NOT same_transaction OR g.xmin = pg_current_xact_id()::xid)
+        RETURNING * INTO entry;
     IF NOT FOUND THEN
-        PERFORM sym.refuse('run-ended', '{"why": "overtaken"}');
-    END IF;
-    IF same_transaction THEN
-        -- `create_user` has written the row. Were it not by this transaction, a
-        -- setup statement would have ended the one that we began.
-        PERFORM FROM sym.grants g WHERE g.run = this_run AND g.xmin = pg_current_xact_id()::xid;
-        IF NOT FOUND THEN
+        IF EXISTS (SELECT FROM sym.grants g WHERE g.run = this_run AND g.state = 'pending') THEN
             PERFORM sym.refuse('transaction-ended');
         END IF;
-    ELSE
+        PERFORM sym.refuse('run-ended', '{"why": "overtaken"}');
+    END IF;
+    IF NOT same_transaction THEN
         EXECUTE format('ALTER ROLE %s LOGIN', entry.user_oid::regrole);
     END IF;
-    UPDATE sym.grants g SET state = 'granted', granted_at = now() WHERE g.run = this_run RETURNING * INTO entry;
     RETURN to_jsonb(entry);
 END $$;
 
@@ -687,9 +746,10 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry      sym.grants;
     membership record;
+    done       text;
 BEGIN
-    PERFORM sym.name_transaction(this_run);
-    PERFORM sym.lock_run(this_run);
+    done := sym.name_transaction(this_run);
+    done := sym.lock_run(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
     IF entry.strategy IS DISTINCT FROM 'temporary-user' THEN
         PERFORM sym.refuse('run-conflict', jsonb_build_object('strategy', entry.strategy));
@@ -778,9 +838,10 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry    sym.grants;
     blockers text;
+    done     text;
 BEGIN
-    PERFORM sym.name_transaction(this_run);
-    PERFORM sym.lock_run(this_run);
+    done := sym.name_transaction(this_run);
+    done := sym.lock_run(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
     IF entry.state = 'ended' THEN
         RETURN to_jsonb(entry);
@@ -791,7 +852,7 @@ BEGIN
         IF NOT sym.is_user_of(entry.user_oid, this_run) THEN
             PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-ours', 'user', entry.user_oid::regrole::text));
         END IF;
-        PERFORM sym.check_no_prepared(entry.user_oid);
+        done := sym.check_no_prepared(entry.user_oid);
         BEGIN
             EXECUTE format('DROP ROLE %s', entry.user_oid::regrole);
         EXCEPTION WHEN dependent_objects_still_exist THEN

@@ -1,0 +1,175 @@
+//! Making a temporary user: the user and its secret, side by side, and both or
+//! neither.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+
+use super::{Body, Ready};
+use crate::error::{Error, Result};
+use crate::policy::{AuthorizedPlan, AuthorizedStep};
+use crate::postgres::{Connection, Failure, Grant, Names, NewGrant, failure, rollback, user};
+use crate::secret::{Credentials, Password, Secret};
+use crate::secrets::Created;
+
+impl Ready {
+    pub(super) async fn make_user(
+        &self,
+        grant: &NewGrant<'_>,
+        plan: &AuthorizedPlan,
+    ) -> Result<Body> {
+        let secret = self.secret_name(grant.request);
+        let names = Names {
+            user: plan.username().as_str(),
+            ..Names::default()
+        };
+        let is_stored = AtomicBool::new(false);
+        let make = async |connection: &mut Connection| {
+            self.make_once(connection, grant, plan, &secret, &is_stored)
+                .await
+        };
+        let made = self.database.with_ledger(&self.aws, names, make).await;
+        if made.is_err() && is_stored.into_inner() {
+            self.forget_secret(grant, plan, &secret, names).await;
+        }
+        let made = made?;
+        let mut body = Body::new();
+        body.insert("secret_name".to_owned(), json!(made.secret));
+        body.insert("username".to_owned(), json!(made.user_name));
+        body.insert("expires_at".to_owned(), json!(made.expires_at));
+        Ok(body)
+    }
+
+    /// The user, its setup, its secret, and the COMMIT. The names are those of
+    /// the run's first try, whatever the plugins say today. `is_stored` becomes true
+    /// with a secret that was not there before.
+    async fn make_once(
+        &self,
+        connection: &mut Connection,
+        grant: &NewGrant<'_>,
+        plan: &AuthorizedPlan,
+        secret: &str,
+        is_stored: &AtomicBool,
+    ) -> failure::Result<Grant> {
+        let run = &grant.request.run;
+        let new = user::NewUser {
+            run,
+            name: plan.username(),
+            connection_limit: self.config.connection_limit,
+            steps: plan.steps(),
+        };
+        let (password, verifier) = self.passwords.take().await?;
+        let store = async |prepared: &Grant| {
+            self.passwords.begin();
+            let stored = self.store_secret(grant, prepared, &password).await;
+            if matches!(stored, Ok(Created::New)) {
+                is_stored.store(true, Ordering::Relaxed);
+            }
+            stored
+        };
+        let has_statements = plan
+            .steps()
+            .iter()
+            .any(|step| matches!(step, AuthorizedStep::Sql(_)));
+        let (prepared, stored) = if has_statements && self.database.is_split() {
+            let prepared = user::prepare(connection, grant, new.name, secret).await?;
+            if prepared.state == "granted" {
+                return Ok(prepared);
+            }
+            match prepared.user_name.as_deref() {
+                Some(before) if before != new.name.as_str() => {
+                    // Its setup was made for another name.
+                    return Err(Failure::renamed(before));
+                }
+                _ => {}
+            }
+            let mut database = self
+                .database
+                .connect_to(&self.aws, &self.config.database.name)
+                .await?;
+            let across = user::make_across(connection, &mut database, &new, &verifier).await;
+            match across {
+                // The same event, served at the same moment, was first.
+                Err(failure) if failure.is_refusal("already-granted") => {
+                    rollback(connection).await?;
+                    return user::prepare(connection, grant, new.name, secret).await;
+                }
+                result => result?,
+            }
+            let stored = store(&prepared).await;
+            (prepared, Some(stored))
+        } else {
+            user::make(connection, grant, secret, &new, &verifier, store).await?
+        };
+        match stored {
+            // An earlier try, or the same event served at the same moment, was first.
+            None => return Ok(prepared),
+            Some(stored) => match stored? {
+                Created::New => {}
+                // From a try that died after it: one run, one password.
+                Created::Existing(password) => {
+                    user::take_password(connection, run, &password.to_verifier()?).await?;
+                }
+            },
+        }
+        user::commit(connection).await?;
+        Ok(prepared)
+    }
+
+    async fn store_secret(
+        &self,
+        grant: &NewGrant<'_>,
+        prepared: &Grant,
+        password: &Password,
+    ) -> Result<Created> {
+        let (Some(username), Some(name)) = (&prepared.user_name, &prepared.secret) else {
+            return Err(Error::internal("a prepared run has a user and a secret"));
+        };
+        let database = self.database.config();
+        let credentials = Credentials {
+            engine: "postgres".to_owned(),
+            host: database.host.clone(),
+            port: database.port,
+            dbname: database.name.clone(),
+            username: username.clone(),
+            password: password.expose().to_owned(),
+        };
+        let secret = Secret::new(
+            name.clone(),
+            &grant.request.requester.username,
+            grant.request.run.id(),
+            &credentials,
+        );
+        let _timer = self.meters.secrets.start();
+        self.store.create(&self.aws, &secret, username).await
+    }
+
+    /// Deletes the secret of a user that was not made. While the run is held, nobody
+    /// else makes the user; where somebody has, the secret is theirs now. What fails
+    /// here is left to the sweep, as after a crash: the run is `pending` still.
+    async fn forget_secret(
+        &self,
+        grant: &NewGrant<'_>,
+        plan: &AuthorizedPlan,
+        secret: &str,
+        names: Names<'_>,
+    ) {
+        let run = &grant.request.run;
+        let forget = async |connection: &mut Connection| {
+            match user::hold(connection, run, plan.username()).await {
+                Err(failure) if failure.is_refusal("already-granted") => {}
+                // It has ended meanwhile, perhaps before the secret was there.
+                Err(failure) if !failure.is_refused() => return Err(failure),
+                Ok(()) | Err(_) => self.store.delete(&self.aws, secret).await?,
+            }
+            rollback(connection).await
+        };
+        if let Err(error) = self.database.with_ledger(&self.aws, names, forget).await {
+            tracing::warn!(
+                run = run.srn(),
+                cause = error.to_log(),
+                "the secret of a user that was not made is left to the sweep"
+            );
+        }
+    }
+}

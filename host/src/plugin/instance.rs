@@ -1,0 +1,140 @@
+//! An instance of a plugin: started for one call, and thrown away with it. Where the
+//! start takes long, the next call's is started ahead, while an event waits for the
+//! database anyway.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use wasmtime::Store;
+use wasmtime::component::Instance;
+
+use super::call::{Cost, used};
+use super::component::{Plugin, Prepared};
+use super::log::{Log, Origin};
+use super::store::{self, State};
+use super::wasi::Wasi;
+use super::world::Export;
+use crate::error::{Error, Result};
+use crate::request::Request;
+
+/// A start that takes longer is made ahead: starting an interpreter, which fills
+/// tables of thousands of functions. Others take less than a thread does.
+const LONG_START: Duration = Duration::from_micros(300);
+
+/// An instance before its one call.
+pub(super) struct Started {
+    pub(super) store: Store<State>,
+    pub(super) instance: Instance,
+    /// What the start took.
+    pub(super) start: Cost,
+}
+
+/// The instance of the next call, where it is started ahead. It is a fresh one: it
+/// has seen no request.
+#[derive(Default)]
+pub(super) struct Ahead {
+    is_worth_it: AtomicBool,
+    next: Mutex<Option<JoinHandle<Option<Started>>>>,
+}
+
+impl Ahead {
+    /// Learns from a start. One that logged may not be made ahead, as the line has to
+    /// say whose run it is.
+    pub(super) fn learn(&self, start: &Cost, log: &Log) {
+        let is_worth_it = start.wall >= LONG_START && log.is_empty();
+        self.is_worth_it.store(is_worth_it, Ordering::Relaxed);
+    }
+
+    /// The instance that was started ahead, if one was, for a call of this run. One
+    /// that is still being started is awaited, which is shorter than another start.
+    pub(super) async fn take(&self, run: &str) -> Option<Started> {
+        let next = self
+            .next
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()?;
+        let started = next.await.ok()??;
+        started.store.data().log.belong_to(run);
+        Some(started)
+    }
+}
+
+impl<E: Export + 'static> Plugin<E> {
+    /// Starts the next call's instance, where that is worth it, on a thread of its
+    /// own, and doesn't wait for it. What goes wrong does so again in the call.
+    pub(super) fn get_ready(self: &Arc<Self>) {
+        if self.ahead().is_worth_it.load(Ordering::Relaxed) {
+            self.start_ahead();
+        }
+    }
+
+    /// The same, worth it or not. WASI knows the request from the start, and a trial
+    /// tells what each start took.
+    pub(super) fn start_ahead(self: &Arc<Self>) {
+        if self.has_wasi() || self.is_on_trial() {
+            return;
+        }
+        let mut next = self
+            .ahead()
+            .next
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if next.is_none() {
+            let (plugin, runtime) = (self.clone(), Handle::current());
+            *next = Some(tokio::task::spawn_blocking(move || {
+                runtime.block_on(async move {
+                    let prepared = plugin.already_prepared()?;
+                    let mut store = new_store(&plugin, None).ok()?;
+                    let limit = Duration::from_millis(plugin.limits().wall_milliseconds);
+                    let starting = start(&plugin, prepared, &mut store);
+                    let started = tokio::time::timeout(limit, starting).await.ok()?;
+                    let (instance, start) = started.ok()?;
+                    Some(Started {
+                        store,
+                        instance,
+                        start,
+                    })
+                })
+            }));
+        }
+    }
+}
+
+/// A store for one call, of this request where it is known.
+pub(super) fn new_store<E: Export + 'static>(
+    plugin: &Plugin<E>,
+    request: Option<&Request>,
+) -> Result<Store<State>> {
+    let limits = plugin.limits();
+    let run = request.map_or("", |request| request.run.srn());
+    let origin = Origin {
+        plugin: plugin.name().to_owned(),
+        version: plugin.version().to_owned(),
+        release: plugin.release().to_owned(),
+        run: run.to_owned(),
+    };
+    let mut log = Log::new(origin, limits);
+    if plugin.is_on_trial() {
+        log = log.keeping_lines();
+    }
+    let wasi = request
+        .filter(|_| plugin.has_wasi())
+        .map(|request| Wasi::new(request, &log));
+    store::new(plugin.engine(), limits, log, plugin.config(), wasi)
+        .map_err(|error| Error::internal(format!("no store for a plugin: {error:#}")))
+}
+
+/// Starts an instance in a store, and says what that took.
+pub(super) async fn start<E: Export + 'static>(
+    plugin: &Plugin<E>,
+    prepared: &Prepared<E>,
+    store: &mut Store<State>,
+) -> wasmtime::Result<(Instance, Cost)> {
+    let begun = Instant::now();
+    let instance = prepared.pre.instantiate_async(&mut *store).await?;
+    Ok((instance, used(store, plugin.limits().fuel, begun)))
+}

@@ -1,0 +1,76 @@
+//! Instances that are started ahead: as fresh as the others, and with the same limits.
+
+use std::sync::Arc;
+
+use super::guest::{Guest, answer};
+use super::*;
+use crate::plugin::component::Plugin;
+use crate::plugin::world::Resolver;
+
+/// Answers with the number of its calls so far, as a letter: `b` for the first.
+fn counts() -> Vec<u8> {
+    let body = "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+        (i32.store8 (i32.const 256) (i32.add (i32.const 97) (global.get $calls)))
+        i32.const 16";
+    Guest::resolver(body)
+        .field("(global $calls (mut i32) (i32.const 0))")
+        .data(16, &answer(0, &[(256, 1)]))
+        .build()
+}
+
+fn resolver_of(release: &Release) -> &Arc<Plugin<Resolver>> {
+    release.resolver.as_ref().expect("has a resolver")
+}
+
+async fn ask(release: &Release) -> Answer<String> {
+    release
+        .resolve_user(&request(), Strategy::Role, soon())
+        .await
+        .expect("answers")
+}
+
+#[tokio::test]
+async fn one_that_was_started_ahead_is_as_fresh_and_takes_as_much() {
+    let manifest = "[resolver]\ncomponent = \"x.wasm\"\n";
+    let release = load(manifest, &[("x.wasm", &counts())])
+        .await
+        .expect("loads");
+    let first = ask(&release).await;
+    for _ in 0..3 {
+        resolver_of(&release).start_ahead();
+        // Once more changes nothing: there is one.
+        resolver_of(&release).start_ahead();
+        let next = ask(&release).await;
+        assert_eq!(next.value, "b");
+        assert_eq!(next.cost.fuel, first.cost.fuel);
+        assert_eq!(next.cost.memory_bytes, first.cost.memory_bytes);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_start_says_so_in_the_call_as_ever() {
+    let manifest = "[resolver]\ncomponent = \"x.wasm\"\n[resolver.limits]\nmemory_bytes = 65536\n";
+    let component = Guest::user("ada").pages(2).build();
+    let release = load(manifest, &[("x.wasm", &component)])
+        .await
+        .expect("loads");
+    for _ in 0..2 {
+        let result = release
+            .resolve_user(&request(), Strategy::Role, soon())
+            .await;
+        assert_refused(result, Code::PluginMemory, &["memory_bytes"]);
+        resolver_of(&release).start_ahead();
+    }
+}
+
+#[tokio::test]
+async fn a_short_start_is_not_made_ahead() {
+    let manifest = "[resolver]\ncomponent = \"x.wasm\"\n";
+    let release = load(manifest, &[("x.wasm", &counts())])
+        .await
+        .expect("loads");
+    // Whether it is worth it is known after the first call alone.
+    release.get_ready("readonly");
+    let ahead = resolver_of(&release).ahead();
+    assert!(ahead.take("run").await.is_none());
+}
