@@ -54,6 +54,9 @@ pub(crate) struct BenchArgs {
     /// Which parts to run.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::ALL)]
     only: Vec<Part>,
+    /// Of the whole functions these alone, such as `host/role`.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    functions: Vec<String>,
     /// Cold starts of each kind; each is followed by warm events.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(3..))]
     rounds: u32,
@@ -129,7 +132,8 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<ExitCode> {
         if arguments.only.contains(&Part::Functions) {
             let template = arguments.template.as_deref().map(template::Template::find);
             let template = template.transpose()?;
-            scenario::functions(template.as_ref(), arguments.rounds, &mut figures).await?;
+            let (rounds, names) = (arguments.rounds, &arguments.functions);
+            scenario::functions(template.as_ref(), names, rounds, &mut figures).await?;
         }
         if arguments.only.contains(&Part::Scale) {
             scale::measure(&mut figures).await?;

@@ -60,8 +60,9 @@ impl Ready {
         };
         let (password, verifier) = self.passwords.take().await?;
         let store = async |prepared: &Grant| {
-            self.passwords.begin();
             let stored = self.store_secret(grant, prepared, &password).await;
+            // What is left to wait for is the database.
+            self.passwords.begin();
             if matches!(stored, Ok(Created::New)) {
                 is_stored.store(true, Ordering::Relaxed);
             }

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::Instance;
@@ -38,7 +39,7 @@ pub(super) struct Started {
 #[derive(Default)]
 pub(super) struct Ahead {
     is_worth_it: AtomicBool,
-    next: Mutex<Option<JoinHandle<Option<Started>>>>,
+    next: Mutex<Option<oneshot::Receiver<Started>>>,
 }
 
 impl Ahead {
@@ -57,50 +58,46 @@ impl Ahead {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()?;
-        let started = next.await.ok()??;
+        let started = next.await.ok()?;
         started.store.data().log.belong_to(run);
         Some(started)
     }
 }
 
 impl<E: Export + 'static> Plugin<E> {
-    /// Starts the next call's instance, where that is worth it, on a thread of its
-    /// own, and doesn't wait for it. What goes wrong does so again in the call.
-    pub(super) fn get_ready(self: &Arc<Self>) {
-        if self.ahead().is_worth_it.load(Ordering::Relaxed) {
-            self.start_ahead();
-        }
+    /// What starts the next call's instance, where that is worth it and not done.
+    pub(super) fn get_ready(self: &Arc<Self>) -> Option<BoxFuture<'static, ()>> {
+        let is_worth_it = self.ahead().is_worth_it.load(Ordering::Relaxed);
+        is_worth_it.then(|| self.start_ahead()).flatten()
     }
 
     /// The same, worth it or not. WASI knows the request from the start, and a trial
-    /// tells what each start took.
-    pub(super) fn start_ahead(self: &Arc<Self>) {
-        if self.has_wasi() || self.is_on_trial() {
-            return;
+    /// tells what each start took. What goes wrong does so again in the call.
+    pub(super) fn start_ahead(self: &Arc<Self>) -> Option<BoxFuture<'static, ()>> {
+        let next = self.ahead().next.lock();
+        let mut next = next.unwrap_or_else(PoisonError::into_inner);
+        if self.has_wasi() || self.is_on_trial() || next.is_some() {
+            return None;
         }
-        let mut next = self
-            .ahead()
-            .next
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if next.is_none() {
-            let (plugin, runtime) = (self.clone(), Handle::current());
-            *next = Some(tokio::task::spawn_blocking(move || {
-                runtime.block_on(async move {
-                    let prepared = plugin.already_prepared()?;
-                    let mut store = new_store(&plugin, None).ok()?;
-                    let limit = Duration::from_millis(plugin.limits().wall_milliseconds);
-                    let starting = start(&plugin, prepared, &mut store);
-                    let started = tokio::time::timeout(limit, starting).await.ok()?;
-                    let (instance, start) = started.ok()?;
-                    Some(Started {
-                        store,
-                        instance,
-                        start,
-                    })
-                })
-            }));
-        }
+        let (sender, receiver) = oneshot::channel();
+        *next = Some(receiver);
+        let plugin = self.clone();
+        let starting = async move {
+            let prepared = plugin.already_prepared()?;
+            let mut store = new_store(&plugin, None).ok()?;
+            let limit = Duration::from_millis(plugin.limits().wall_milliseconds);
+            let starting = start(&plugin, prepared, &mut store);
+            let started = tokio::time::timeout(limit, starting).await.ok()?;
+            let (instance, start) = started.ok()?;
+            // Nobody waits where the release was replaced meanwhile.
+            let _ = sender.send(Started {
+                store,
+                instance,
+                start,
+            });
+            Some(())
+        };
+        Some(starting.map(drop).boxed())
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::call::{self, Answer, Called};
@@ -187,11 +189,16 @@ impl Release {
     /// Starts ahead what the next request for this target would wait for, where that
     /// is worth it. For when an event waits for somebody else.
     pub fn get_ready(&self, target: &str) {
-        if let Some(resolver) = &self.resolver {
-            resolver.get_ready();
-        }
-        if let Some(TargetKind::Component(plugin)) = self.target(target).map(|entry| &entry.setup) {
-            plugin.get_ready();
+        let resolver = self.resolver.as_ref().and_then(Plugin::get_ready);
+        let target = match self.target(target).map(|entry| &entry.setup) {
+            Some(TargetKind::Component(plugin)) => plugin.get_ready(),
+            _ => None,
+        };
+        let starting: Vec<_> = resolver.into_iter().chain(target).collect();
+        if !starting.is_empty() {
+            // One behind the other, on one thread: each has memory of its own.
+            let runtime = Handle::current();
+            tokio::task::spawn_blocking(move || runtime.block_on(in_turn(starting)));
         }
     }
 
@@ -248,6 +255,12 @@ impl Release {
         } else {
             Err(errors)
         }
+    }
+}
+
+async fn in_turn(all: Vec<BoxFuture<'static, ()>>) {
+    for one in all {
+        one.await;
     }
 }
 

@@ -2,6 +2,7 @@
 //! and so it has a core of its own here: on a shared one the kernel runs a server in
 //! the place of the client that has just asked it, and neither waits as it would.
 
+use std::fs;
 use std::sync::OnceLock;
 
 use anyhow::Result;
@@ -19,8 +20,9 @@ pub(super) enum Side {
     All,
 }
 
-/// Has this thread, and all that it starts from now on, work for one side. Nothing
-/// changes where there is one core.
+/// Has this process, and all that it starts from now on, work for one side: each of
+/// its threads, as the one that starts processes is none of ours. Nothing changes
+/// where there is one core.
 ///
 /// # Errors
 ///
@@ -44,5 +46,9 @@ pub(super) fn work_for(side: Side) -> Result<()> {
     for core in wanted {
         set.set(*core)?;
     }
-    Ok(sched_setaffinity(this, &set)?)
+    for thread in fs::read_dir("/proc/self/task")? {
+        let id = thread?.file_name().to_string_lossy().parse()?;
+        sched_setaffinity(Pid::from_raw(id), &set)?;
+    }
+    Ok(())
 }

@@ -48,11 +48,20 @@ struct Samples {
 /// Measures all functions in turns: what disturbs one disturbs all.
 pub(super) async fn functions(
     template: Option<&Template>,
+    names: &[String],
     rounds: u32,
     figures: &mut Figures,
 ) -> Result<()> {
     let world = World::start().await?;
     let mut scenarios = scenarios(&world, template)?;
+    if !names.is_empty() {
+        scenarios.retain(|scenario| names.iter().any(|name| name == scenario.name));
+        ensure!(
+            !scenarios.is_empty(),
+            "there is no function of that name: {}",
+            names.join(", ")
+        );
+    }
     for round in 1..=rounds {
         terminal::error(&format!("functions: round {round} of {rounds}"));
         for scenario in &mut scenarios {

@@ -86,7 +86,7 @@ impl World {
         };
         cores::work_for(Side::Database)?;
         let postgres = Postgres::start_with(&install, &options)?;
-        cores::work_for(Side::Function)?;
+        cores::work_for(Side::All)?;
         let passwords = stage::furnish(&postgres).await?;
         let directory = tempfile::Builder::new().prefix("sym-bench-").tempdir()?;
         let authority = postgres.authority().context("the server has TLS")?;
@@ -99,6 +99,7 @@ impl World {
         // Whom its resolver makes of the person of the sample events.
         let sql = "CREATE ROLE \"sym-user\" LOGIN";
         postgres.execute_sql(DATABASE, sql).await?;
+        cores::work_for(Side::Function)?;
         let aws = Aws::start()?;
         aws.create_bucket(BUCKET).await?;
         let world = World {

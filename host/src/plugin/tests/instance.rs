@@ -37,9 +37,10 @@ async fn one_that_was_started_ahead_is_as_fresh_and_takes_as_much() {
         .expect("loads");
     let first = ask(&release).await;
     for _ in 0..3 {
-        resolver_of(&release).start_ahead();
+        let starting = resolver_of(&release).start_ahead();
         // Once more changes nothing: there is one.
-        resolver_of(&release).start_ahead();
+        assert!(resolver_of(&release).start_ahead().is_none());
+        starting.expect("is not done").await;
         let next = ask(&release).await;
         assert_eq!(next.value, "b");
         assert_eq!(next.cost.fuel, first.cost.fuel);
@@ -59,7 +60,8 @@ async fn what_cannot_start_says_so_in_the_call_as_ever() {
             .resolve_user(&request(), Strategy::Role, soon())
             .await;
         assert_refused(result, Code::PluginMemory, &["memory_bytes"]);
-        resolver_of(&release).start_ahead();
+        let starting = resolver_of(&release).start_ahead();
+        starting.expect("is not done").await;
     }
 }
 
