@@ -52,7 +52,7 @@ async fn a_resolver_that_breaks_breaks_nothing_else() -> anyhow::Result<()> {
         ),
         (
             Behaviour::Code("(loop (br 0))"),
-            "plugin `resolver` (version …) used up its fuel, its limit `fuel` is 100000000: mend the plugin, or raise the limit in `[resolver.limits]` of plugins.toml [plugin-fuel]",
+            "plugin `resolver` (version …) used up its fuel, its limit `fuel` is 50000000: mend the plugin, or raise the limit in `[resolver.limits]` of plugins.toml [plugin-fuel]",
         ),
         (
             Behaviour::Code("(drop (memory.grow (i32.const 2000)))"),
@@ -143,7 +143,7 @@ async fn a_target_that_asks_too_much_gets_nothing() -> anyhow::Result<()> {
         ),
         (
             Behaviour::Code("(loop (br 0))"),
-            "plugin `targets.t1` (version …) used up its fuel, its limit `fuel` is 100000000: mend the plugin, or raise the limit in `[targets.t1.limits]` of plugins.toml [plugin-fuel]",
+            "plugin `targets.t1` (version …) used up its fuel, its limit `fuel` is 50000000: mend the plugin, or raise the limit in `[targets.t1.limits]` of plugins.toml [plugin-fuel]",
         ),
         (
             Behaviour::Raw(&[0, 0, 0, 0, 0, 1, 0, 0, 255, 255, 0, 0]),

@@ -50,7 +50,7 @@ async fn an_endless_loop_ends_by_fuel_on_the_smallest_function() -> anyhow::Resu
         let answer = world.send(&event).await?.to_string();
         ensure!(answer.contains("[plugin-fuel]"), "{name}: {answer}");
         ensure!(
-            answer.contains("its limit `fuel` is 100000000: "),
+            answer.contains("its limit `fuel` is 50000000: "),
             "{name}: {answer}"
         );
     }

@@ -116,7 +116,7 @@ limits! {
     /// default is some thousand times what our own plugins take, and ends a busy
     /// loop before the wall time does on a function of 128 MB, which has a
     /// fourteenth of a CPU: `cargo nextest run --workspace -E 'test(/^throttled/)'`.
-    Fuel fuel = 100_000_000, 1_000_000_000_000, PluginFuel, "used up its fuel";
+    Fuel fuel = 50_000_000, 1_000_000_000_000, PluginFuel, "used up its fuel";
     /// Wall time of one call, in milliseconds, its instantiation included. For what
     /// fuel doesn't measure: a guest that sleeps. Never longer than what is left of
     /// the event's own time.

@@ -26,7 +26,7 @@ fn one_screen_has_the_question_the_answer_and_the_cost() -> anyhow::Result<()> {
     }
     let outcome = desk.json(0, &["plugin", "run", "event.json", "--json"])?;
     assert_eq!(outcome["outcome"]["steps"][0]["grant-role"], "readonly");
-    assert_eq!(outcome["outcome"]["calls"][1]["fuel"]["limit"], 100_000_000);
+    assert_eq!(outcome["outcome"]["calls"][1]["fuel"]["limit"], 50_000_000);
     Ok(())
 }
 

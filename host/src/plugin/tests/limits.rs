@@ -11,7 +11,7 @@ async fn an_endless_loop_runs_out_of_fuel() {
     let named = [
         "plugin `resolver` (version ",
         "used up its fuel",
-        "`fuel` is 100000000",
+        "`fuel` is 50000000",
         "[resolver.limits]",
     ];
     assert_refused(result, Code::PluginFuel, &named);
