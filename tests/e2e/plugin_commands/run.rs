@@ -14,7 +14,7 @@ fn one_screen_has_the_question_the_answer_and_the_cost() -> anyhow::Result<()> {
         "a@a.example for target readonly, strategy role, 30 min, \"Fix Ticket 123\"",
         "user     ada",
         "SQL      GRANT \"readonly\" TO \"ada\";",
-        "of 100 000 000 (< 1 %)",
+        "of 50 000 000 (< 1 %)",
         "of 67.1 MB",
         "of 2000.0 ms",
     ] {
