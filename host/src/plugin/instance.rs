@@ -50,6 +50,11 @@ impl Ahead {
         self.is_worth_it.store(is_worth_it, Ordering::Relaxed);
     }
 
+    /// Gives up the one that was started ahead, and its memory.
+    pub(super) fn give_up(&self) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The instance that was started ahead, if one was, for a call of this run. One
     /// that is still being started is awaited, which is shorter than another start.
     pub(super) async fn take(&self, run: &str) -> Option<Started> {

@@ -190,6 +190,13 @@ impl Release {
     /// is worth it. For when an event waits for somebody else.
     pub fn get_ready(&self, target: &str) {
         let resolver = self.resolver.as_ref().and_then(Plugin::get_ready);
+        // One target's at a time: a release may have hundreds, and a small function has
+        // not the memory.
+        for (name, entry) in &self.targets {
+            if let (true, TargetKind::Component(plugin)) = (name != target, &entry.setup) {
+                plugin.ahead().give_up();
+            }
+        }
         let target = match self.target(target).map(|entry| &entry.setup) {
             Some(TargetKind::Component(plugin)) => plugin.get_ready(),
             _ => None,

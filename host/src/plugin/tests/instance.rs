@@ -76,3 +76,24 @@ async fn a_short_start_is_not_made_ahead() {
     let ahead = resolver_of(&release).ahead();
     assert!(ahead.take("run").await.is_none());
 }
+
+#[tokio::test]
+async fn one_target_at_a_time_has_an_instance_ahead() {
+    let manifest = "[resolver]\ncomponent = \"x.wasm\"\n[targets.a]\ncomponent = \"y.wasm\"\n[targets.b]\ncomponent = \"y.wasm\"\n";
+    let target = Guest::roles(&["readonly"]).build();
+    let release = load(manifest, &[("x.wasm", &counts()), ("y.wasm", &target)])
+        .await
+        .expect("loads");
+    assert!(release.check_all().await.is_ok());
+    let plugin = |name: &str| match &release.target(name).expect("is there").setup {
+        crate::plugin::release::TargetKind::Component(plugin) => plugin.clone(),
+        _ => panic!("is a component"),
+    };
+    for name in ["a", "b"] {
+        let starting = plugin(name).start_ahead().expect("is not done");
+        starting.await;
+    }
+    release.get_ready("b");
+    assert!(plugin("a").ahead().take("run").await.is_none());
+    assert!(plugin("b").ahead().take("run").await.is_some());
+}
