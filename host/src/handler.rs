@@ -36,7 +36,7 @@ use crate::error::{Code, Error, Result};
 use crate::event::{Event, Kind};
 use crate::metrics::{self, Measured};
 use crate::plan::Strategy;
-use crate::plugin::{Engine, Source, Version};
+use crate::plugin::{Source, Version};
 use crate::postgres::Who;
 use crate::postgres::sweep::{OpenGrant, Overdue};
 use crate::record::Mask;
@@ -313,9 +313,14 @@ impl Ready {
         let aws = Arc::new(Aws::default());
         let meters = Arc::new(Meters::default());
         let refresh = Duration::from_secs(u64::from(config.plugin_refresh_seconds));
-        let engine = Engine::with_stack(config.plugin_stack_bytes)?;
         Ok(Self {
-            releases: Releases::new(source, engine, aws.clone(), refresh, meters.clone()),
+            releases: Releases::new(
+                source,
+                config.plugin_stack_bytes,
+                aws.clone(),
+                refresh,
+                meters.clone(),
+            ),
             database: Database::new(config.database.clone(), who, meters.clone()),
             store: Store::new(&config.secrets),
             passwords: Passwords::default(),

@@ -6,7 +6,7 @@
 //! events the sandbox is frozen. A look that takes longer than an event may wait
 //! goes on, and a later event finds it done.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
@@ -28,11 +28,34 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// The release that serves, and the look for another.
 pub(super) struct Releases {
     source: Source,
-    engine: Engine,
+    engine: LazyEngine,
     aws: Arc<Aws>,
     refresh: Duration,
     meters: Arc<Meters>,
     state: Mutex<State>,
+}
+
+/// The engine, made where it is first needed: who logs in to the database doesn't
+/// wait for it, and an ending that nobody asks plugins about needs none.
+#[derive(Clone)]
+struct LazyEngine {
+    stack_bytes: usize,
+    made: Arc<OnceLock<Engine>>,
+}
+
+impl LazyEngine {
+    /// The engine, the same for all.
+    ///
+    /// # Errors
+    /// Those of [`Engine::with_stack`].
+    fn get(&self) -> Result<Engine> {
+        if let Some(engine) = self.made.get() {
+            return Ok(engine.clone());
+        }
+        let engine = Engine::with_stack(self.stack_bytes)?;
+        // Somebody may have been first: what one engine loads, another can't run.
+        Ok(self.made.get_or_init(|| engine).clone())
+    }
 }
 
 #[derive(Default)]
@@ -73,14 +96,17 @@ impl Looking {
 impl Releases {
     pub(super) fn new(
         source: Source,
-        engine: Engine,
+        stack_bytes: usize,
         aws: Arc<Aws>,
         refresh: Duration,
         meters: Arc<Meters>,
     ) -> Self {
         Self {
             source,
-            engine,
+            engine: LazyEngine {
+                stack_bytes,
+                made: Arc::default(),
+            },
             aws,
             refresh,
             meters,
@@ -152,7 +178,7 @@ impl Releases {
         // On a thread of its own: it reads, hashes and maps, and meanwhile the login
         // to the database is to go on.
         let runtime = Handle::current();
-        let load = move || runtime.block_on(source.load_light(&engine, &aws));
+        let load = move || runtime.block_on(source.load_light(&engine.get()?, &aws));
         let loaded = tokio::task::spawn_blocking(load).await;
         let loaded = loaded.map_err(|panic| Error::internal(panic.to_string()))??;
         if let Some(loaded) = loaded {
@@ -201,7 +227,7 @@ impl Releases {
     /// What would be loaded now. Nothing is kept and nothing accepted: it is for
     /// a person who looks.
     pub(super) async fn look(&self) -> Result<Release> {
-        let loaded = self.source.load(&self.engine, &self.aws).await?;
+        let loaded = self.source.load(&self.engine.get()?, &self.aws).await?;
         Ok(loaded.release)
     }
 
@@ -215,9 +241,10 @@ impl Releases {
         let aws = self.aws.clone();
         Looking {
             since: SystemTime::now(),
-            task: tokio::spawn(
-                async move { source.load_another(&engine, &aws, known.as_ref()).await },
-            ),
+            task: tokio::spawn(async move {
+                let engine = engine.get()?;
+                source.load_another(&engine, &aws, known.as_ref()).await
+            }),
         }
     }
 
@@ -228,7 +255,7 @@ impl Releases {
 
     /// Plugins that were compiled in place since this was last asked.
     pub(super) fn take_compiled(&self) -> u64 {
-        self.engine.take_compiled()
+        self.engine.made.get().map_or(0, Engine::take_compiled)
     }
 }
 
