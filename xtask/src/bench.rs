@@ -9,6 +9,7 @@
 //! | [`world`] | the database, the AWS double, the releases |
 //! | [`scenario`] | what is measured: one function, one way to set it up |
 //! | [`cores`] | a core for the database, and one for the function |
+//! | [`least`] | what a warm event takes at least, whoever serves it |
 //! | [`control_group`] | the memory of Lambda's smallest function |
 //! | [`releases`] | cold starts by the size of the plugins |
 //! | [`template`] | the Python templates, from a checkout of the reader's |
@@ -31,6 +32,7 @@ mod budgets;
 mod control_group;
 mod cores;
 mod figures;
+mod least;
 mod releases;
 mod report;
 mod scale;

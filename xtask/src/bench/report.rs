@@ -168,7 +168,11 @@ fn tables(figures: &Figures, budgets: &[Verdict]) -> String {
         });
         let _ = writeln!(text, "| {function} | {} |", cells.join(" | "));
     }
-    for (title, prefix) in [("Parts", "parts/"), ("Scale", "scale/")] {
+    for (title, prefix) in [
+        ("At least", "least/"),
+        ("Parts", "parts/"),
+        ("Scale", "scale/"),
+    ] {
         let mut rows = figures.below(prefix).peekable();
         if rows.peek().is_none() {
             continue;

@@ -13,6 +13,7 @@ use sym_test_support::tools::{self, BuildEnvironment};
 
 use super::control_group::ControlGroup;
 use super::figures::{Figure, Figures, Unit, milliseconds, quantile};
+use super::least;
 use super::template::Template;
 use super::world::{Plugins, Run, Wire, World};
 use crate::demo::stage::Store;
@@ -70,6 +71,9 @@ pub(super) async fn functions(
                 .await
                 .with_context(|| format!("`{}`", scenario.name))?;
         }
+    }
+    if names.is_empty() {
+        least::measure(&world, figures).await?;
     }
     let megabytes = zip_megabytes(&super::bootstrap()?)?;
     figures.set("host/zip", Figure::single(megabytes, Unit::Megabytes));

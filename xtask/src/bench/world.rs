@@ -36,7 +36,7 @@ pub(super) struct World {
     // What talks is dropped before what it talks to.
     counting: Proxy,
     distant: Proxy,
-    aws: Aws,
+    pub(super) aws: Aws,
     store: Store,
     python: Store,
     directory: TempDir,
