@@ -127,6 +127,7 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let awake = cores::Awake::keep()?;
     runtime.block_on(async {
         if arguments.only.contains(&Part::Parts) {
             scenario::parts(&environment, &mut figures).await?;
@@ -142,6 +143,7 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<ExitCode> {
         }
         cores::work_for(cores::Side::All)
     })?;
+    drop(awake);
     if arguments.only.contains(&Part::Releases) {
         releases::measure(&environment, &bootstrap()?)?;
     }

@@ -1,11 +1,16 @@
 //! Which core works for whom. The database is on another machine than the function,
 //! and so it has a core of its own here: on a shared one the kernel runs a server in
 //! the place of the client that has just asked it, and neither waits as it would.
+//!
+//! And they stay awake: a virtual machine's core that has nothing to do is given
+//! back to the hypervisor, and gets it again a tenth of a millisecond late, twice in
+//! each wait for the other core. That is neither the function's nor the template's.
 
 use std::fs;
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -18,6 +23,47 @@ pub(super) enum Side {
     Function,
     /// Whoever, on any core.
     All,
+}
+
+/// Turns until nobody asks for it any more, and looks now and then whether that has
+/// ended without saying so.
+const TURN: &str =
+    "while kill -0 $PPID; do i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; done";
+
+/// Keeps the core of each side busy for as long as it lives, with what runs only
+/// where nobody else would.
+pub(super) struct Awake(Vec<Child>);
+
+impl Awake {
+    /// Begins. This process works for [`Side::All`] afterwards.
+    ///
+    /// # Errors
+    ///
+    /// `chrt`, of util-linux, can't be started.
+    pub(super) fn keep() -> Result<Awake> {
+        let mut awake = Awake(Vec::new());
+        for side in [Side::Database, Side::Function] {
+            work_for(side)?;
+            let turns = Command::new("chrt")
+                .args(["--idle", "0", "sh", "-c", TURN])
+                .stderr(Stdio::null())
+                .spawn()
+                .context("`chrt`, of the package util-linux, can't be started")?;
+            awake.0.push(turns);
+        }
+        work_for(Side::All)?;
+        Ok(awake)
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            // It may have ended: then there is nothing to stop.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 /// Has this process, and all that it starts from now on, work for one side: each of
