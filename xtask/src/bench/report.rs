@@ -3,9 +3,10 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use sym_test_support::tools;
+use sym_test_support::tools::{self, Major};
 
 use super::budgets::Verdict;
 use super::figures::{Figure, Figures};
@@ -102,8 +103,12 @@ pub(super) fn write_docs(figures: &Figures, budgets: &[Verdict]) -> Result<()> {
         .split_once(END)
         .with_context(|| format!("docs/performance.md has no line `{END}`"))?;
     ensure!(figures.iter().next().is_some(), "nothing was measured");
+    let surroundings = surroundings()?;
     let tables = tables(figures, budgets);
-    fs::write(&path, format!("{before}{BEGIN}\n\n{tables}{END}{after}"))?;
+    fs::write(
+        &path,
+        format!("{before}{BEGIN}\n\n{surroundings}\n{tables}{END}{after}"),
+    )?;
     let plots = docs.join("performance");
     fs::create_dir_all(&plots)?;
     for (name, title, what) in PLOTS {
@@ -113,6 +118,37 @@ pub(super) fn write_docs(figures: &Figures, budgets: &[Verdict]) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// The machine, the command and the versions, as a sentence.
+fn surroundings() -> Result<String> {
+    let line_of = |path: &str, key: &str| -> Result<String> {
+        let text = fs::read_to_string(path).with_context(|| format!("`{path}`"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
+        let value = line.and_then(|rest| rest.split_once(':'));
+        let (_, value) = value.with_context(|| format!("`{path}` doesn't tell `{key}`"))?;
+        Ok(value.trim().to_owned())
+    };
+    let said = |program: &str, arguments: &[&str]| -> Result<String> {
+        let mut command = Command::new(program);
+        let output = command.args(arguments).output();
+        let output = output.with_context(|| format!("`{program}` can't be started"))?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let postgres = tools::postgres_install(Major::from_env()?)?.version;
+    Ok(format!(
+        "By `cargo xtask {}` at the commit `{}`, on {} cores of {} with {}, Linux {}; {}, PostgreSQL {postgres}, {}.\n",
+        arguments.join(" "),
+        said("git", &["rev-parse", "--short", "HEAD"])?,
+        std::thread::available_parallelism()?,
+        line_of("/proc/cpuinfo", "model name")?,
+        line_of("/proc/meminfo", "MemTotal")?,
+        kernel.trim(),
+        said("rustc", &["--version"])?,
+        said("python3", &["--version"])?,
+    ))
 }
 
 const PLOTS: [(&str, &str, &str); 3] = [
