@@ -35,8 +35,8 @@ pub(super) struct Releases {
     state: Mutex<State>,
 }
 
-/// The engine, made where it is first needed: who logs in to the database doesn't
-/// wait for it, and an ending that nobody asks plugins about needs none.
+/// The engine, made where it is first needed, and not before the login to the
+/// database has begun, which takes longer.
 #[derive(Clone)]
 struct LazyEngine {
     stack_bytes: usize,

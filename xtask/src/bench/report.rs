@@ -135,16 +135,27 @@ fn surroundings() -> Result<String> {
         let output = output.with_context(|| format!("`{program}` can't be started"))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Not where else the figures went.
+    let mut arguments = Vec::new();
+    let mut given = std::env::args().skip(1);
+    while let Some(argument) = given.next() {
+        match argument.as_str() {
+            "--json" | "--baseline" => drop(given.next()),
+            _ => arguments.push(argument),
+        }
+    }
+    let memory = line_of("/proc/meminfo", "MemTotal")?;
+    let kilobytes = memory.strip_suffix(" kB").unwrap_or(&memory);
+    let kilobytes: f64 = kilobytes.parse().context("`/proc/meminfo`")?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let postgres = tools::postgres_install(Major::from_env()?)?.version;
     Ok(format!(
-        "By `cargo xtask {}` at the commit `{}`, on {} cores of {} with {}, Linux {}; {}, PostgreSQL {postgres}, {}.\n",
+        "By `cargo xtask {}` at the commit `{}`, on {} cores of {} with {:.1} GB, Linux {}; {}, PostgreSQL {postgres}, {}.\n",
         arguments.join(" "),
         said("git", &["rev-parse", "--short", "HEAD"])?,
         std::thread::available_parallelism()?,
         line_of("/proc/cpuinfo", "model name")?,
-        line_of("/proc/meminfo", "MemTotal")?,
+        kilobytes * 1024.0 / 1e9,
         kernel.trim(),
         said("rustc", &["--version"])?,
         said("python3", &["--version"])?,
