@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use serde_json::json;
 use sym_test_support::aws::Service;
 use sym_test_support::lambda::Lambda;
@@ -41,11 +41,10 @@ async fn events(world: &World) -> Result<Vec<Duration>> {
         let (answer, duration) = lambda.invoke_timed("{}").await?;
         let answer = answer.response()?;
         let errors = answer["errors"].as_array();
-        errors
-            .filter(|errors| !errors.is_empty())
-            .with_context(|| {
-                format!("the function took what is no event, and answered {answer}")
-            })?;
+        ensure!(
+            errors.is_some_and(|errors| !errors.is_empty()),
+            "the function took what is no event, and answered {answer}"
+        );
         samples.push(duration);
     }
     Ok(samples)
