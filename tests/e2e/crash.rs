@@ -50,6 +50,16 @@ async fn making_a_user_survives_a_crash_after_any_step() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_setup_that_fails_survives_a_crash_after_any_step() -> anyhow::Result<()> {
+    let setup = format!("{SETUP}\nGRANT SELECT ON TABLE not_there TO {{username}};");
+    let world = World::builder().file("readonly.sql", setup).start().await?;
+    let name = "temporary-user, no setup";
+    let mut matrix = Matrix::new(world, name, Event::escalate_temporary_user);
+    matrix.fill(Kind::FailedEscalate).await?;
+    matrix.finish(6)
+}
+
+#[tokio::test]
 async fn making_a_user_across_databases_survives_a_crash_after_any_step() -> anyhow::Result<()> {
     let world = World::builder()
         .variable("LEDGER_DB", "ledger")
@@ -88,6 +98,8 @@ const SETUP: &str =
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Escalate,
+    /// Of a user whose setup the server refuses.
+    FailedEscalate,
     Deescalate,
     Sweep,
 }
@@ -179,7 +191,7 @@ impl Matrix {
         let before = world.state().await?;
         let escalate = (self.escalate)();
         let mut access = Map::new();
-        if kind != Kind::Escalate {
+        if matches!(kind, Kind::Deescalate | Kind::Sweep) {
             access = world.body_of(&world.lambda, &escalate.to_string()).await?;
             self.use_access(&access, step).await?;
         }
@@ -195,7 +207,7 @@ impl Matrix {
             }
         }
         let event = match kind {
-            Kind::Escalate => escalate.to_string(),
+            Kind::Escalate | Kind::FailedEscalate => escalate.to_string(),
             Kind::Deescalate => escalate.end().to_string(),
             Kind::Sweep => SWEEP.to_owned(),
         };
@@ -206,11 +218,10 @@ impl Matrix {
             Err(error) => Some(died_after(&error.to_string())?),
             Ok(dying) => match dying.invoke(&event).await? {
                 Answer::Died(_) => Some(died_after(&dying.logs())?),
-                Answer::Response(answer) => {
-                    ensure!(answer["errors"] == Value::Array(Vec::new()), "{answer}");
+                answer => {
+                    kind.check(&answer.response()?)?;
                     None
                 }
-                Answer::FunctionError(error) => anyhow::bail!("{error}"),
             },
         };
         // Between any two steps, whoever reads the ledger is told the truth.
@@ -238,6 +249,12 @@ impl Matrix {
                 );
                 self.use_access(&body, 0).await?;
                 access = body;
+                world.body_of(&fresh, &escalate.end().to_string()).await?;
+            }
+            (Kind::FailedEscalate, Aftermath::Redelivered) => {
+                kind.check(&fresh.invoke(&event).await?.response()?)?;
+                // Nobody has to wait for the end of the run.
+                ensure!(world.secrets().await?.is_empty(), "a secret is there");
                 world.body_of(&fresh, &escalate.end().to_string()).await?;
             }
             (Kind::Deescalate, Aftermath::Redelivered) => {
@@ -340,9 +357,17 @@ impl Matrix {
 }
 
 impl Kind {
+    /// An event of this kind that nothing came between has this answer.
+    fn check(self, answer: &Value) -> anyhow::Result<()> {
+        let is_success = answer["errors"] == Value::Array(Vec::new());
+        ensure!(is_success != (self == Kind::FailedEscalate), "{answer}");
+        Ok(())
+    }
+
     fn word(self) -> &'static str {
         match self {
             Kind::Escalate => "escalate",
+            Kind::FailedEscalate => "failed",
             Kind::Deescalate => "deescalate",
             Kind::Sweep => "sweep",
         }

@@ -42,7 +42,7 @@ impl Ready {
 
     /// The user, its setup, its secret, and the COMMIT. The names are those of
     /// the run's first try, whatever the plugins say today. `is_stored` becomes true
-    /// with a secret that was not there before.
+    /// with a secret, be it one that a try left that died after it.
     async fn make_once(
         &self,
         connection: &mut Connection,
@@ -63,9 +63,7 @@ impl Ready {
             let stored = self.store_secret(grant, prepared, &password).await;
             // What is left to wait for is the database.
             self.passwords.begin();
-            if matches!(stored, Ok(Created::New)) {
-                is_stored.store(true, Ordering::Relaxed);
-            }
+            is_stored.fetch_or(stored.is_ok(), Ordering::Relaxed);
             stored
         };
         let has_statements = plan
