@@ -23,7 +23,8 @@ async fn lending_a_role_survives_a_crash_after_any_step() -> anyhow::Result<()> 
     let mut matrix = Matrix::new(world, "role", Event::escalate);
     matrix.fill(Kind::Escalate).await?;
     matrix.fill(Kind::Deescalate).await?;
-    matrix.finish(2)
+    matrix.fill(Kind::Sweep).await?;
+    matrix.finish(6)
 }
 
 #[tokio::test]
@@ -75,7 +76,8 @@ async fn making_a_user_across_databases_survives_a_crash_after_any_step() -> any
     let mut matrix = Matrix::new(world, name, Event::escalate_temporary_user);
     matrix.fill(Kind::Escalate).await?;
     matrix.fill(Kind::Deescalate).await?;
-    matrix.finish(15)
+    matrix.fill(Kind::Sweep).await?;
+    matrix.finish(24)
 }
 
 #[tokio::test]
