@@ -11,15 +11,16 @@ locals {
 module "postgres" {
   source = "../terraform"
 
-  package            = var.package
-  strategy           = var.strategy
-  plugin_trust       = var.plugin_trust
-  allowed_orgs       = [var.sym_org]
-  db_enabled         = var.db_enabled
-  db_config          = var.db_config
-  subnet_ids         = var.subnet_ids
-  security_group_ids = var.security_group_ids
-  tags               = var.tags
+  package                  = var.package
+  strategy                 = var.strategy
+  plugin_trust             = var.plugin_trust
+  publisher_principal_arns = var.publisher_principal_arns
+  allowed_orgs             = [var.sym_org]
+  db_enabled               = var.db_enabled
+  db_config                = var.db_config
+  subnet_ids               = var.subnet_ids
+  security_group_ids       = var.security_group_ids
+  tags                     = var.tags
 
   # By their names in plugins.toml.
   targets = {

@@ -19,6 +19,12 @@ variable "plugin_trust" {
   type        = list(string)
 }
 
+variable "publisher_principal_arns" {
+  description = "Who may publish plugins: ARNs of roles, such as that of your CI. Empty: nobody."
+  type        = list(string)
+  default     = []
+}
+
 variable "strategy" {
   description = "`role` or `temporary-user`."
   type        = string

@@ -180,12 +180,22 @@ variable "grantable_roles" {
   description = "The roles that may be lent. Null: those on which the bot has the ADMIN option."
   type        = list(string)
   default     = null
+
+  validation {
+    condition     = var.grantable_roles == null ? true : length(var.grantable_roles) > 0
+    error_message = "Name at least one role, or leave it out: then the bot's ADMIN option decides."
+  }
 }
 
 variable "allowed_orgs" {
   description = "The Sym organisations that are served. Null: any that may invoke the function."
   type        = list(string)
   default     = null
+
+  validation {
+    condition     = var.allowed_orgs == null ? true : length(var.allowed_orgs) > 0
+    error_message = "Name at least one organisation, or leave it out: then any that may invoke the function is served."
+  }
 }
 
 variable "sql_policy" {

@@ -129,10 +129,10 @@ variables! {
         "For how long a run that has ended can't begin again. `0` turns it off.",
         "`900`";
     CONNECTION_LIMIT = "CONNECTION_LIMIT",
-        "How many connections a temporary user may have at once.",
+        "How many connections a temporary user may have at once, 1 to 1000.",
         "`10`";
     SESSIONS = "SESSIONS",
-        "What happens to open sessions when access ends: `auto` (a temporary user's end, and those that could keep a lent role), `terminate` (all of that user's), `keep`.",
+        "What happens to open sessions when access ends: `auto` (a temporary user's end, and those that could keep a lent role), `terminate` (all of that user's), `keep` (only a temporary user's end).",
         "`auto`";
     GRANTABLE_ROLES = "GRANTABLE_ROLES",
         "The roles that may be lent, comma separated. Privileged roles and ours never may.",

@@ -216,7 +216,14 @@ impl Host {
         deadline: Instant,
         trace: &mut Trace,
     ) -> Result<Body, Errors> {
-        self.ready()?.serve(payload, deadline, trace).await
+        match self.ready() {
+            Ok(ready) => ready.serve(payload, deadline, trace).await,
+            Err(errors) => {
+                // So that the alarm of this kind of event rings.
+                trace.kind = Event::parse(payload).and_then(|event| event.kind()).ok();
+                Err(errors)
+            }
+        }
     }
 
     fn ready(&self) -> Result<&Ready, Errors> {

@@ -113,7 +113,7 @@ metrics! {
     SWEEP_FOUND = "SweepFound", Count, Function,
         "Runs that a sweep found overdue. In each sweep's line, mostly 0.";
     SWEEP_FAILED = "SweepFailed", Count, Function,
-        "Those of them that it couldn't end. In each sweep's line.";
+        "Those of them that it couldn't end. In each sweep's line; one that can't ask the database has none.";
     GRANTS_OPEN = "GrantsOpen", Count, Function,
         "Grants that are open after a sweep.";
     GRANTS_OVERDUE = "GrantsOverdue", Count, Function,
@@ -284,7 +284,7 @@ pub fn reference() -> String {
     }
     page.push_str(
         "\n## Dimensions\n\n\
-         `Function` is the function's name, and `Event` one of `escalate`, `deescalate`, `dry-run`, `sweep` and `unknown`.\n\
+         `Function` is the function's name, and `Event` one of `escalate`, `deescalate`, `request` (a dry run), `sweep` and `unknown`.\n\
          `Code` is `ok` or one of [the error codes](errors.md).\n\
          `Outcome` says who has to act:\n\n\
          | outcome | meaning |\n|---|---|\n",

@@ -187,7 +187,7 @@ async fn a_target_that_asks_too_much_gets_nothing() -> anyhow::Result<()> {
         ),
         (
             Behaviour::Roles(&["unlendable"]),
-            "`sym_bot` may not lend role `unlendable`: an administrator has to run `GRANT unlendable TO sym_bot WITH ADMIN OPTION` [role-refused]",
+            "`sym_bot` may not lend role `unlendable`: an administrator has to run the GRANT that `symctl setup-sql --roles unlendable` prints [role-refused]",
         ),
         (
             Behaviour::Roles(&["chief"]),

@@ -144,6 +144,7 @@ async fn the_outcome_says_who_has_to_act() -> anyhow::Result<()> {
     let world = World::builder().without_variable("PLUGINS").start().await?;
     world.send(&Event::escalate()).await?;
     let line = last(&world);
+    assert_eq!(line["Event"], "escalate");
     assert_eq!(line["Outcome"], "failed");
     assert_eq!(line["Code"], "invalid-config");
     assert_eq!(line["Function"], "sym-postgres");

@@ -89,14 +89,22 @@ impl Reader<'_> {
         default
     }
 
-    pub(super) fn list(&self, variable: Variable) -> Option<BTreeSet<String>> {
-        let text = self.text(variable)?;
-        Some(
-            text.split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty())
-                .map(str::to_owned)
-                .collect(),
-        )
+    /// What a list restricts to. Without the variable there is no restriction, which
+    /// is not what somebody means who set an empty one.
+    pub(super) fn list(&mut self, variable: Variable) -> Option<BTreeSet<String>> {
+        let text = (self.lookup)(variable.name)?;
+        let items: BTreeSet<String> = text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect();
+        if items.is_empty() {
+            self.wrong(
+                variable.name,
+                "names nothing: name at least one, or take the variable away, which is no restriction",
+            );
+        }
+        Some(items)
     }
 }

@@ -79,6 +79,21 @@ fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
+fn an_empty_restriction_is_no_restriction_by_mistake() {
+    for value in ["", " ", ","] {
+        let errors = with(&[("GRANTABLE_ROLES", value), ("ALLOWED_ORGS", value)]);
+        let names_nothing = |name| {
+            format!(
+                "the function's variable `{name}` names nothing: name at least one, or take the variable away, \
+                 which is no restriction"
+            )
+        };
+        let expected = ["GRANTABLE_ROLES", "ALLOWED_ORGS"].map(names_nothing);
+        assert_eq!(errors.expect_err("is refused"), expected, "`{value}`");
+    }
+}
+
+#[test]
 fn the_password_comes_from_the_first_place_that_is_named() {
     #[track_caller]
     fn check(more: &[(&'static str, &'static str)], expected: &str) {

@@ -335,7 +335,7 @@ fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
         ("role-refused", "no-admin") => (
             Code::RoleRefused,
             format!(
-                "`{bot}` may not lend role `{role}`: an administrator has to run `GRANT {role} TO {bot} WITH ADMIN OPTION`"
+                "`{bot}` may not lend role `{role}`: an administrator has to run the GRANT that `symctl setup-sql --roles {role}` prints"
             ),
         ),
         ("role-refused", "no-effect") => (
