@@ -28,7 +28,7 @@ async fn a_locked_user_is_lent_nothing_until_it_is_released() -> anyhow::Result<
     world.still_works().await?;
     let before = world.state().await?;
     // Another event of the same person's, in another process.
-    let same_person = "SELECT pg_advisory_xact_lock(hashtextextended('sym user ' || 'sym_user'::regrole::oid::text, 0))";
+    let same_person = "SELECT FROM sym.locks WHERE user_oid = 'sym_user'::regrole FOR UPDATE";
     let by_bot = match world.postgres.install().major {
         16.. => "GRANTED BY sym_bot",
         _ => "",

@@ -18,6 +18,7 @@ mod determinism;
 mod emulator;
 mod faults;
 mod fixture;
+mod held_open;
 mod hostile;
 mod iam;
 mod leftovers;

@@ -9,14 +9,18 @@ use super::connection::{Connection, Query};
 use super::failure::{Failure, Result};
 
 /// Raised with every change of `schema/`: of the tables, and of the functions.
-pub const VERSION: i32 = 6;
+pub const VERSION: i32 = 7;
 
 /// Changes of the tables, in order: the version that each leads to. Each runs
 /// once, on a ledger in use.
 const TABLES: &[(i32, &str)] = &[
     (1, include_str!("schema/tables_1.sql")),
     (2, include_str!("schema/tables_2.sql")),
+    (7, include_str!("schema/tables_7.sql")),
 ];
+
+/// What a migration locks, and so the first thing that is made.
+const LOCKS: &str = "CREATE TABLE IF NOT EXISTS sym.locks (user_oid oid PRIMARY KEY);";
 
 /// All functions. They are replaced as a whole.
 const FUNCTIONS: &str = concat!(
@@ -28,7 +32,7 @@ const FUNCTIONS: &str = concat!(
 /// All of it, for a schema that is empty.
 pub(crate) fn to_sql() -> String {
     let tables: String = TABLES.iter().map(|(_, tables)| *tables).collect();
-    format!("{tables}\n{FUNCTIONS}\n{}", version())
+    format!("{LOCKS}\n{tables}\n{FUNCTIONS}\n{}", version())
 }
 
 /// The function whose being there says that the schema is at [`VERSION`], or was.
@@ -45,6 +49,19 @@ fn version() -> String {
     )
 }
 
+/// Waits for whoever else is at it: of two that make the same thing, the second waits
+/// for the first, and then finds it there. No advisory lock, which everybody could
+/// keep who may log in.
+fn lock() -> String {
+    format!(
+        "DO $$ BEGIN \
+             IF to_regnamespace('sym') IS NULL THEN CREATE SCHEMA sym; END IF; \
+         EXCEPTION WHEN duplicate_schema OR unique_violation THEN NULL; END $$; \
+         DO $$ BEGIN {LOCKS} EXCEPTION WHEN duplicate_table OR unique_violation THEN NULL; END $$; \
+         LOCK TABLE sym.locks IN SHARE UPDATE EXCLUSIVE MODE"
+    )
+}
+
 /// Brings the schema to [`VERSION`], in one transaction. Two hosts that do it
 /// at once do it one after the other, and the second finds nothing to do.
 ///
@@ -53,7 +70,7 @@ fn version() -> String {
 /// isn't ours.
 pub(crate) async fn migrate(connection: &Connection, database: &str) -> Result<()> {
     let result = async {
-        connection.run("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('sym schema', 0))").await?;
+        connection.run(&format!("BEGIN; {}", lock())).await?;
         let rows = connection
             .query(&Query::new(
                 "SELECT substring(obj_description(oid, 'pg_namespace') FROM 'sym-postgres ([0-9]{1,6})')::int4 \
@@ -62,10 +79,7 @@ pub(crate) async fn migrate(connection: &Connection, database: &str) -> Result<(
             .await?;
         let installed: Option<i32> = match rows.first() {
             Some(row) => row.try_get(0)?,
-            None => {
-                connection.run("CREATE SCHEMA sym").await?;
-                None
-            }
+            None => None,
         };
         let installed = installed.unwrap_or(0);
         if installed < VERSION {

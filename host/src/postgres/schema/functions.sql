@@ -15,8 +15,10 @@
 -- so statements are few, each stands in one place, and what needs no table is an
 -- assignment (`done := …`), which PL/pgSQL evaluates without planning.
 --
--- Locks: `sym.lock_user` or `sym.lock_run` before a row is locked, and never
--- two of them but in `expire`, which takes them in the order of its rows.
+-- Locks are on rows of ours: an advisory lock could be taken, and kept, by everybody
+-- who may log in. Lending and taking back lock the user (`sym.lock_user`) and then the
+-- run's row; a temporary user's run is locked by its row alone. Nothing locks two
+-- users, or two runs, but `expire`, which does so in the order of its rows.
 
 CREATE OR REPLACE FUNCTION sym.refuse(code text, detail jsonb DEFAULT '{}') RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -29,19 +31,16 @@ END $$;
 -- runs that end together would each see the other still open otherwise.
 CREATE OR REPLACE FUNCTION sym.lock_user(user_oid oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    done text;
 BEGIN
-    done := pg_advisory_xact_lock(hashtextextended('sym user ' || user_oid::text, 0));
+    LOOP
+        PERFORM FROM sym.locks l WHERE l.user_oid = lock_user.user_oid FOR UPDATE;
+        EXIT WHEN FOUND;
+        INSERT INTO sym.locks VALUES (lock_user.user_oid) ON CONFLICT DO NOTHING;
+    END LOOP;
 END $$;
 
-CREATE OR REPLACE FUNCTION sym.lock_run(run text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    done text;
-BEGIN
-    done := pg_advisory_xact_lock(hashtextextended('sym run ' || run, 0));
-END $$;
+-- Of versions before 7.
+DROP FUNCTION IF EXISTS sym.lock_run(text), sym.keeping_sessions(oid);
 
 -- Names the transaction after its run, for pg_stat_activity and the server's log.
 CREATE OR REPLACE FUNCTION sym.name_transaction(run text) RETURNS void
@@ -322,6 +321,15 @@ BEGIN
                        WHERE m.roleid = role_oid AND m.member = user_oid AND m.grantor = grantor_oid));
 END $$;
 
+-- Whether a membership can be kept by SET ROLE, as far as the server says so: since 16.
+CREATE OR REPLACE FUNCTION sym.is_with_set(role_oid oid, user_oid oid, grantor_oid oid) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- By its name in JSON: before 16 there is no such column.
+    RETURN (SELECT coalesce(bool_or((to_jsonb(m) ->> 'set_option')::boolean), false) FROM pg_auth_members m
+            WHERE m.roleid = role_oid AND m.member = user_oid AND m.grantor = grantor_oid);
+END $$;
+
 -- Ends a run of the strategy `role`, or one that never began. `ending`: by,
 -- requester, target, sessions (`keep`, or not). A run of a temporary user is
 -- only named: removing it needs commits in between (`disable_user`, …,
@@ -341,7 +349,8 @@ DECLARE
     paths     jsonb := '[]';
     outcome   text;
     keeps     boolean;
-    done       text;
+    had_set   boolean := false;
+    done      text;
 BEGIN
     done := sym.name_transaction(this_run);
     LOOP
@@ -385,6 +394,7 @@ BEGIN
         IF entry.state = 'granted' AND NOT entry.standing AND others = '[]' THEN
             namesake := sym.role_named(entry.user_name);
             IF sym.is_granted_by(entry.role_oid, entry.user_oid, entry.grantor_oid) THEN
+                had_set := sym.is_with_set(entry.role_oid, entry.user_oid, entry.grantor_oid);
                 EXECUTE format('REVOKE %s FROM %s', entry.role_oid::regrole, entry.user_oid::regrole);
                 -- A REVOKE of what another granted only warns: look.
                 IF sym.is_granted_by(entry.role_oid, entry.user_oid, entry.grantor_oid) THEN
@@ -405,7 +415,8 @@ BEGIN
                     WHEN entry.standing THEN 'standing' WHEN others <> '[]' THEN 'shared' ELSE 'taken-back' END;
     keeps := outcome IN ('taken-back', 'user-gone') AND NOT entry.standing AND ending ->> 'sessions' IS DISTINCT FROM 'keep';
     UPDATE sym.grants g SET state = CASE WHEN keeps THEN 'ending' ELSE 'ended' END,
-                            ended_at = CASE WHEN keeps THEN NULL ELSE now() END, ended_by = ending ->> 'by'
+                            ended_at = CASE WHEN keeps THEN NULL ELSE now() END, ended_by = ending ->> 'by',
+                            with_set = had_set
         WHERE g.run = this_run RETURNING * INTO entry;
     RETURN to_jsonb(entry) || jsonb_build_object('outcome', outcome,
         'others', others, 'remaining', paths, 'gained', CASE WHEN has_user
@@ -423,16 +434,17 @@ BEGIN
 END $$;
 
 -- The sessions of a user that could keep a role that was taken back. Up to 15
--- one may have done SET ROLE, which nobody else can see. Since 16 it can't have:
--- a cursor that is open in a transaction is what remains.
-CREATE OR REPLACE FUNCTION sym.keeping_sessions(user_oid oid) RETURNS int[]
+-- one may have done SET ROLE, which nobody else can see; since 16 only where the
+-- membership was `with_set`. Otherwise a cursor that is open in a transaction is
+-- what remains.
+CREATE OR REPLACE FUNCTION sym.keeping_sessions(user_oid oid, with_set boolean) RETURNS int[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM pg_stat_clear_snapshot();
     -- Of other people's sessions the bot sees no state and no times, but these.
     RETURN (SELECT coalesce(array_agg(a.pid), '{}') FROM pg_stat_activity a
             WHERE a.usesysid = user_oid AND a.pid <> pg_backend_pid()
-              AND (current_setting('server_version_num')::int < 160000 OR a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL));
+              AND (with_set OR current_setting('server_version_num')::int < 160000 OR a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL));
 END $$;
 
 -- Refuses to end a run whose user has a session that can't be ended. Of a user
@@ -514,13 +526,14 @@ CREATE OR REPLACE FUNCTION sym.end_kept_sessions(this_run text, everything boole
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry          sym.grants;
-    has_to_end_all boolean := everything;
+    has_to_end_all boolean;
     pids           int[] := '{}';
 BEGIN
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
     IF entry.state IS DISTINCT FROM 'ending' THEN
         RETURN 0;
     END IF;
+    has_to_end_all := everything OR entry.with_set;
     IF entry.strategy = 'temporary-user' THEN
         has_to_end_all := true;
         IF EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid) THEN
@@ -531,11 +544,11 @@ BEGIN
     -- Those that begin from now on can't take the role any more. Lent again by
     -- another run, it is that one's to end.
     IF entry.user_oid IS NOT NULL AND sym.other_runs(this_run, entry.role_oid, entry.user_oid) = '[]' THEN
-        -- Since 16 no login can take a role that was lent.
+        -- Since 16 no login can take a role that we lent.
         IF has_to_end_all OR current_setting('server_version_num')::int < 160000 THEN
             PERFORM sym.await_logins(entry.user_oid);
         END IF;
-        pids := CASE WHEN has_to_end_all THEN sym.sessions_of(entry.user_oid) ELSE sym.keeping_sessions(entry.user_oid) END;
+        pids := CASE WHEN has_to_end_all THEN sym.sessions_of(entry.user_oid) ELSE sym.keeping_sessions(entry.user_oid, false) END;
     END IF;
     FOR attempt IN 1..40 LOOP
         IF sym.end_these_sessions(entry.user_oid, pids) = 0 THEN
@@ -561,33 +574,35 @@ DECLARE
     done     text;
 BEGIN
     done := sym.name_transaction(this_run);
-    done := sym.lock_run(this_run);
-    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
-    IF FOUND THEN
-        done := sym.check_not_ended(entry, (request ->> 'replay_window_seconds')::int);
-        IF entry.state IN ('pending', 'granted') THEN
-            IF entry.strategy <> 'temporary-user' THEN
-                PERFORM sym.refuse('run-conflict', jsonb_build_object('strategy', entry.strategy));
+    LOOP
+        SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
+        IF FOUND THEN
+            done := sym.check_not_ended(entry, (request ->> 'replay_window_seconds')::int);
+            IF entry.state IN ('pending', 'granted') THEN
+                IF entry.strategy <> 'temporary-user' THEN
+                    PERFORM sym.refuse('run-conflict', jsonb_build_object('strategy', entry.strategy));
+                END IF;
+                RETURN to_jsonb(entry) || '{"repeated": true}';
             END IF;
-            RETURN to_jsonb(entry) || '{"repeated": true}';
         END IF;
-    END IF;
-    INSERT INTO sym.grants AS g (run, strategy, state, requester, approver, target, release, user_name, secret, expires_at)
-        VALUES (this_run, 'temporary-user', 'pending', request ->> 'requester', request ->> 'approver', request ->> 'target',
-                request ->> 'release', request ->> 'user', request ->> 'secret',
-                now() + make_interval(secs => (request ->> 'lease_seconds')::int))
-        ON CONFLICT (run) DO UPDATE SET
-            strategy = excluded.strategy, state = excluded.state, requester = excluded.requester,
-            approver = excluded.approver, target = excluded.target, release = excluded.release, user_oid = NULL,
-            user_name = excluded.user_name, role_oid = NULL, role_name = NULL, grantor_oid = NULL, standing = false,
-            secret = excluded.secret, created_at = now(), granted_at = NULL, expires_at = excluded.expires_at,
-            ended_at = NULL, ended_by = NULL
-        WHERE g.state = 'ended'
-        RETURNING * INTO entry;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'sym: the run was begun or ended at the same moment' USING ERRCODE = 'serialization_failure';
-    END IF;
-    RETURN to_jsonb(entry);
+        INSERT INTO sym.grants AS g (run, strategy, state, requester, approver, target, release, user_name, secret, expires_at)
+            VALUES (this_run, 'temporary-user', 'pending', request ->> 'requester', request ->> 'approver', request ->> 'target',
+                    request ->> 'release', request ->> 'user', request ->> 'secret',
+                    now() + make_interval(secs => (request ->> 'lease_seconds')::int))
+            ON CONFLICT (run) DO UPDATE SET
+                strategy = excluded.strategy, state = excluded.state, requester = excluded.requester,
+                approver = excluded.approver, target = excluded.target, release = excluded.release, user_oid = NULL,
+                user_name = excluded.user_name, role_oid = NULL, role_name = NULL, grantor_oid = NULL, standing = false,
+                secret = excluded.secret, created_at = now(), granted_at = NULL, expires_at = excluded.expires_at,
+                ended_at = NULL, ended_by = NULL
+            -- The row that was checked above, not one that was put there since.
+            WHERE g.state = 'ended' AND g.ended_at IS NOT DISTINCT FROM entry.ended_at
+            RETURNING * INTO entry;
+        IF FOUND THEN
+            RETURN to_jsonb(entry);
+        END IF;
+        -- It has begun, or ended, at the same moment: look again.
+    END LOOP;
 END $$;
 
 -- The row of a run whose user is about to be made, locked until the end of the
@@ -599,7 +614,6 @@ DECLARE
     done  text;
 BEGIN
     done := sym.name_transaction(this_run);
-    done := sym.lock_run(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
     IF NOT FOUND THEN
         PERFORM sym.refuse('run-conflict');
@@ -711,7 +725,6 @@ DECLARE
     done  text;
 BEGIN
     done := sym.name_transaction(this_run);
-    done := sym.lock_run(this_run);
     -- `create_user` has written the row. Were it not by this transaction, a setup
     -- statement would have ended the one that we began.
     UPDATE sym.grants g SET state = 'granted', granted_at = now()
@@ -739,6 +752,26 @@ BEGIN
     EXECUTE format('ALTER ROLE %s PASSWORD %L', this_user::regrole, verifier);
 END $$;
 
+-- Has nobody log in as a user any more. Whoever has a session of it may change its
+-- password in a transaction that stays open, and this would wait for that: then the
+-- user's own sessions are ended. Others' are not, and after two seconds that is said.
+CREATE OR REPLACE FUNCTION sym.bar_user(user_oid oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
+BEGIN
+    FOR attempt IN 1..4 LOOP
+        BEGIN
+            EXECUTE format('ALTER ROLE %s NOLOGIN PASSWORD NULL VALID UNTIL ''1970-01-01 00:00:00Z''', user_oid::regrole);
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            IF attempt = 4 THEN
+                RAISE;
+            END IF;
+            -- Right before the next try, so that it is the first who waits.
+            PERFORM sym.end_these_sessions(user_oid, sym.sessions_of(user_oid));
+        END;
+    END LOOP;
+END $$;
+
 -- Removal, stage 1: the user can't log in any more and is a member of nothing.
 -- The access ends with the COMMIT of this.
 CREATE OR REPLACE FUNCTION sym.disable_user(this_run text, ended_by text) RETURNS jsonb
@@ -749,7 +782,6 @@ DECLARE
     done       text;
 BEGIN
     done := sym.name_transaction(this_run);
-    done := sym.lock_run(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
     IF entry.strategy IS DISTINCT FROM 'temporary-user' THEN
         PERFORM sym.refuse('run-conflict', jsonb_build_object('strategy', entry.strategy));
@@ -761,7 +793,7 @@ BEGIN
             PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-ours', 'user', entry.user_oid::regrole::text));
         END IF;
         BEGIN
-            EXECUTE format('ALTER ROLE %s NOLOGIN PASSWORD NULL VALID UNTIL ''1970-01-01 00:00:00Z''', entry.user_oid::regrole);
+            done := sym.bar_user(entry.user_oid);
         EXCEPTION WHEN insufficient_privilege THEN
             PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'privileged', 'user', entry.user_oid::regrole::text));
         END;
@@ -841,7 +873,6 @@ DECLARE
     done     text;
 BEGIN
     done := sym.name_transaction(this_run);
-    done := sym.lock_run(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
     IF entry.state = 'ended' THEN
         RETURN to_jsonb(entry);
@@ -878,8 +909,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
                END AS why
         FROM sym.grants g WHERE g.state <> 'ended'
     ) looked_at WHERE looked_at.why IS NOT NULL
-    -- The order in which locks are taken.
-    ORDER BY looked_at.strategy, looked_at.user_name, looked_at.run;
+    -- First what can still be used: what only has to be cleared away may have kept the
+    -- last sweep busy. It is the order in which locks are taken, too.
+    ORDER BY looked_at.state = 'ending', looked_at.strategy, looked_at.user_name, looked_at.run;
 $$;
 
 -- Everything that is open, for people.
@@ -922,13 +954,15 @@ END $$;
 --
 -- Sessions that could keep an access are ended at once, and looked for once more
 -- by the next call: before the COMMIT of this one another could begin.
+--
+-- Before the COMMIT nothing has ended, so no run has the others wait long for a lock.
 CREATE OR REPLACE FUNCTION sym.expire() RETURNS TABLE (run text, outcome text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 DECLARE
     entry record;
 BEGIN
     FOR entry IN SELECT o.run, o.strategy, o.state, g.user_oid FROM sym.overdue() o JOIN sym.grants g ON g.run = o.run
-                 ORDER BY o.strategy, o.user_name, o.run LOOP
+                 ORDER BY o.state = 'ending', o.strategy, o.user_name, o.run LOOP
         run := entry.run;
         BEGIN
             IF entry.strategy = 'temporary-user' AND entry.state = 'ending' THEN
@@ -947,7 +981,7 @@ BEGIN
                 outcome := 'ended';
             ELSE
                 outcome := sym.give_back(entry.run, '{"by": "expire"}') ->> 'outcome';
-                PERFORM sym.end_these_sessions(g.user_oid, sym.keeping_sessions(g.user_oid))
+                PERFORM sym.end_these_sessions(g.user_oid, sym.keeping_sessions(g.user_oid, g.with_set))
                     FROM sym.grants g WHERE g.run = entry.run AND g.state = 'ending';
             END IF;
         EXCEPTION WHEN OTHERS THEN

@@ -1,0 +1,186 @@
+//! What somebody who may log in can hold open, so that access doesn't end: it does.
+
+use anyhow::Context as _;
+use serde_json::json;
+use tokio_postgres::Client;
+
+use crate::fixture::{BOT, Event, PERSON, SWEEP, World, count_orders, success};
+
+/// Somebody with a login, and nothing else.
+async fn stranger(world: &World) -> anyhow::Result<Client> {
+    world
+        .sql("CREATE ROLE stranger LOGIN PASSWORD 'stranger'")
+        .await?;
+    let stranger = world.login("stranger", "stranger").await;
+    stranger.map_err(anyhow::Error::msg)
+}
+
+/// The temporary user of a run, and a session of it.
+async fn temporary_user(world: &World, event: &Event) -> anyhow::Result<(String, String, Client)> {
+    let body = world.body(event).await?;
+    let secret = body["secret_name"].as_str().context("has a secret")?;
+    let secret = world.secret(secret).await?;
+    let text = |field: &str| secret[field].as_str().unwrap_or_default().to_owned();
+    let (user, password) = (text("username"), text("password"));
+    let session = world.login(&user, &password).await;
+    Ok((user, password, session.map_err(anyhow::Error::msg)?))
+}
+
+#[tokio::test]
+async fn locks_that_anybody_can_take_keep_no_access() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let (role, temporary) = (Event::escalate(), Event::escalate_temporary_user());
+    world.body(&role).await?;
+    world.body(&temporary).await?;
+    let stranger = stranger(&world).await?;
+    // What versions of the schema before 7 locked, and what the statements lock.
+    let run = temporary.run_srn().to_lowercase();
+    stranger
+        .batch_execute(&format!(
+            "SELECT pg_advisory_lock(hashtextextended('sym user ' || '{PERSON}'::regrole::oid::text, 0)), \
+                    pg_advisory_lock(hashtextextended('sym run {run}', 0)), \
+                    pg_advisory_lock(hashtextextended('sym schema', 0)); \
+             BEGIN; LOCK TABLE pg_auth_members, pg_shdepend, pg_roles IN ACCESS SHARE MODE"
+        ))
+        .await?;
+    for lock in ["sym.locks", "sym.grants", "sym.releases"] {
+        let row = format!("SELECT FROM {lock} FOR UPDATE");
+        let table = format!("LOCK TABLE {lock} IN ACCESS SHARE MODE");
+        for statement in [row, table] {
+            let other = world.login("stranger", "stranger").await;
+            let refused = other
+                .map_err(anyhow::Error::msg)?
+                .batch_execute(&statement)
+                .await;
+            assert!(refused.is_err(), "{statement}");
+        }
+    }
+    assert_eq!(
+        world.send(&role.end()).await?,
+        success(json!({"username": PERSON}))
+    );
+    assert_eq!(world.send(&temporary.end()).await?, success(json!({})));
+    assert_eq!(world.open_runs().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_temporary_user_can_not_hold_what_its_end_has_to_change() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let before = world.state().await?;
+    let event = Event::escalate_temporary_user();
+    let (user, password, session) = temporary_user(&world, &event).await?;
+    let hold = format!("BEGIN; ALTER ROLE {user} PASSWORD 'mine'");
+    session.batch_execute(&hold).await?;
+    // Others of its sessions wait for the same, each the next to hold it.
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let other = world.login(&user, &password).await;
+        let other = other.map_err(anyhow::Error::msg)?;
+        let hold = hold.clone();
+        waiting.push(tokio::spawn(async move {
+            let held = other.batch_execute(&hold).await;
+            (other, held)
+        }));
+    }
+    let waits = format!(
+        "SELECT count(*) = 3 FROM pg_stat_activity WHERE usename = '{user}' AND wait_event_type = 'Lock'"
+    );
+    world.wait_until(&waits).await?;
+    assert_eq!(world.send(&event.end()).await?, success(json!({})));
+    assert!(count_orders(&session).await.is_err());
+    for session in waiting {
+        let (session, _) = session.await?;
+        assert!(count_orders(&session).await.is_err());
+    }
+    world.is_as(&before).await
+}
+
+#[tokio::test]
+async fn the_databases_own_switch_ends_all_but_what_is_held() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE colleague LOGIN")
+        .start()
+        .await?;
+    let (held, temporary) = (Event::escalate(), Event::escalate_temporary_user());
+    let free = Event::escalate().user("colleague@healthy-health.co");
+    for event in [&held, &free, &temporary] {
+        world.body(event).await?;
+    }
+    let (user, _, session) = temporary_user(&world, &Event::escalate_temporary_user()).await?;
+    let hold = format!("BEGIN; ALTER ROLE {user} PASSWORD 'mine'");
+    session.batch_execute(&hold).await?;
+    world.let_time_pass().await?;
+    world.lambda.kill();
+    let administrator = world.postgres.admin_in("app").await?;
+    let lock =
+        format!("BEGIN; SELECT FROM sym.locks WHERE user_oid = '{PERSON}'::regrole FOR UPDATE");
+    administrator.batch_execute(&lock).await?;
+    let outcomes =
+        "SELECT string_agg(split_part(outcome, ':', 1), ',' ORDER BY outcome) FROM sym.expire()";
+    assert_eq!(
+        world.query(outcomes).await?.as_deref(),
+        Some("disabled,disabled,failed,taken-back")
+    );
+    assert!(!world.is_member("colleague", "readonly").await?);
+    assert!(world.is_member(PERSON, "readonly").await?);
+    administrator.batch_execute("ROLLBACK").await?;
+    let outcomes = world.query(outcomes).await?.unwrap_or_default();
+    assert!(outcomes.contains("taken-back"), "{outcomes}");
+    assert!(!world.is_member(PERSON, "readonly").await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_can_still_be_used_is_ended_before_what_is_cleared_away() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    // By its name alone it would be the first.
+    let (cleared, used) = (Event::escalate(), Event::escalate_temporary_user());
+    world.body(&cleared).await?;
+    world.body(&used).await?;
+    world.let_time_pass().await?;
+    let ending = format!(
+        "UPDATE sym.grants SET state = 'ending' WHERE run = lower('{}')",
+        cleared.run_srn()
+    );
+    world.ledger_sql(&ending).await?;
+    let order = "SELECT string_agg(strategy, ',') FROM sym.overdue()";
+    assert_eq!(
+        world.ledger(order).await?.as_deref(),
+        Some("temporary-user,role")
+    );
+    Ok(())
+}
+
+/// Since 16, a membership by a plain GRANT is one that SET ROLE can take.
+#[tokio::test]
+async fn a_session_does_not_keep_what_the_template_lent() -> anyhow::Result<()> {
+    let world = World::builder()
+        .variable("MIGRATE_FROM", "template")
+        .start()
+        .await?;
+    for ends_by_event in [true, false] {
+        let bot = world.login(BOT, &world.bot_password).await;
+        let bot = bot.map_err(anyhow::Error::msg)?;
+        bot.batch_execute("GRANT readonly TO sym_user").await?;
+        let session = world.login(PERSON, &world.person_password).await;
+        let session = session.map_err(anyhow::Error::msg)?;
+        session.batch_execute("SET ROLE readonly").await?;
+        let template = Event::escalate();
+        if ends_by_event {
+            world.body(&template.end()).await?;
+        } else {
+            // A run of ours that found it there, and is the last to end.
+            let ours = Event::escalate();
+            world.body(&ours).await?;
+            world.body(&template.end()).await?;
+            world.let_time_pass().await?;
+            world.body_of(&world.lambda, SWEEP).await?;
+        }
+        assert!(!world.is_member(PERSON, "readonly").await?);
+        let counted = count_orders(&session).await;
+        assert!(counted.is_err(), "{ends_by_event}: {counted:?}");
+        assert_eq!(world.open_runs().await?, 0);
+    }
+    Ok(())
+}
