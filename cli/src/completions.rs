@@ -18,6 +18,6 @@ pub(crate) struct CompletionsArgs {
 pub(crate) fn run(args: &CompletionsArgs, mut command: Command) -> anyhow::Result<Status> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "symctl", &mut script);
-    output::data(&String::from_utf8(script)?);
+    output::raw(&String::from_utf8(script)?);
     Ok(Status::Done)
 }

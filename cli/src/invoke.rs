@@ -61,7 +61,7 @@ pub(crate) fn run(args: &InvokeArgs) -> anyhow::Result<Status> {
         )
         .await
     });
-    output::data(&serde_json::to_string_pretty(&served.response)?);
+    output::json(&served.response);
     Ok(Status::of(&served.response))
 }
 

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use sym_host::error::{Blame, Code};
+use sym_host::event::shown;
 use sym_host::response::Response;
 
 /// What the exit code says.
@@ -44,8 +45,23 @@ impl From<Status> for ExitCode {
     }
 }
 
-/// Data, to standard output. A reader that has gone away is no error.
+/// Text for people, to standard output. Much of it is somebody else's: a store's, a
+/// plugin's, an event's.
 pub(crate) fn data(text: &str) {
+    raw(&harmless(text));
+}
+
+/// Without what plays with a terminal.
+fn harmless(text: &str) -> String {
+    let harmless = |character| match character {
+        '\n' | '\t' => character,
+        other => shown(other),
+    };
+    text.chars().map(harmless).collect()
+}
+
+/// Text for programs, to standard output. A reader that has gone away is no error.
+pub(crate) fn raw(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes());
     if !text.ends_with('\n') {
@@ -56,17 +72,17 @@ pub(crate) fn data(text: &str) {
 /// An error and its causes, to standard error.
 pub(crate) fn error(error: &anyhow::Error) {
     let mut stderr = std::io::stderr().lock();
-    let _ = writeln!(stderr, "error: {error:#}");
+    let _ = writeln!(stderr, "error: {}", harmless(&format!("{error:#}")));
 }
 
 /// A remark for the person, to standard error.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", harmless(text));
 }
 
 /// Data as JSON, to standard output.
 pub(crate) fn json(value: &impl serde::Serialize) {
-    data(&serde_json::to_string_pretty(value).expect("our own types serialise"));
+    raw(&serde_json::to_string_pretty(value).expect("our own types serialise"));
 }
 
 /// Rows with aligned columns, the first of them the heading.
@@ -82,10 +98,23 @@ pub(crate) fn table<const N: usize>(rows: &[[String; N]]) {
     for row in rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
+            let cell: String = cell.chars().map(shown).collect();
             line.push_str(&format!("{cell:width$}  "));
         }
         text.push_str(line.trim_end());
         text.push('\n');
     }
     data(&text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_plays_with_a_terminal_is_replaced() {
+        let foreign = "a\u{1b}[2K\u{1b}[1A\u{202e}b\r\tc\nd";
+        let expected = "a\u{fffd}[2K\u{fffd}[1A\u{fffd}b\u{fffd}\tc\nd";
+        assert_eq!(harmless(foreign), expected);
+    }
 }

@@ -58,6 +58,6 @@ pub(crate) fn run(args: &SetupSqlArgs) -> anyhow::Result<Status> {
         },
         pg_cron: args.pg_cron,
     };
-    output::data(&setup.to_sql()?);
+    output::raw(&setup.to_sql()?);
     Ok(Status::Done)
 }

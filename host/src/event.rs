@@ -223,7 +223,7 @@ pub fn printable(text: &str, limit: usize) -> String {
 /// A foreign character for a line that people read. Control and format
 /// characters are replaced: they would end the line, play with the terminal, or
 /// show what stands around them in another order (U+202E).
-pub(crate) fn shown(character: char) -> char {
+pub fn shown(character: char) -> char {
     if character.is_control() || is_format(character) {
         '\u{FFFD}'
     } else {

@@ -170,6 +170,10 @@ impl Mask {
 
     fn mask_value(&self, value: &mut Value, path: &str) {
         match value {
+            // What somebody wrote is no address, whatever it looks like.
+            Value::String(text) if path.starts_with("/fields/") && !is_impersonal(path) => {
+                *text = self.tag(text);
+            }
             Value::String(text) if !is_impersonal(path) => *text = self.pseudonym(text),
             Value::Array(values) => {
                 for value in values {
@@ -181,13 +185,22 @@ impl Mask {
                     self.mask_value(value, &format!("{path}/{key}"));
                 }
             }
-            // Numbers are durations, versions and places: an answer may hang on
-            // them, and they name nobody.
+            // A number may be of a person, like that of a ticket or a patient.
+            Value::Number(_) if !is_impersonal(path) => *value = Value::from(0),
             Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
+    /// With the domain of an address, as answers hang on that.
     fn pseudonym(&self, text: &str) -> String {
+        let tag = self.tag(text);
+        match text.split_once('@') {
+            Some((_, domain)) if is_domain(domain) => format!("{tag}@{domain}"),
+            _ => tag,
+        }
+    }
+
+    fn tag(&self, text: &str) -> String {
         if text.is_empty() {
             return String::new();
         }
@@ -196,17 +209,26 @@ impl Mask {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        match text.rsplit_once('@') {
-            Some((_, domain)) => format!("masked-{digits}@{domain}"),
-            None => format!("masked-{digits}"),
-        }
+        format!("masked-{digits}")
     }
+}
+
+fn is_domain(text: &str) -> bool {
+    let is_of_a_domain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+    text.contains('.') && text.chars().all(is_of_a_domain)
 }
 
 /// What names nobody, and what answers hang on. Everything else is masked, so
 /// that a field that Sym adds tomorrow is too.
 fn is_impersonal(path: &str) -> bool {
-    const WHOLE: &[&str] = &["/id", "/type", "/run/srn", "/run/parent", "/run/flow"];
+    const WHOLE: &[&str] = &[
+        "/id",
+        "/type",
+        "/run/srn",
+        "/run/parent",
+        "/run/flow",
+        "/fields/duration",
+    ];
     const BELOW: &[&str] = &["/meta/", "/event/", "/state/status", "/fields/target/"];
     WHOLE.contains(&path)
         || BELOW.iter().any(|prefix| path.starts_with(prefix))
@@ -269,6 +291,22 @@ mod tests {
         ] {
             assert!(text.contains(kept), "{kept} is not in {text}");
         }
+    }
+
+    #[test]
+    fn what_somebody_wrote_is_no_address() {
+        let mut record = record();
+        let mut event: Value = serde_json::from_str(EVENT).expect("is JSON");
+        event["fields"]["reason"] = "Ask @Jane.Doe".into();
+        event["fields"]["patient"] = 4711.into();
+        event["fields"]["contact"] = "jane@her-own.example".into();
+        event["more"] = serde_json::json!({"text": "ask@Jane Doe, born 1980", "number": 4712});
+        record.event = event.to_string();
+        let text = Mask::new(&[7; 32]).mask(record).event;
+        for personal in ["Jane", "jane", "4711", "4712", "her-own", "1980"] {
+            assert!(!text.contains(personal), "{personal} is in {text}");
+        }
+        assert!(text.contains("\"duration\":30"), "{text}");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wasmtime::Store;
 use wasmtime::component::Instance;
+use wasmtime::{CallHook, Store};
 
 use super::bindings::sym::postgres::types::Failure;
 use super::component::{Plugin, Prepared};
@@ -124,7 +124,7 @@ pub(super) async fn resolve_user(
         let guest = prepared.indices.load(&mut call.store, &instance)?;
         guest.call_resolve_user(&mut call.store, &request).await
     });
-    let outcome = outcome.await;
+    let outcome = outcome.await.ok();
     call.end(plugin, outcome)
 }
 
@@ -150,7 +150,7 @@ pub(super) async fn setup(
         let guest = prepared.indices.load(&mut call.store, &instance)?;
         guest.call_setup(&mut call.store, &request, username).await
     });
-    let outcome = outcome.await;
+    let outcome = outcome.await.ok();
     let mut called = call
         .end(plugin, outcome)
         .map(|steps| steps.into_iter().map(wire::step).collect::<Vec<_>>());
@@ -187,7 +187,8 @@ struct Call {
     started: Option<Cost>,
 }
 
-type Outcome<T> = Result<wasmtime::Result<Result<T, Failure>>, tokio::time::error::Elapsed>;
+/// `None`: its time was up.
+type Outcome<T> = Option<wasmtime::Result<Result<T, Failure>>>;
 
 impl Call {
     async fn begin<E: Export + 'static>(
@@ -197,18 +198,28 @@ impl Call {
     ) -> Result<Self> {
         let ahead = plugin.ahead().take(request.run.srn());
         let ahead = tokio::time::timeout_at(deadline, ahead).await;
-        let (store, instance, started) = match ahead.ok().flatten() {
+        let (mut store, instance, started) = match ahead.ok().flatten() {
             Some(ahead) => (ahead.store, Some(ahead.instance), Some(ahead.start)),
             None => (instance::new_store(plugin, Some(request))?, None, None),
         };
         let begun = Instant::now();
         let wall_end = begun + Duration::from_millis(plugin.limits().wall_milliseconds);
+        let is_cut_short = deadline < wall_end;
+        let deadline = wall_end.min(deadline);
+        // Asking the host costs no fuel, so who does little else hardly ever lets the
+        // timer fire.
+        store.call_hook(move |_, hook| match hook {
+            CallHook::CallingHost if Instant::now() >= deadline => {
+                Err(Limit::WallMilliseconds.into())
+            }
+            _ => Ok(()),
+        });
         Ok(Self {
             store,
             instance,
             begun,
-            deadline: wall_end.min(deadline),
-            is_cut_short: deadline < wall_end,
+            deadline,
+            is_cut_short,
             started,
         })
     }
@@ -250,9 +261,13 @@ impl Call {
             "plugin called"
         );
         let mut failure = None;
+        let outcome = outcome.filter(|outcome| match outcome {
+            Ok(_) => true,
+            Err(error) => error.downcast_ref() != Some(&Limit::WallMilliseconds),
+        });
         let result = match outcome {
-            Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(said))) => {
+            Some(Ok(Ok(value))) => Ok(value),
+            Some(Ok(Err(said))) => {
                 let error = failure::failed(plugin, &said);
                 failure = Some(Said {
                     code: said.code,
@@ -260,7 +275,7 @@ impl Call {
                 });
                 Err(error)
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 let log = &self.store.data().log;
                 match log.last_words().filter(|_| failure::is_panic(&error)) {
                     Some(message) => {
@@ -274,14 +289,14 @@ impl Call {
                     None => Err(failure::broken(plugin, &error)),
                 }
             }
-            Err(_) if self.is_cut_short => Err(Error::new(
+            None if self.is_cut_short => Err(Error::new(
                 Code::OutOfTime,
                 format!(
                     "{} was still running when the event's time was up",
                     plugin.subject()
                 ),
             )),
-            Err(_) => Err(failure::exceeded(plugin, Limit::WallMilliseconds)),
+            None => Err(failure::exceeded(plugin, Limit::WallMilliseconds)),
         };
         Called {
             result,

@@ -62,7 +62,8 @@ impl Envelope {
     /// A clause whose subject is the envelope.
     pub fn from_json(bytes: &[u8]) -> Result<Self, String> {
         let raw: RawEnvelope = serde_json::from_slice(bytes)
-            .map_err(|error| format!("is no signed statement (a DSSE envelope): {error}"))?;
+            // Not serde's words, which quote what nobody has signed.
+            .map_err(|_| "is no signed statement (a DSSE envelope)".to_owned())?;
         if raw.payload_type != PAYLOAD_TYPE {
             return Err(format!(
                 "holds something else, expected `payloadType` to be `{PAYLOAD_TYPE}`"
