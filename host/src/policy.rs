@@ -37,6 +37,10 @@ pub use lint::{Finding, Lint};
 /// where nobody raised it.
 pub const MAX_STEPS: usize = 500;
 
+/// Most bytes of a plan's statements together, as asked for and with their values. To
+/// check one takes its parser time that is in its length, and nothing ends that.
+pub const MAX_PLAN_BYTES: usize = 2 * MAX_SQL_BYTES;
+
 /// Which statements a plugin may have run for a temporary user: `SQL_POLICY`.
 /// Each allows what the ones before it allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -150,6 +154,15 @@ impl AuthorizedPlan {
     }
 }
 
+impl AuthorizedStep {
+    fn sql_bytes(&self) -> usize {
+        match self {
+            Self::GrantRole(_) => 0,
+            Self::Sql(statement) => statement.as_sql().len(),
+        }
+    }
+}
+
 impl AuthorizedStatement {
     /// The SQL to run: one statement, without a semicolon or parameters.
     pub fn as_sql(&self) -> &str {
@@ -191,17 +204,25 @@ impl Plan {
             return Err(Error::new(Code::InvalidPlan, message));
         }
         let mut steps = Vec::new();
+        let (mut asked, mut authorized) = (0, 0);
         for (index, step) in self.steps.iter().enumerate() {
-            let authorized = match step {
+            let more = match step {
                 Step::GrantRole(role) => scope
                     .lendable(role)
                     .map(|role| vec![AuthorizedStep::GrantRole(role)]),
-                Step::Sql(statement) => scope.statement(statement),
+                Step::Sql(statement) => {
+                    asked += statement.sql.len();
+                    check_bytes(asked)?;
+                    scope.statement(statement)
+                }
             };
-            steps.extend(authorized.map_err(|refusal| refusal.into_error(index + 1))?);
-        }
-        if steps.len() > MAX_STEPS {
-            return Err(too_many_steps(steps.len()));
+            let more = more.map_err(|refusal| refusal.into_error(index + 1))?;
+            authorized += more.iter().map(AuthorizedStep::sql_bytes).sum::<usize>();
+            check_bytes(authorized)?;
+            steps.extend(more);
+            if steps.len() > MAX_STEPS {
+                return Err(too_many_steps(steps.len()));
+            }
         }
         Ok(AuthorizedPlan {
             strategy: self.strategy,
@@ -209,6 +230,18 @@ impl Plan {
             steps,
         })
     }
+}
+
+fn check_bytes(bytes: usize) -> Result<(), Error> {
+    if bytes <= MAX_PLAN_BYTES {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::InvalidPlan,
+        format!(
+            "the plan's statements have {bytes} bytes and more together, at most {MAX_PLAN_BYTES} are allowed"
+        ),
+    ))
 }
 
 fn too_many_steps(steps: usize) -> Error {

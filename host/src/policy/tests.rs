@@ -237,6 +237,27 @@ fn some_users_are_nobody_to_grant_to() {
 }
 
 #[test]
+fn statements_have_a_limit_together() {
+    let passes = Err("and more together, at most 131072 are allowed [invalid-plan]");
+    // As asked for: what runs has no spaces at its end.
+    let asked = sql(&format!(
+        "GRANT SELECT ON t TO {{username}}{}",
+        " ".repeat(60_000)
+    ));
+    check_plan(&plan(vec![asked.clone(); 3]), passes);
+    // As it runs: with a space after each comma.
+    let runs = sql(&format!(
+        "GRANT SELECT ON {} TO {{username}}",
+        vec!["t"; 15_000].join(",")
+    ));
+    check_plan(&plan(vec![runs; 3]), passes);
+    check_plan(
+        &plan(vec![asked; 2]),
+        Ok(&["GRANT select ON t TO \"zoë\""; 2]),
+    );
+}
+
+#[test]
 fn steps_have_a_limit_before_and_after() {
     check_plan(
         &plan(vec![role("a"); MAX_STEPS]),
