@@ -52,6 +52,9 @@ impl Ready {
         let disable =
             async |connection: &mut Connection| remove::disable(connection, run, by).await;
         let disabled = self.database.with_ledger(&self.aws, names, disable).await?;
+        for role in disabled.owners.iter().filter_map(serde_json::Value::as_str) {
+            tracing::warn!(run = run.srn(), "{}", role_owns(role));
+        }
         // The credential is dead. A store that fails now delays the rest, and
         // the run stays `ending` until the secret is gone too.
         let secret = match &disabled.grant.secret {
@@ -124,6 +127,13 @@ fn secret_remains(user: &str, error: Error) -> Error {
     Error::new(error.code(), sentence).with_source(error)
 }
 
+fn role_owns(role: &str) -> String {
+    format!(
+        "`{role}` owned nothing when it was lent, and owns something now: look what, as a function of its can do what \
+         `{role}` may; it is lent to nobody until then"
+    )
+}
+
 /// What Sym is told of a role that was given back: the template's `username`,
 /// and more where there is more to say.
 fn role_body(ended: &Ended, sessions: u32) -> Body {
@@ -162,6 +172,9 @@ fn role_body(ended: &Ended, sessions: u32) -> Body {
             ended.gained
         );
         body.insert("gained".to_owned(), json!(note));
+    }
+    if ended.role_owns {
+        body.insert("made".to_owned(), json!(role_owns(role)));
     }
     if !ended.remaining.is_empty() {
         body.insert("remaining".to_owned(), json!(ended.remaining));

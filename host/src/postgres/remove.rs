@@ -37,6 +37,7 @@ pub async fn disable(connection: &Connection, run: &Run, by: &str) -> Result<Dis
     let answer = connection.call(&query).await?;
     Ok(Disabled {
         has_user: answer["has_user"] == true,
+        owners: answer["owners"].as_array().cloned().unwrap_or_default(),
         grant: Grant::from_json(&answer)?,
     })
 }
@@ -48,6 +49,8 @@ pub struct Disabled {
     pub grant: Grant,
     /// Whether there is a user at all.
     pub has_user: bool,
+    /// Names of the roles it had that own something now, and owned nothing before.
+    pub owners: Vec<serde_json::Value>,
 }
 
 /// Stage 3: ends the user's sessions, and waits until they are gone. Returns

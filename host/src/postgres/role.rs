@@ -74,6 +74,8 @@ pub struct Ended {
     /// How many more privileges of its own the user has than when the run
     /// began: what the role let it grant to itself would be among them.
     pub gained: u64,
+    /// Whether the role, which owned nothing when it was lent, owns something now.
+    pub role_owns: bool,
 }
 
 /// Ends a run. One of a temporary user is only looked up: see
@@ -113,5 +115,6 @@ pub async fn give_back(
             .collect(),
         remaining: list("remaining"),
         gained: answer["gained"].as_u64().unwrap_or(0),
+        role_owns: answer["role_owns"] == true,
     })
 }

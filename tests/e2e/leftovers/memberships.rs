@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{denied, has_set_option, person};
+use super::{TemporaryUser, denied, has_set_option, person};
 use crate::fixture::{Event, ORDERS, World};
 
 #[tokio::test]
@@ -114,4 +114,40 @@ async fn standing_membership_that_was_taken_away_meanwhile_is_not_left_behind() 
         );
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn what_was_made_in_the_roles_name_is_reported() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("GRANT CREATE ON SCHEMA public TO readonly")
+        .start()
+        .await?;
+    let peek = "SET ROLE readonly; CREATE FUNCTION public.peek() RETURNS bigint LANGUAGE sql SECURITY DEFINER \
+        AS 'SELECT count(*) FROM public.orders'";
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let made = person(&world).await.batch_execute(peek).await;
+    let body = world.body(&event.end()).await?;
+    assert_eq!(made.is_ok(), !has_set_option(&world));
+    assert_eq!(body.contains_key("made"), made.is_ok(), "{body:?}");
+    if made.is_err() {
+        return Ok(());
+    }
+    let note = "`readonly` owned nothing when it was lent, and owns something now: look what, as a function of its can do \
+        what `readonly` may; it is lent to nobody until then";
+    assert_eq!(body["made"], note);
+    let refused = world.send(&Event::escalate()).await?.to_string();
+    assert!(refused.contains("[role-refused]"), "{refused}");
+    world.sql("DROP FUNCTION public.peek()").await?;
+
+    let user = TemporaryUser::make(&world).await?;
+    user.session(&world).await.batch_execute(peek).await?;
+    world.body(&user.event.end()).await?;
+    assert!(
+        world.lambda.logs().contains("owns something now"),
+        "it is in the log: {}",
+        world.lambda.logs()
+    );
+    world.sql("DROP FUNCTION public.peek()").await?;
+    world.still_works().await
 }

@@ -101,6 +101,18 @@ BEGIN
     is_ours := name = current_user OR coalesce(to_regrole('sym_managed') = ANY (roles), false);
 END $$;
 
+-- Whether a role that was lent owns something: it owned nothing then (`check_role`).
+-- Up to 15 its holders can make what is the role's, by SET ROLE: a SECURITY DEFINER
+-- function does what the role may for as long as it is there.
+CREATE OR REPLACE FUNCTION sym.owns_something(role_oid oid) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    facts record;
+BEGIN
+    facts := sym.facts_of(role_oid);
+    RETURN coalesce(facts.is_owner, false);
+END $$;
+
 -- Refuses a role that may not be lent, whatever the operator's list says: the
 -- bot has no ADMIN option on it, or it is, or reaches through membership, one
 -- that is privileged, ours, the system's, or owns something.
@@ -419,7 +431,7 @@ BEGIN
                             with_set = had_set
         WHERE g.run = this_run RETURNING * INTO entry;
     RETURN to_jsonb(entry) || jsonb_build_object('outcome', outcome,
-        'others', others, 'remaining', paths, 'gained', CASE WHEN has_user
+        'others', others, 'remaining', paths, 'role_owns', sym.owns_something(entry.role_oid), 'gained', CASE WHEN has_user
             THEN greatest(sym.own_privileges(entry.user_oid) - entry.privileges, 0) ELSE 0 END);
 END $$;
 
@@ -779,6 +791,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry      sym.grants;
     membership record;
+    owners     text[] := '{}';
     done       text;
 BEGIN
     done := sym.name_transaction(this_run);
@@ -801,6 +814,9 @@ BEGIN
             SELECT DISTINCT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
             WHERE m.member = entry.user_oid AND r.rolname <> 'sym_managed'
         LOOP
+            IF sym.owns_something(membership.roleid) THEN
+                owners := owners || membership.roleid::regrole::text;
+            END IF;
             BEGIN
                 EXECUTE format('REVOKE %s FROM %s', membership.roleid::regrole, entry.user_oid::regrole);
             EXCEPTION WHEN insufficient_privilege OR dependent_objects_still_exist THEN
@@ -813,7 +829,8 @@ BEGIN
         PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-user', 'user', entry.user_name));
     END IF;
     UPDATE sym.grants g SET state = 'ending', ended_by = disable_user.ended_by WHERE g.run = this_run RETURNING * INTO entry;
-    RETURN to_jsonb(entry) || jsonb_build_object('has_user', EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid));
+    RETURN to_jsonb(entry) || jsonb_build_object('has_user', EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid),
+        'owners', owners);
 END $$;
 
 -- Ends the sessions of a user that it finds, and returns how many those were;
