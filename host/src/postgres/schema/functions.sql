@@ -243,28 +243,28 @@ BEGIN
     done := sym.check_user(this_user);
     done := sym.check_role(this_role);
 
+    SELECT * INTO other FROM sym.grants g
+        WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND g.run <> this_run
+        ORDER BY g.standing LIMIT 1;
     grantor := sym.own_membership(this_role, this_user);
     IF grantor IS NULL THEN
         -- Since 16 also by what others have granted, which stays beside ours.
         already := pg_has_role(this_user, this_role, 'MEMBER');
         done := sym.grant_membership(this_role, this_user);
         grantor := sym.own_membership(this_role, this_user);
-        -- Open runs that found a membership of somebody else's, which has
-        -- been taken away since: the last of all to end takes ours back.
-        UPDATE sym.grants g SET standing = false, grantor_oid = grantor
-            WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND g.standing;
-    ELSE
-        SELECT * INTO other FROM sym.grants g
-            WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND g.run <> this_run
-            ORDER BY g.standing LIMIT 1;
-        IF FOUND THEN
-            -- Lent already by another run: the last of them to end takes it back.
-            grantor := other.grantor_oid;
-            standing := other.standing;
-        ELSE
-            already := true;
-            standing := true;
+        IF other.run IS NOT NULL THEN
+            -- Open runs that found a membership of somebody else's, which has
+            -- been taken away since: the last of all to end takes ours back.
+            UPDATE sym.grants g SET standing = false, grantor_oid = grantor
+                WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND g.standing;
         END IF;
+    ELSIF other.run IS NOT NULL THEN
+        -- Lent already by another run: the last of them to end takes it back.
+        grantor := other.grantor_oid;
+        standing := other.standing;
+    ELSE
+        already := true;
+        standing := true;
     END IF;
     -- The absence of an error proves nothing: look.
     IF NOT pg_has_role(this_user, this_role,
