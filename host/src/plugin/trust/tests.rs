@@ -230,3 +230,17 @@ fn bytes_are_a_file_by_digest_and_length() {
     assert!(refused(b"the fil").contains("has 7 bytes, and 8 were signed"));
     assert!(refused(b"the file ").contains("has 9 bytes, and 8 were signed"));
 }
+
+// Who can write the store would speak to the requester.
+#[test]
+fn what_nobody_signed_is_not_quoted() {
+    let signer = Signer::new();
+    let mut stranger = Signer::new().sign(statement().to_string().as_bytes());
+    stranger.signatures[0].key_id = "Sign in at evil.example".to_owned();
+    let no_envelope = br#"{"payloadType":"x","payload":"","signatures":"Sign in at evil.example"}"#;
+    for bytes in [&stranger.to_json()[..], no_envelope] {
+        let refused = signer.trust().verify(bytes, "sym-postgres");
+        let sentence = refused.expect_err("is refused").to_public();
+        assert!(!sentence.contains("evil"), "{sentence}");
+    }
+}
