@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use serde_json::json;
+use sym_test_support::lambda::Answer;
 use tokio_postgres::Client;
 
 use crate::fixture::{BOT, Event, PERSON, SWEEP, World, count_orders, success};
@@ -159,7 +160,7 @@ async fn a_session_does_not_keep_what_the_template_lent() -> anyhow::Result<()> 
         .variable("MIGRATE_FROM", "template")
         .start()
         .await?;
-    for ends_by_event in [true, false] {
+    for ends_by in ["event", "event after a crash", "sweep"] {
         let bot = world.login(BOT, &world.bot_password).await;
         let bot = bot.map_err(anyhow::Error::msg)?;
         bot.batch_execute("GRANT readonly TO sym_user").await?;
@@ -167,19 +168,24 @@ async fn a_session_does_not_keep_what_the_template_lent() -> anyhow::Result<()> 
         let session = session.map_err(anyhow::Error::msg)?;
         session.batch_execute("SET ROLE readonly").await?;
         let template = Event::escalate();
-        if ends_by_event {
-            world.body(&template.end()).await?;
-        } else {
+        if ends_by == "sweep" {
             // A run of ours that found it there, and is the last to end.
-            let ours = Event::escalate();
-            world.body(&ours).await?;
-            world.body(&template.end()).await?;
+            world.body(&Event::escalate()).await?;
+        }
+        if ends_by == "event after a crash" {
+            let dying = world.another(&[("SYM_CRASH_AFTER_STEP", "1")]).await?;
+            let died = dying.invoke(&template.end().to_string()).await?;
+            assert!(matches!(died, Answer::Died(_)));
+            assert!(!world.is_member(PERSON, "readonly").await?);
+        }
+        world.body(&template.end()).await?;
+        if ends_by == "sweep" {
             world.let_time_pass().await?;
             world.body_of(&world.lambda, SWEEP).await?;
         }
         assert!(!world.is_member(PERSON, "readonly").await?);
         let counted = count_orders(&session).await;
-        assert!(counted.is_err(), "{ends_by_event}: {counted:?}");
+        assert!(counted.is_err(), "{ends_by}: {counted:?}");
         assert_eq!(world.open_runs().await?, 0);
     }
     Ok(())

@@ -428,10 +428,13 @@ BEGIN
     keeps := outcome IN ('taken-back', 'user-gone') AND NOT entry.standing AND ending ->> 'sessions' IS DISTINCT FROM 'keep';
     UPDATE sym.grants g SET state = CASE WHEN keeps THEN 'ending' ELSE 'ended' END,
                             ended_at = CASE WHEN keeps THEN NULL ELSE now() END, ended_by = ending ->> 'by',
-                            with_set = had_set
+                            -- Again, before the sessions were looked for: what was taken then.
+                            with_set = had_set OR (g.state = 'ending' AND g.with_set)
         WHERE g.run = this_run RETURNING * INTO entry;
     RETURN to_jsonb(entry) || jsonb_build_object('outcome', outcome,
-        'others', others, 'remaining', paths, 'role_owns', sym.owns_something(entry.role_oid), 'gained', CASE WHEN has_user
+        'others', others, 'remaining', paths,
+        -- Sym's template, whose runs have no release, lent without looking.
+        'role_owns', entry.release IS NOT NULL AND sym.owns_something(entry.role_oid), 'gained', CASE WHEN has_user
             THEN greatest(sym.own_privileges(entry.user_oid) - entry.privileges, 0) ELSE 0 END);
 END $$;
 
