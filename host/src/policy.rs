@@ -37,8 +37,8 @@ pub use lint::{Finding, Lint};
 /// where nobody raised it.
 pub const MAX_STEPS: usize = 500;
 
-/// Most bytes of a plan's statements together, as asked for and with their values. To
-/// check one takes its parser time that is in its length, and nothing ends that.
+/// Most bytes of a plan's statements together, as asked for and with their values:
+/// checking them takes time by their length, and no timer ends it.
 pub const MAX_PLAN_BYTES: usize = 2 * MAX_SQL_BYTES;
 
 /// Which statements a plugin may have run for a temporary user: `SQL_POLICY`.

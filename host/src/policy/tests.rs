@@ -238,23 +238,20 @@ fn some_users_are_nobody_to_grant_to() {
 
 #[test]
 fn statements_have_a_limit_together() {
-    let passes = Err("and more together, at most 131072 are allowed [invalid-plan]");
+    let too_much = Err("and more together, at most 131072 are allowed [invalid-plan]");
     // As asked for: what runs has no spaces at its end.
-    let asked = sql(&format!(
-        "GRANT SELECT ON t TO {{username}}{}",
-        " ".repeat(60_000)
-    ));
-    check_plan(&plan(vec![asked.clone(); 3]), passes);
-    // As it runs: with a space after each comma.
-    let runs = sql(&format!(
-        "GRANT SELECT ON {} TO {{username}}",
-        vec!["t"; 15_000].join(",")
-    ));
-    check_plan(&plan(vec![runs; 3]), passes);
+    let short = "GRANT SELECT ON t TO {username}";
+    let spaces = " ".repeat(MAX_SQL_BYTES - short.len());
+    let longest = sql(&format!("{short}{spaces}"));
     check_plan(
-        &plan(vec![asked; 2]),
+        &plan(vec![longest.clone(); 2]),
         Ok(&["GRANT select ON t TO \"zoë\""; 2]),
     );
+    check_plan(&plan(vec![longest.clone(), longest, sql(short)]), too_much);
+    // As it runs: with a space after each comma.
+    let tables = vec!["t"; 15_000].join(",");
+    let runs = sql(&format!("GRANT SELECT ON {tables} TO {{username}}"));
+    check_plan(&plan(vec![runs; 3]), too_much);
 }
 
 #[test]
