@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use clap::Args;
+use sym_host::event::printable;
 use sym_host::plugin::ENGINE_ID;
 
 use crate::output::{self, Status};
 use crate::releases::describe;
 use crate::store::{Store, block_on};
+
+/// Most characters of what the store says, and nobody may have signed.
+const SHOWN: usize = 200;
 
 /// Show the release that is in use: since when, signed by whom, and for which
 /// hosts there is native code.
@@ -38,14 +42,22 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Status> {
     }
     let statement = &found.statement;
     output::data(&format!("release   {}", found.id()));
-    output::data(&format!("since     {}", statement.created));
+    output::data(&format!(
+        "since     {}",
+        printable(&statement.created, SHOWN)
+    ));
     output::data(&format!(
         "signed by {} (`symctl verify` looks whether it is so)",
-        found.signed_by.join(", ")
+        printable(&found.signed_by.join(", "), SHOWN)
     ));
-    output::data(&format!("audience  {}", statement.audience.join(", ")));
+    let audience = statement.audience.join(", ");
+    output::data(&format!("audience  {}", printable(&audience, SHOWN)));
     for file in &statement.files {
-        output::data(&format!("file      {} ({} bytes)", file.path, file.bytes));
+        output::data(&format!(
+            "file      {} ({} bytes)",
+            printable(&file.path, SHOWN),
+            file.bytes
+        ));
     }
     let mut hosts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for native in &statement.native {
