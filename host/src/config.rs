@@ -90,6 +90,8 @@ pub struct Database {
     pub ca_file: Option<PathBuf>,
     /// Where schema `sym` is.
     pub ledger: String,
+    /// Whose schema `sym` is. Nobody else's functions are called.
+    pub ledger_owner: String,
 }
 
 /// Where the bot's password is.
@@ -193,6 +195,9 @@ impl Config {
             host: reader.required(env::DB_HOST),
             port: reader.number(env::DB_PORT, 1..=65_535, 5432) as u16,
             ledger: reader.text(env::LEDGER_DB).unwrap_or_else(|| name.clone()),
+            ledger_owner: reader
+                .text(env::LEDGER_OWNER)
+                .unwrap_or_else(|| user.clone()),
             name,
             user: user.clone(),
             password: reader.password(),

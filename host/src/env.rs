@@ -107,6 +107,9 @@ variables! {
     LEDGER_DB = "LEDGER_DB",
         "The database that holds schema `sym`. All functions of a cluster name the same one.",
         "`DB_NAME`";
+    LEDGER_OWNER = "LEDGER_OWNER",
+        "Whose schema `sym` is: the user of another function that shares the ledger, and has given this one's user what it may do there.",
+        "`DB_USER`";
     SECRETS = "SECRETS",
         "Where temporary users' credentials go: `aws` (Secrets Manager), or `file:///dir` for local work.",
         "`aws`";
@@ -120,13 +123,13 @@ variables! {
         "What `fields.duration` counts: `minutes` or `seconds`.",
         "`minutes`";
     MAX_DURATION_SECONDS = "MAX_DURATION_SECONDS",
-        "Longest time that access is given for, also where the event names none.",
+        "Longest time that access is given for, also where the event names none: 1 to 31622400.",
         "`43200`";
     EXPIRY_GRACE_SECONDS = "EXPIRY_GRACE_SECONDS",
-        "How long after that the database itself ends the access, if no deescalate event came.",
+        "How long after that a sweep or pg_cron ends the access, if no deescalate event came, and the database alone refuses a temporary user's new logins: 0 to 31622400.",
         "`900`";
     REPLAY_WINDOW_SECONDS = "REPLAY_WINDOW_SECONDS",
-        "For how long a run that has ended can't begin again. `0` turns it off.",
+        "For how long a run that has ended can't begin again, at most 31622400. `0` turns it off.",
         "`900`";
     CONNECTION_LIMIT = "CONNECTION_LIMIT",
         "How many connections a temporary user may have at once, 1 to 1000.",

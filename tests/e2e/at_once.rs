@@ -164,7 +164,7 @@ async fn two_hundred_users_at_once_on_one_role_get_it_and_lose_it() -> anyhow::R
     for answer in send_all(&world, &processes, &begins).await? {
         ensure!(is_success(&answer)?, "{answer}");
     }
-    let members = "SELECT count(*) FROM pg_auth_members WHERE roleid = 'readonly'::regrole AND member <> 'sym_bot'::regrole";
+    let members = "SELECT count(*) FROM pg_auth_members WHERE roleid = 'readonly'::regrole AND NOT admin_option";
     assert_eq!(world.query(members).await?, Some(RUNS.to_string()));
     world.ledger_agrees().await?;
     for answer in send_all(&world, &processes, &ends(&runs)).await? {
@@ -295,4 +295,30 @@ async fn a_temporary_user_that_begins_and_ends_at_once_is_not_left_behind() -> a
         swept?;
     }
     all_have_ended(&world, runs.len(), &before).await
+}
+
+#[tokio::test]
+async fn ends_at_once_take_the_role_back_whatever_the_databases_isolation() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("ALTER DATABASE app SET default_transaction_isolation = 'repeatable read'")
+        .start()
+        .await?;
+    let before = world.state().await?;
+    let processes = processes(&world).await?;
+    for _ in 0..3 {
+        let runs: Vec<Event> = (0..processes.len()).map(|_| Event::escalate()).collect();
+        for event in &runs {
+            world.body(event).await?;
+        }
+        for answer in send_all(&world, &processes, &ends(&runs)).await? {
+            ensure!(is_success(&answer)?, "{answer}");
+        }
+        world.is_as(&before).await?;
+    }
+    // Who calls the functions in another way is told.
+    let lent = Event::escalate();
+    world.body(&lent).await?;
+    let end = format!("SELECT sym.give_back(lower('{}'), '{{}}')", lent.run_srn());
+    assert!(world.query(&end).await.is_err());
+    Ok(())
 }

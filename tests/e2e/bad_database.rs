@@ -139,7 +139,7 @@ async fn a_database_that_was_not_set_up_is_said() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_bot_that_may_not_lend_says_which_statement_mends_it() -> anyhow::Result<()> {
     let world = World::builder()
-        .sql("REVOKE readonly FROM sym_bot")
+        .sql("REVOKE readonly FROM sym_bot GRANTED BY master")
         .start()
         .await?;
     let sentence = "`sym_bot` may not lend role `readonly`: an administrator has to run the GRANT that \
@@ -267,5 +267,23 @@ async fn without_secrets_manager_no_user_is_made_and_roles_are_lent() -> anyhow:
         .await?;
     let event = Event::escalate_temporary_user();
     world.refuses(&event, NO_SECRETS).await?;
+    world.still_works().await
+}
+
+#[tokio::test]
+async fn a_role_that_may_log_in_is_lent_where_nobody_can_become_it() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("ALTER ROLE readonly LOGIN")
+        .start()
+        .await?;
+    if world.postgres.install().major >= 16 {
+        return world.still_works().await;
+    }
+    let sentence = "role `readonly` is never lent: it may log in, and whoever it is lent to could set its password (before \
+        PostgreSQL 16) [role-refused]";
+    for event in [Event::escalate(), Event::escalate_temporary_user()] {
+        world.refuses(&event, sentence).await?;
+    }
+    world.sql("ALTER ROLE readonly NOLOGIN").await?;
     world.still_works().await
 }

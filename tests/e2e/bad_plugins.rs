@@ -205,13 +205,18 @@ async fn a_target_that_asks_too_much_gets_nothing() -> anyhow::Result<()> {
             Behaviour::Roles(&["owner"]),
             "role `owner` is never lent: it owns objects [role-refused]",
         ),
+        (
+            Behaviour::Roles(&["giver"]),
+            "role `giver` is never lent: it has the ADMIN option on a role, which whoever it is lent to could keep [role-refused]",
+        ),
     ];
     let mut manifest =
         "[resolver]\ncomponent = \"default-resolver.wasm\"\n[targets.readonly]\n".to_owned();
     let mut builder = World::builder().sql(
         "CREATE ROLE unlendable; CREATE ROLE chief CREATEROLE; CREATE ROLE deputy; GRANT chief TO deputy;
          CREATE ROLE reader; CREATE ROLE owner; CREATE TABLE owned (); ALTER TABLE owned OWNER TO owner;
-         GRANT chief, deputy, reader, owner TO sym_bot WITH ADMIN OPTION;
+         CREATE ROLE giver; GRANT readonly TO giver WITH ADMIN OPTION;
+         GRANT chief, deputy, reader, owner, giver TO sym_bot WITH ADMIN OPTION;
          GRANT pg_signal_backend TO reader",
     );
     let mut sentences = Vec::new();

@@ -190,3 +190,114 @@ async fn a_session_does_not_keep_what_the_template_lent() -> anyhow::Result<()> 
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_session_that_stands_in_a_transaction_keeps_nothing() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let session = world.login(PERSON, &world.person_password).await;
+    let session = session.map_err(anyhow::Error::msg)?;
+    let idle = world.login(PERSON, &world.person_password).await;
+    let idle = idle.map_err(anyhow::Error::msg)?;
+    // It holds its locks already, so nothing has it look at memberships again.
+    session
+        .batch_execute(
+            "PREPARE counted AS SELECT count(*) FROM orders; SET plan_cache_mode = force_generic_plan;
+             BEGIN; EXECUTE counted",
+        )
+        .await?;
+    let body = world.body(&event.end()).await?;
+    assert!(session.batch_execute("EXECUTE counted").await.is_err());
+    // Since 16 one that does nothing can't keep anything.
+    if world.postgres.install().major >= 16 {
+        assert_eq!(body["sessions_ended"], 1);
+        assert_eq!(count_orders(&idle).await, Err("42501".to_owned()));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_temporary_user_that_changes_itself_all_the_time_is_ended() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let before = world.state().await?;
+    let event = Event::escalate_temporary_user();
+    let (user, password, session) = temporary_user(&world, &event).await?;
+    let mut changing = Vec::new();
+    for _ in 0..3 {
+        let other = world.login(&user, &password).await;
+        let other = other.map_err(anyhow::Error::msg)?;
+        let change =
+            format!("BEGIN; ALTER ROLE {user} PASSWORD 'mine'; SELECT pg_sleep(0.2); COMMIT");
+        changing.push(tokio::spawn(async move {
+            while other.batch_execute(&change).await.is_ok() {}
+        }));
+    }
+    let waits = format!(
+        "SELECT count(*) > 1 FROM pg_stat_activity WHERE usename = '{user}' AND wait_event_type = 'Lock'"
+    );
+    world.wait_until(&waits).await?;
+    assert_eq!(world.send(&event.end()).await?, success(json!({})));
+    assert!(count_orders(&session).await.is_err());
+    for session in changing {
+        session.await?;
+    }
+    world.is_as(&before).await
+}
+
+#[tokio::test]
+async fn what_a_prepared_transaction_holds_is_said_and_the_rest_is_taken() -> anyhow::Result<()> {
+    let world = World::builder()
+        .setting("max_prepared_transactions", "2")
+        .start()
+        .await?;
+    let before = world.state().await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let hold = format!("BEGIN; ALTER ROLE {user} PASSWORD 'mine'; PREPARE TRANSACTION 'kept'");
+    session.batch_execute(&hold).await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    assert!(answer.contains("can still log in"), "{answer}");
+    assert!(count_orders(&session).await.is_err());
+    assert!(!world.is_member(&user, "readonly").await?);
+    assert!(world.secrets().await?.is_empty());
+    world.sql("ROLLBACK PREPARED 'kept'").await?;
+    // At once, and not when its lease is over.
+    assert_eq!(world.sweep().await?, 1);
+    world.is_as(&before).await
+}
+
+#[tokio::test]
+async fn who_may_write_everything_can_not_lock_the_ledger() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    if world.postgres.install().major < 14 {
+        return Ok(()); // pg_write_all_data came with 14.
+    }
+    let (role, temporary) = (Event::escalate(), Event::escalate_temporary_user());
+    world.body(&role).await?;
+    world.body(&temporary).await?;
+    let _stranger = stranger(&world).await?;
+    world.sql("GRANT pg_write_all_data TO stranger").await?;
+    for (event, answer) in [
+        (&role, success(json!({"username": PERSON}))),
+        (&temporary, success(json!({}))),
+    ] {
+        let holder = world.login("stranger", "stranger").await;
+        let holder = holder.map_err(anyhow::Error::msg)?;
+        holder
+            .batch_execute("BEGIN; LOCK TABLE sym.grants, sym.locks IN ACCESS EXCLUSIVE MODE")
+            .await?;
+        assert_eq!(world.send(&event.end()).await?, answer);
+        assert!(holder.batch_execute("SELECT 1").await.is_err());
+    }
+    world.body(&Event::escalate()).await?;
+    world.let_time_pass().await?;
+    let holder = world.login("stranger", "stranger").await;
+    let holder = holder.map_err(anyhow::Error::msg)?;
+    holder
+        .batch_execute("BEGIN; LOCK TABLE sym.grants IN SHARE MODE")
+        .await?;
+    let outcome = "SELECT string_agg(outcome, ',') FROM sym.expire()";
+    assert_eq!(world.query(outcome).await?.as_deref(), Some("taken-back"));
+    Ok(())
+}

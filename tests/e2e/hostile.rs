@@ -400,6 +400,28 @@ async fn a_session_that_ran_a_grant_is_used_again() -> anyhow::Result<()> {
     Ok(())
 }
 
+// What is put off to the COMMIT would be raised as the function's own word.
+#[tokio::test]
+async fn a_refusal_that_is_put_off_to_the_commit_is_not_believed() -> anyhow::Result<()> {
+    let statement = "DO $$ BEGIN INSERT INTO public.late VALUES (1); END $$";
+    let world = free(statement)
+        .sql(
+            "CREATE TABLE public.late (id int); GRANT INSERT ON public.late TO sym_bot;
+             CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 RAISE EXCEPTION 'sym refuses' USING ERRCODE = 'SYMRF',
+                     DETAIL = '{\"code\": \"access-remains\", \"why\": \"privileged\", \"user\": \"call +1 555 0100\"}';
+             END $$;
+             CREATE CONSTRAINT TRIGGER late AFTER INSERT ON public.late DEFERRABLE INITIALLY DEFERRED
+                 FOR EACH ROW EXECUTE FUNCTION public.refuse()",
+        )
+        .start()
+        .await?;
+    let event = Event::escalate().target("free").user(ASKS_FOR_VISITOR);
+    let sentence = "the database refused a statement of the function's (SQLSTATE SYMRF): see the function's log \
+        [database-refused]";
+    world.refuses(&event, sentence).await
+}
+
 // What `docs/security.md` says that `SQL_POLICY=any` gives away, in one statement.
 #[tokio::test]
 async fn a_free_block_can_do_what_the_bot_can_and_it_outlives_the_user() -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! Somebody else's transaction that is open, and holds what an event needs. The
 //! event waits for a while; then it says so, and nothing of it was done.
 
-use crate::fixture::{BOT, Event, ORDERS, World, refusal};
+use crate::fixture::{BOT, Event, ORDERS, SWEEP, World, refusal};
 
 const CONFLICT: &str =
     "another change was in progress in the database: try again in a moment [database-conflict]";
@@ -60,8 +60,21 @@ async fn a_locked_temporary_user_is_removed_when_it_is_released() -> anyhow::Res
     fails_until_it_is_released(&world, &event, "LOCK TABLE pg_authid IN EXCLUSIVE MODE").await?;
     let user = "SELECT user_name FROM sym.grants WHERE state = 'granted'";
     let user = world.query(user).await?.unwrap_or_default();
-    let lock = format!("ALTER ROLE {user} CONNECTION LIMIT 3");
-    fails_until_it_is_released(&world, &event.end(), &lock).await?;
+    // What an administrator keeps is said; and all that can be taken is taken.
+    let holder = world.postgres.admin_in("app").await?;
+    let lock = format!("BEGIN; ALTER ROLE {user} CONNECTION LIMIT 3");
+    holder.batch_execute(&lock).await?;
+    let kept = format!(
+        "temporary user `{user}` can still log in: a transaction that could not be ended keeps it; an administrator has \
+         to end that (see pg_prepared_xacts, ROLLBACK PREPARED), and the next sweep tries again [access-remains]"
+    );
+    assert_eq!(world.send(&event.end()).await?, refusal(&kept));
+    assert_eq!(world.run_state(&event).await?.as_deref(), Some("ending"));
+    assert!(!world.is_member(&user, "readonly").await?);
+    assert!(world.secrets().await?.is_empty());
+    assert_eq!(world.send_text(SWEEP).await?, refusal(&kept));
+    holder.batch_execute("ROLLBACK").await?;
+    assert_eq!(world.sweep().await?, 1);
     assert_eq!(world.run_state(&event).await?.as_deref(), Some("ended"));
     world.is_as(&before).await
 }

@@ -21,6 +21,7 @@ mod fixture;
 mod held_open;
 mod hostile;
 mod iam;
+mod ledger_owner;
 mod leftovers;
 mod locks;
 mod manifest_schema;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Event, ORDERS, PERSON, World, refusal, success};
+use crate::fixture::{Event, ORDERS, PERSON, SWEEP, World, refusal, success};
 
 const REPLAYED: &str = "this run has ended, and can't begin again for another 900 seconds: send a new request; to try a \
     saved event again, give it another run id (`symctl invoke --new-run`) [run-ended]";
@@ -175,8 +175,35 @@ async fn another_user_of_the_same_name_is_left_alone_and_said() -> anyhow::Resul
         .sql("DROP ROLE sym_user; CREATE ROLE sym_user LOGIN; GRANT readonly TO sym_user")
         .await?;
     let sentence = "database user `sym_user` is not the one of this run any more (made anew, or restored from a backup), \
-        so nothing was taken from it: an administrator has to look, and to revoke by hand [access-remains]";
-    world.refuses(&event.end(), sentence).await
+        so nothing was taken from it: an administrator has to look, and to revoke by hand; then the run can end [access-remains]";
+    world.refuses(&event.end(), sentence).await?;
+    // It has been tried, so it is overdue, whatever its lease; and who was made anew can
+    // come back for good.
+    world.refuses_text(SWEEP, sentence).await?;
+    world.sql("REVOKE readonly FROM sym_user").await?;
+    assert_eq!(world.sweep().await?, 1);
+    assert_eq!(world.open_runs().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_temporary_user_from_a_backup_is_removed() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let before = world.state().await?;
+    let event = Event::escalate_temporary_user();
+    let body = world.body(&event).await?;
+    let user = body["username"].as_str().unwrap_or_default();
+    let comment = format!("SELECT shobj_description('{user}'::regrole, 'pg_authid')");
+    let comment = world.query(&comment).await?.unwrap_or_default();
+    // By its name, its marker and its comment it is the same.
+    world
+        .sql(&format!(
+            "DROP ROLE {user}; SET SESSION AUTHORIZATION sym_bot; CREATE ROLE {user} LOGIN;
+             GRANT sym_managed, readonly TO {user}; COMMENT ON ROLE {user} IS '{comment}'"
+        ))
+        .await?;
+    assert_eq!(world.send(&event.end()).await?, success(json!({})));
+    world.is_as(&before).await
 }
 
 #[tokio::test]
@@ -186,7 +213,7 @@ async fn a_person_who_has_left_needs_nothing_taken_away() -> anyhow::Result<()> 
     world.body(&event).await?;
     world.sql("DROP ROLE sym_user").await?;
     let answer = success(
-        json!({"username": PERSON, "note": "database user `sym_user` doesn't exist any more"}),
+        json!({"username": PERSON, "note": "the run's database user, `sym_user`, doesn't exist any more"}),
     );
     assert_eq!(world.send(&event.end()).await?, answer);
     Ok(())

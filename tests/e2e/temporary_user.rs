@@ -298,6 +298,65 @@ async fn a_ledger_in_a_database_of_its_own_spans_both() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_try_that_failed_in_another_database_leaves_nothing_to_the_next() -> anyhow::Result<()> {
+    let manifest = "[resolver]\ncomponent = \"default-resolver.wasm\"\n[targets.readonly]\n\
+        [targets.readonly-sql]\nstrategy = \"temporary-user\"\nsql = \"narrow.sql\"\n";
+    let world = World::builder()
+        .variable("LEDGER_DB", "ledger")
+        .file("plugins.toml", manifest)
+        .file(
+            "narrow.sql",
+            "GRANT readonly TO {username}; GRANT SELECT ON pay TO {username}",
+        )
+        .sql(
+            "CREATE TABLE pay (); CREATE TABLE pub (); GRANT SELECT ON pay, pub TO sym_bot WITH GRANT OPTION",
+        )
+        .start()
+        .await?;
+    world.postgres.create_database("ledger").await?;
+    world
+        .postgres
+        .execute_sql("ledger", "CREATE SCHEMA sym AUTHORIZATION sym_bot")
+        .await?;
+    let before = world.state().await?;
+    // No secret can be put where a file is.
+    let secrets = world.secrets_directory();
+    std::fs::write(&secrets, "")?;
+    let event = Event::escalate_temporary_user();
+    let failed = world.send(&event).await?.to_string();
+    assert!(failed.contains("[secret-unavailable]"), "{failed}");
+    std::fs::remove_file(&secrets)?;
+    let narrow = world.plugins_directory().join("narrow.sql");
+    std::fs::write(narrow, "GRANT SELECT ON pub TO {username}")?;
+    let other = world.another(&[]).await?;
+    let body = world.body_of(&other, &event.to_string()).await?;
+    let secret = world
+        .secret(body["secret_name"].as_str().unwrap_or_default())
+        .await?;
+    let (user, password) = (text(&secret, "username"), text(&secret, "password"));
+    let session = world.login(user, password).await;
+    let session = session.map_err(anyhow::Error::msg)?;
+    session.batch_execute("SELECT FROM public.pub").await?;
+    assert!(
+        session
+            .batch_execute("SELECT FROM public.pay")
+            .await
+            .is_err()
+    );
+    assert!(!world.is_member(user, "readonly").await?);
+    // Whoever makes a role is a member since 16, but can't use it.
+    let by_itself = "SELECT count(*) FROM pg_auth_members WHERE member = 'sym_bot'::regrole AND grantor = member";
+    assert_eq!(world.query(by_itself).await?.as_deref(), Some("0"));
+    // The release that decided is the one of the try that counts.
+    let releases = world
+        .ledger("SELECT count(DISTINCT release) FROM sym.grants")
+        .await?;
+    assert_eq!(releases.as_deref(), Some("1"));
+    assert_eq!(world.send(&event.end()).await?, success(json!({})));
+    world.is_as(&before).await
+}
+
+#[tokio::test]
 async fn a_role_that_somebody_else_gave_the_user_goes_with_it() -> anyhow::Result<()> {
     let world = World::builder().sql("CREATE ROLE more").start().await?;
     let (first, second) = (

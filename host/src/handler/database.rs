@@ -1,7 +1,7 @@
 //! The one connection to the ledger that lives from event to event: checked
 //! before it is used, replaced without an error, and never put back in doubt.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
@@ -11,7 +11,7 @@ use super::meters::Meters;
 use crate::aws::Aws;
 use crate::config::{self, PasswordSource};
 use crate::error::Result;
-use crate::postgres::{Connection, Failure, Names, Who, failure, rollback};
+use crate::postgres::{Connection, Failure, Names, Who, failure, rollback, sweep};
 use crate::secret::Password;
 
 /// Between the tries after a conflict, or a connection that was gone. All that
@@ -31,6 +31,8 @@ pub(super) struct Database {
     meters: Arc<Meters>,
     ledger: Mutex<Option<Connection>>,
     password: Mutex<Option<Password>>,
+    /// See [`Connection::acts_as`].
+    acts_as: OnceLock<String>,
 }
 
 impl Database {
@@ -41,6 +43,7 @@ impl Database {
             meters,
             ledger: Mutex::new(None),
             password: Mutex::new(None),
+            acts_as: OnceLock::new(),
         }
     }
 
@@ -88,7 +91,16 @@ impl Database {
                 _ => self.connect(aws).await?,
             };
             let timer = self.meters.database.start();
-            let result = operation(&mut connection).await;
+            let mut result = operation(&mut connection).await;
+            // Somebody who can't be meant to may hold what we wait for.
+            if matches!(&result, Err(failure) if failure.is_locked())
+                && rollback(&connection).await.is_ok()
+                && sweep::end_lockers(&connection)
+                    .await
+                    .is_ok_and(|ended| ended > 0)
+            {
+                result = operation(&mut connection).await;
+            }
             drop(timer);
             let is_whole = match &result {
                 Ok(_) => true,
@@ -111,8 +123,10 @@ impl Database {
 
     /// A connection to another database of the cluster, for one use.
     pub(super) async fn connect_to(&self, aws: &Aws, name: &str) -> failure::Result<Connection> {
-        let connect =
-            async |password: &Password| Connection::to_database(&self.config, name, password).await;
+        let acts_as = self.acts_as.get().map(String::as_str);
+        let connect = async |password: &Password| {
+            Connection::to_database(&self.config, name, password, acts_as).await
+        };
         self.log_in(aws, connect).await
     }
 
@@ -120,7 +134,11 @@ impl Database {
         let connect = async |password: &Password| {
             Connection::to_ledger(&self.config, password, self.who).await
         };
-        self.log_in(aws, connect).await
+        let connection = self.log_in(aws, connect).await?;
+        if let Some(owner) = connection.acts_as() {
+            self.acts_as.get_or_init(|| owner.to_owned());
+        }
+        Ok(connection)
     }
 
     async fn log_in(

@@ -5,14 +5,38 @@ use serde_json::json;
 
 use super::{Body, Ready};
 use crate::config::Sessions;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
+use crate::postgres::remove::Finished;
 use crate::postgres::role::Ended;
-use crate::postgres::{Connection, Failure, Names, remove, role};
+use crate::postgres::{Connection, Failure, Names, remove, role, sweep};
 use crate::request::{Ending, Run};
 
 impl Ready {
-    /// Ends a run, whatever its strategy. `by` says who wants it, for the ledger.
+    /// Ends a run, whatever its strategy. `by` says who wants it, for the ledger. One
+    /// that can't be ended is overdue from now on: each sweep tries again.
     pub(super) async fn end(&self, ending: &Ending, by: &str) -> Result<Body> {
+        let ended = self.try_to_end(ending, by).await;
+        // Where there is no database, there is nobody to tell.
+        if let Err(error) = &ended
+            && error.code() != Code::DatabaseUnavailable
+        {
+            let run = &ending.run;
+            let mark =
+                async |connection: &mut Connection| sweep::make_overdue(connection, run).await;
+            let names = Names::default();
+            if let Err(error) = self.database.with_ledger(&self.aws, names, mark).await {
+                let cause = error.to_log();
+                tracing::warn!(
+                    run = run.srn(),
+                    cause,
+                    "no sweep tries this again before its lease is over"
+                );
+            }
+        }
+        ended
+    }
+
+    async fn try_to_end(&self, ending: &Ending, by: &str) -> Result<Body> {
         let sessions = self.config.sessions;
         let give_back = async |connection: &mut Connection| {
             role::give_back(connection, ending, by, sessions).await
@@ -25,22 +49,22 @@ impl Ready {
             self.remove_user(&ending.run, by).await?;
             return Ok(Body::new());
         }
-        let sessions = if ended.grant.state == "ending" {
+        let finished = if ended.grant.state == "ending" {
             let names = Names {
                 user: ended.grant.user_name.as_deref().unwrap_or_default(),
                 ..Names::default()
             };
             self.finish(&ending.run, names).await?
         } else {
-            0
+            Finished::default()
         };
-        Ok(role_body(&ended, sessions))
+        Ok(role_body(&ended, finished))
     }
 
     /// Ends the sessions that could keep what was taken back, and with that the
     /// run. Before the COMMIT of the taking another could begin, so it is a call
-    /// of its own. Returns how many.
-    async fn finish(&self, run: &Run, names: Names<'_>) -> Result<u32> {
+    /// of its own.
+    async fn finish(&self, run: &Run, names: Names<'_>) -> Result<Finished> {
         let all = self.config.sessions == Sessions::Terminate;
         let end = async |connection: &mut Connection| remove::finish(connection, run, all).await;
         self.database.with_ledger(&self.aws, names, end).await
@@ -72,6 +96,10 @@ impl Ready {
         if let (true, Some(oid)) = (disabled.has_user, disabled.grant.user_oid) {
             self.end_sessions(names, oid).await?;
             self.clear(names, run, oid).await?;
+        }
+        // Said first: it is what the person with the password can still use.
+        if let Some(why) = &disabled.kept {
+            return Err(Failure::user_kept(user, why).into_error(names));
         }
         secret.map_err(|error| secret_remains(user, error))?;
         let drop = async |connection: &mut Connection| remove::drop_user(connection, run).await;
@@ -136,7 +164,7 @@ fn role_owns(role: &str) -> String {
 
 /// What Sym is told of a role that was given back: the template's `username`,
 /// and more where there is more to say.
-fn role_body(ended: &Ended, sessions: u32) -> Body {
+fn role_body(ended: &Ended, finished: Finished) -> Body {
     let mut body = Body::new();
     // A temporary user's answer is empty, as the template's.
     if let (Some(user), Some(_)) = (&ended.grant.user_name, &ended.grant.role_name) {
@@ -153,8 +181,10 @@ fn role_body(ended: &Ended, sessions: u32) -> Body {
             "`{user}` keeps `{role}` until {} more run(s) end",
             ended.others.len()
         )),
-        "user-gone" => Some(format!("database user `{user}` doesn't exist any more")),
-        "role-gone" => Some(format!("role `{role}` doesn't exist any more")),
+        "user-gone" => Some(format!(
+            "the run's database user, `{user}`, doesn't exist any more"
+        )),
+        "role-gone" => Some(format!("the run's role, `{role}`, doesn't exist any more")),
         "taken-back" if !ended.remaining.is_empty() => Some(format!(
             "`{user}` still has `{role}` by memberships that are not this function's"
         )),
@@ -163,8 +193,8 @@ fn role_body(ended: &Ended, sessions: u32) -> Body {
     if let Some(note) = note {
         body.insert("note".to_owned(), json!(note));
     }
-    if sessions > 0 {
-        body.insert("sessions_ended".to_owned(), json!(sessions));
+    if finished.sessions > 0 {
+        body.insert("sessions_ended".to_owned(), json!(finished.sessions));
     }
     if ended.gained > 0 {
         let note = format!(
@@ -173,7 +203,7 @@ fn role_body(ended: &Ended, sessions: u32) -> Body {
         );
         body.insert("gained".to_owned(), json!(note));
     }
-    if ended.role_owns {
+    if ended.role_owns || finished.role_owns {
         body.insert("made".to_owned(), json!(role_owns(role)));
     }
     if !ended.remaining.is_empty() {

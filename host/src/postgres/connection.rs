@@ -8,6 +8,7 @@ use futures_util::FutureExt as _;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::sync::mpsc;
 use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -18,6 +19,7 @@ use crate::config::{Database, Tls};
 use crate::crash;
 use crate::error::{Code, Error};
 use crate::secret::Password;
+use crate::sql::quote_identifier;
 
 /// Longest wait for a connection, TLS and login included. tokio-postgres's own
 /// limit covers the TCP connect only, so a server that accepts and stays silent
@@ -43,7 +45,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(9);
 /// `enable_bitmapscan`: a row that changes its state leaves an entry in the index,
 /// which a plain scan marks as dead when it meets it and a bitmap scan meets again
 /// each time until the next VACUUM.
+/// `default_transaction_isolation`: in any other, what is read behind a lock is as it was
+/// before it. `timezone`: of the times that people are shown.
 const SESSION: &str = "SET standard_conforming_strings = on; SET client_min_messages = notice; \
+    SET default_transaction_isolation = 'read committed'; SET timezone = 'UTC'; \
     SET lock_timeout = '3s'; SET statement_timeout = '8s'; SET idle_in_transaction_session_timeout = '30s'; \
     SET search_path = pg_catalog, pg_temp; SET plan_cache_mode = force_generic_plan; SET enable_bitmapscan = off";
 
@@ -67,6 +72,7 @@ pub struct Connection {
     client: Client,
     notices: mpsc::Receiver<String>,
     is_used_up: bool,
+    acts_as: Option<String>,
 }
 
 /// How many statements are under way at once. More gain nothing, and each waits
@@ -147,6 +153,8 @@ struct Greeting {
     version: i32,
     is_superuser: bool,
     is_read_only: bool,
+    /// Whose schema `sym` is, where there is one.
+    owner: Option<String>,
     is_schema_current: bool,
 }
 
@@ -156,7 +164,7 @@ impl Connection {
     /// # Errors
     /// See [`Failure`].
     pub async fn to_ledger(config: &Database, password: &Password, who: Who) -> Result<Self> {
-        let connection = Self::open(config, &config.ledger, password).await?;
+        let mut connection = Self::open(config, &config.ledger, password).await?;
         let greeting = connection.greet().await?;
         if greeting.is_superuser && who == Who::Function {
             return Err(Failure::setup(format!(
@@ -172,19 +180,72 @@ impl Connection {
         if greeting.is_read_only {
             return Err(Failure::timed_out());
         }
+        match (greeting.owner, who) {
+            (Some(owner), _) if owner == config.user => {}
+            (Some(owner), Who::Function) if owner == config.ledger_owner => {}
+            (None, Who::Function) => {}
+            // Its functions would run as us.
+            (Some(_), Who::Function) => return Err(schema::not_ours(&config.ledger)),
+            (None, Who::Person) => {
+                return Err(Failure::setup(format!(
+                    "there is no ledger in database `{}`: check `LEDGER_DB` and `DB_NAME`",
+                    config.ledger
+                )));
+            }
+            (Some(owner), Who::Person) => {
+                connection.act_as(&owner, config).await?;
+                // What a person made or changed would not be the function's.
+                return schema::check(&connection, &config.ledger)
+                    .await
+                    .map(|()| connection);
+            }
+        }
         if !greeting.is_schema_current {
             schema::migrate(&connection, &config.ledger).await?;
         }
         Ok(connection)
     }
 
-    /// Connects to any database of the cluster.
+    /// Does all that follows with the rights of the ledger's owner.
+    async fn act_as(&mut self, owner: &str, config: &Database) -> Result<()> {
+        let role = quote_identifier(owner)
+            .map_err(|error| Error::internal("a role's name can't be quoted").with_source(error))?;
+        let acting = self.run(&format!("SET ROLE {role}")).await;
+        acting.map_err(|failure| {
+            if !failure.is_state(&SqlState::INSUFFICIENT_PRIVILEGE) {
+                return failure;
+            }
+            Failure::setup(format!(
+                "`{0}` may not act as `{owner}`, whose ledger it is: log in as that user, or have an administrator run \
+                 `GRANT {role} TO {0}` (since PostgreSQL 16 with `WITH SET TRUE`)",
+                config.user
+            ))
+        })?;
+        self.acts_as = Some(owner.to_owned());
+        Ok(())
+    }
+
+    /// As whom a person does what they do, where that isn't their login.
+    pub fn acts_as(&self) -> Option<&str> {
+        self.acts_as.as_deref()
+    }
+
+    /// Connects to any database of the cluster, to act there as another than who logs
+    /// in where `acts_as` says so.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn to_database(config: &Database, name: &str, password: &Password) -> Result<Self> {
-        let connection = Self::open(config, name, password).await?;
+    pub async fn to_database(
+        config: &Database,
+        name: &str,
+        password: &Password,
+        acts_as: Option<&str>,
+    ) -> Result<Self> {
+        let mut connection = Self::open(config, name, password).await?;
         connection.run(SESSION).await?;
+        if let Some(owner) = acts_as {
+            connection.act_as(owner, config).await?;
+        }
         Ok(connection)
     }
 
@@ -243,6 +304,7 @@ impl Connection {
             client,
             notices,
             is_used_up: false,
+            acts_as: None,
         }
     }
 
@@ -254,6 +316,7 @@ impl Connection {
             "SELECT current_setting('server_version_num')::int4, \
                     current_setting('is_superuser')::bool, \
                     pg_is_in_recovery() OR current_setting('transaction_read_only')::bool, \
+                    (SELECT pg_get_userbyid(n.nspowner)::text FROM pg_namespace n WHERE n.nspname = 'sym'), \
                     CASE WHEN has_schema_privilege(to_regnamespace('sym')::oid, 'USAGE') \
                          THEN to_regproc('{}') IS NOT NULL END",
             schema::marker()
@@ -268,7 +331,8 @@ impl Connection {
             version: row.try_get(0)?,
             is_superuser: row.try_get(1)?,
             is_read_only: row.try_get(2)?,
-            is_schema_current: row.try_get::<_, Option<bool>>(3)?.unwrap_or_default(),
+            owner: row.try_get(3)?,
+            is_schema_current: row.try_get::<_, Option<bool>>(4)?.unwrap_or_default(),
         })
     }
 

@@ -83,6 +83,13 @@ impl Failure {
         Self::new(Kind::Refusal { code, why })
     }
 
+    /// A temporary user can still log in, for this reason (see `sym.disable_user`).
+    pub fn user_kept(user: &str, why: &str) -> Self {
+        let code = "access-remains".to_owned();
+        let why = serde_json::json!({"why": why, "user": user});
+        Self::new(Kind::Refusal { code, why })
+    }
+
     /// The run began with this user, and not with the one that is asked for now.
     pub fn renamed(user: &str) -> Self {
         let code = "run-conflict".to_owned();
@@ -124,6 +131,11 @@ impl Failure {
     /// lock has used up our time already.
     pub fn is_transient(&self) -> bool {
         matches!(self.kind, Kind::Gone | Kind::Conflict)
+    }
+
+    /// Whether somebody else keeps a lock for longer than we may wait.
+    pub fn is_locked(&self) -> bool {
+        matches!(self.kind, Kind::Locked)
     }
 
     /// Whether one of our functions refused, for whatever reason.
@@ -349,6 +361,12 @@ fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
                 "privileged" => "is privileged",
                 "system" => "belongs to the system",
                 "owner" => "owns objects",
+                "gives-roles" => {
+                    "has the ADMIN option on a role, which whoever it is lent to could keep"
+                }
+                "login" => {
+                    "may log in, and whoever it is lent to could set its password (before PostgreSQL 16)"
+                }
                 _ => "belongs to this function",
             };
             let through = text("through");
@@ -421,14 +439,22 @@ fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
             Code::AccessRemains,
             format!(
                 "database user `{user}` is not the one of this run any more (made anew, or restored from a backup), so \
-                 nothing was taken from it: an administrator has to look, and to revoke by hand"
+                 nothing was taken from it: an administrator has to look, and to revoke by hand; then the run can end"
             ),
         ),
         ("access-remains", "other-role") => (
             Code::AccessRemains,
             format!(
                 "role `{role}` is not the one of this run any more (made anew, or restored from a backup), so nothing \
-                 was taken from `{user}`: an administrator has to look, and to revoke by hand"
+                 was taken from `{user}`: an administrator has to look, and to revoke by hand; then the run can end"
+            ),
+        ),
+        ("access-remains", "upgraded") => (
+            Code::AccessRemains,
+            format!(
+                "since the server's upgrade `{user}` has role `{role}` by a grant that is not this function's any more: \
+                 a superuser has to run `REVOKE {role} FROM {user} GRANTED BY {}`",
+                text("grantor")
             ),
         ),
         ("access-remains", "not-revoked") => (
@@ -449,6 +475,13 @@ fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
             format!(
                 "temporary user `{user}` is more privileged than the function's user, so it could not be disabled: an \
                  administrator has to run `ALTER ROLE {user} NOLOGIN NOSUPERUSER NOREPLICATION NOBYPASSRLS`"
+            ),
+        ),
+        ("access-remains", "held") => (
+            Code::AccessRemains,
+            format!(
+                "temporary user `{user}` can still log in: a transaction that could not be ended keeps it; an \
+                 administrator has to end that (see pg_prepared_xacts, ROLLBACK PREPARED), and the next sweep tries again"
             ),
         ),
         ("access-remains", "blocked") => (

@@ -37,18 +37,22 @@ pub async fn disable(connection: &Connection, run: &Run, by: &str) -> Result<Dis
     let answer = connection.call(&query).await?;
     Ok(Disabled {
         has_user: answer["has_user"] == true,
+        kept: answer["kept"].as_str().map(str::to_owned),
         owners: answer["owners"].as_array().cloned().unwrap_or_default(),
         grant: Grant::from_json(&answer)?,
     })
 }
 
-/// A user that can't do anything any more.
+/// A user that can't do anything any more, unless `kept` says why it can.
 #[derive(Clone, Debug)]
 pub struct Disabled {
     /// The run's row.
     pub grant: Grant,
     /// Whether there is a user at all.
     pub has_user: bool,
+    /// Why not all of that could be done: `held` by an open transaction, or the user is
+    /// `privileged`. The rest is done all the same.
+    pub kept: Option<String>,
     /// Names of the roles it had that own something now, and owned nothing before.
     pub owners: Vec<serde_json::Value>,
 }
@@ -103,9 +107,28 @@ pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
     };
     let user: &str = row.try_get(0)?;
     // One simple query is one transaction.
-    let statements = format!("REASSIGN OWNED BY {user} TO sym_graveyard; DROP OWNED BY {user}");
+    let statements = format!(
+        "DO $$ DECLARE leaver oid := {user_oid}; {DISARM} $$; \
+         REASSIGN OWNED BY {user} TO sym_graveyard; DROP OWNED BY {user}"
+    );
     connection.run(&statements).await
 }
+
+/// All leavers' things get one owner. What runs as its owner could read what others
+/// have left: so a routine runs as who calls it, and a view, or a table with a rule, is
+/// nobody else's any more. Over what the leaver didn't own, it works no more anyhow.
+const DISARM: &str = "one record; BEGIN \
+    FOR one IN SELECT p.oid::regprocedure AS name FROM pg_proc p WHERE p.proowner = leaver AND p.prosecdef LOOP \
+        EXECUTE format('ALTER ROUTINE %s SECURITY INVOKER', one.name); \
+    END LOOP; \
+    FOR one IN SELECT DISTINCT c.oid::regclass AS name, CASE WHEN acl.grantee = 0 THEN 'PUBLIC' \
+                          ELSE acl.grantee::regrole::text END AS holder \
+               FROM pg_class c, \
+                    LATERAL (SELECT c.relacl UNION ALL SELECT a.attacl FROM pg_attribute a WHERE a.attrelid = c.oid) AS every (one), \
+                    LATERAL aclexplode(every.one) acl \
+               WHERE c.relowner = leaver AND (c.relkind = 'v' OR c.relhasrules) AND acl.grantee <> leaver LOOP \
+        EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', one.name, one.holder); \
+    END LOOP; END";
 
 /// Stage 5: there is no user any more.
 ///
@@ -120,26 +143,33 @@ pub async fn drop_user(connection: &Connection, run: &Run) -> Result<Grant> {
 }
 
 /// Stage 6, of either strategy: ends the sessions that could keep the access, or
-/// all of the user's where `all` is wanted, and with that the run. Returns how
-/// many there were.
+/// all of the user's where `all` is wanted, and with that the run.
 ///
 /// # Errors
 /// `access-remains` where one can't be ended, or what the connection ran into.
-pub async fn finish(connection: &Connection, run: &Run, all: bool) -> Result<u32> {
+pub async fn finish(connection: &Connection, run: &Run, all: bool) -> Result<Finished> {
     let run = run.srn();
-    let query = Query::new("SELECT sym.end_kept_sessions($1, $2)")
+    let query = Query::new("SELECT sym.finish($1, $2)::text")
         .text(&run)
         .with(&all, Type::BOOL);
-    let rows = connection.query(&query).await?;
-    let found: i32 = match rows.first() {
-        Some(row) => row.try_get(0)?,
-        None => 0,
-    };
-    Ok(found.unsigned_abs())
+    let answer = connection.call(&query).await?;
+    Ok(Finished {
+        sessions: answer["sessions"].as_u64().unwrap_or_default(),
+        role_owns: answer["role_owns"] == true,
+    })
+}
+
+/// What [`finish`] has found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Finished {
+    /// How many sessions it has ended.
+    pub sessions: u64,
+    /// Whether the role, which owned nothing when it was lent, owns something now.
+    pub role_owns: bool,
 }
 
 /// Whether a failure of [`clear`] only means that the last stage will say what
 /// is in the way.
 pub fn is_blocked(failure: &Failure) -> bool {
-    failure.is_statement_refused()
+    failure.is_statement_refused() || failure.is_locked()
 }

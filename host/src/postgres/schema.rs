@@ -9,7 +9,7 @@ use super::connection::{Connection, Query};
 use super::failure::{Failure, Result};
 
 /// Raised with every change of `schema/`: of the tables, and of the functions.
-pub const VERSION: i32 = 7;
+pub const VERSION: i32 = 8;
 
 /// Changes of the tables, in order: the version that each leads to. Each runs
 /// once, on a ledger in use.
@@ -17,6 +17,7 @@ const TABLES: &[(i32, &str)] = &[
     (1, include_str!("schema/tables_1.sql")),
     (2, include_str!("schema/tables_2.sql")),
     (7, include_str!("schema/tables_7.sql")),
+    (8, include_str!("schema/tables_8.sql")),
 ];
 
 /// What a migration locks, and so the first thing that is made.
@@ -74,12 +75,12 @@ pub(crate) async fn migrate(connection: &Connection, database: &str) -> Result<(
         let rows = connection
             .query(&Query::new(
                 "SELECT substring(obj_description(oid, 'pg_namespace') FROM 'sym-postgres ([0-9]{1,6})')::int4 \
-                 FROM pg_namespace WHERE nspname = 'sym'",
+                 FROM pg_namespace WHERE nspname = 'sym' AND pg_get_userbyid(nspowner) = current_user",
             ))
             .await?;
         let installed: Option<i32> = match rows.first() {
             Some(row) => row.try_get(0)?,
-            None => None,
+            None => return Err(not_ours(database)),
         };
         let installed = installed.unwrap_or(0);
         if installed < VERSION {
@@ -97,12 +98,34 @@ pub(crate) async fn migrate(connection: &Connection, database: &str) -> Result<(
     .await;
     result.map_err(|failure| {
         if failure.is_state(&SqlState::INSUFFICIENT_PRIVILEGE) {
-            Failure::setup(format!(
-                "schema `sym` in database `{database}` is missing or not the function's own: run what \
-                 `symctl setup-sql` prints"
-            ))
+            not_ours(database)
         } else {
             failure
         }
     })
+}
+
+/// Whose functions the schema has, we don't know.
+pub(super) fn not_ours(database: &str) -> Failure {
+    Failure::setup(format!(
+        "schema `sym` in database `{database}` is missing or not the function's own: run what `symctl setup-sql` prints"
+    ))
+}
+
+/// Refuses to work with a ledger of an earlier version, where it isn't ours to bring up
+/// to date.
+///
+/// # Errors
+/// `database-setup`.
+pub(super) async fn check(connection: &Connection, database: &str) -> Result<()> {
+    let sql = format!("SELECT to_regproc('{}') IS NOT NULL", marker());
+    let rows = connection.query(&Query::new(&sql)).await?;
+    match rows.first().map(|row| row.try_get(0)) {
+        Some(Ok(true)) => Ok(()),
+        Some(Err(error)) => Err(error.into()),
+        _ => Err(Failure::setup(format!(
+            "the ledger in database `{database}` is older than this `symctl`, whose version is {VERSION}: send the \
+             function of the same release an event, which brings it up to date"
+        ))),
+    }
 }

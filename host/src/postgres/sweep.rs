@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::connection::{Connection, Query};
 use super::failure::Result;
 use crate::error::Error;
+use crate::request::Run;
 
 /// A run that somebody should look after.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -35,6 +36,32 @@ pub async fn overdue(connection: &Connection) -> Result<Vec<Overdue>> {
         "SELECT coalesce(jsonb_agg(to_jsonb(o)), '[]')::text FROM sym.overdue() o",
     )
     .await
+}
+
+/// Has the sweep try again what could not be ended, from now on and not only when its
+/// lease is over.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn make_overdue(connection: &Connection, run: &Run) -> Result<()> {
+    let run = run.srn();
+    let query = Query::new("SELECT sym.make_overdue($1)").text(&run);
+    connection.query(&query).await?;
+    Ok(())
+}
+
+/// Ends the sessions that keep locks which only we have a use for. Returns how many.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn end_lockers(connection: &Connection) -> Result<i32> {
+    let rows = connection
+        .query(&Query::new("SELECT sym.end_lockers(true)"))
+        .await?;
+    match rows.first() {
+        Some(row) => Ok(row.try_get(0)?),
+        None => Ok(0),
+    }
 }
 
 /// An open run, for people.

@@ -18,6 +18,7 @@ use tokio_postgres::types::Type;
 use super::connection::{Connection, Query, SETUP_SEARCH_PATH, rollback};
 use super::failure::{Failure, Result};
 use super::ledger::{Grant, NewGrant};
+use super::remove;
 use crate::name::RoleName;
 use crate::policy::AuthorizedStep;
 use crate::request::Run;
@@ -181,6 +182,10 @@ async fn fill(connection: &Connection, user: &NewUser<'_>, verifier: &Verifier) 
         };
         queries.push(query.of_step(index));
     }
+    if user.steps.iter().any(is_free) {
+        // What a statement has put off to the COMMIT is done here, as its own.
+        queries.push(Query::new("SET CONSTRAINTS ALL IMMEDIATE").foreign());
+    }
     queries.push(Query::new("SELECT sym.confirm_user($1, true)::text").text(&run));
     connection.pipeline(&queries).await
 }
@@ -204,7 +209,14 @@ pub async fn make_across(
         .text(&run)
         .text(&verifier)
         .with(&connection_limit, Type::INT4);
-    ledger.query(&create).await?;
+    let created = ledger.call(&create).await?;
+    if created["taken_up"] == true
+        && let Some(oid) = Grant::from_json(&created)?.user_oid
+        // Makes the bot a member, who has to be one to take what is the user's.
+        && !remove::databases(ledger, user.run).await?.is_empty()
+    {
+        remove::clear(database, oid).await?;
+    }
     database.run(&format!("BEGIN; {SETUP_SEARCH_PATH}")).await?;
     for (index, step) in user.steps.iter().enumerate() {
         match step {
@@ -220,6 +232,10 @@ pub async fn make_across(
                 database.pipeline(&[statement.of_step(index)]).await?;
             }
         }
+    }
+    if user.steps.iter().any(is_free) {
+        let now = Query::new("SET CONSTRAINTS ALL IMMEDIATE").foreign();
+        database.pipeline(&[now]).await?;
     }
     check_warnings(database)?;
     database.run("COMMIT").await?;

@@ -34,7 +34,11 @@ async fn two_functions_with_users_of_their_own_count_the_same_runs() -> anyhow::
         .sql("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sym TO other_bot")
         .await?;
     let other = world
-        .another(&[("DB_USER", "other_bot"), ("DB_PASSWORD", "other")])
+        .another(&[
+            ("DB_USER", "other_bot"),
+            ("DB_PASSWORD", "other"),
+            ("LEDGER_OWNER", "sym_bot"),
+        ])
         .await?;
     world.body_of(&other, &second.to_string()).await?;
     world.body(&first.end()).await?;
@@ -62,7 +66,11 @@ async fn a_function_with_a_user_of_its_own_removes_who_owns_nothing() -> anyhow:
         .sql("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sym TO other_bot")
         .await?;
     let other = world
-        .another(&[("DB_USER", "other_bot"), ("DB_PASSWORD", "other")])
+        .another(&[
+            ("DB_USER", "other_bot"),
+            ("DB_PASSWORD", "other"),
+            ("LEDGER_OWNER", "sym_bot"),
+        ])
         .await?;
     let answer = world.send_to(&other, &idle.event.end().to_string()).await?;
     assert_eq!(answer, success(json!({})));

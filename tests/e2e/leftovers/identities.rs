@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{TemporaryUser, denied};
-use crate::fixture::{BOT, Event, SWEEP, World, success};
+use crate::fixture::{BOT, Event, SWEEP, World, refusal, success};
 
 #[tokio::test]
 async fn a_row_that_names_another_user_takes_nothing_from_them() -> anyhow::Result<()> {
@@ -17,7 +17,7 @@ async fn a_row_that_names_another_user_takes_nothing_from_them() -> anyhow::Resu
         .sql("UPDATE sym.grants SET user_oid = 'colleague'::regrole")
         .await?;
     let sentence = "database user `sym_user` is not the one of this run any more (made anew, or restored from a backup), \
-        so nothing was taken from it: an administrator has to look, and to revoke by hand [access-remains]";
+        so nothing was taken from it: an administrator has to look, and to revoke by hand; then the run can end [access-remains]";
     world.refuses(&event.end(), sentence).await?;
     world.let_time_pass().await?;
     world.refuses_text(SWEEP, sentence).await?;
@@ -43,7 +43,10 @@ async fn a_user_that_was_made_a_superuser_is_said() -> anyhow::Result<()> {
          has to run `ALTER ROLE {0} NOLOGIN NOSUPERUSER NOREPLICATION NOBYPASSRLS` [access-remains]",
         user.name
     );
-    world.refuses(&user.event.end(), &sentence).await?;
+    assert_eq!(world.send(&user.event.end()).await?, refusal(&sentence));
+    // What could be taken is taken.
+    assert!(!world.is_member(&user.name, "readonly").await?);
+    assert!(world.secrets().await?.is_empty());
     world
         .sql(&format!("ALTER ROLE {} NOLOGIN NOSUPERUSER", user.name))
         .await?;
@@ -64,7 +67,7 @@ async fn another_role_of_a_temporary_users_name_is_left_alone() -> anyhow::Resul
         .await?;
     let sentence = format!(
         "database user `{}` is not the one of this run any more (made anew, or restored from a backup), so nothing was \
-         taken from it: an administrator has to look, and to revoke by hand [access-remains]",
+         taken from it: an administrator has to look, and to revoke by hand; then the run can end [access-remains]",
         user.name
     );
     world.refuses(&user.event.end(), &sentence).await?;

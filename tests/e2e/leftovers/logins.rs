@@ -159,7 +159,7 @@ async fn a_removal_that_died_after_any_step_is_not_over_before_it_has_looked() -
 #[tokio::test]
 async fn a_login_that_can_not_be_ended_is_said() -> anyhow::Result<()> {
     let world = world()
-        .sql("REVOKE pg_signal_backend FROM sym_bot")
+        .sql("REVOKE pg_signal_backend FROM sym_bot GRANTED BY master")
         .start()
         .await?;
     let user = TemporaryUser::make(&world).await?;

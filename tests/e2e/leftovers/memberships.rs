@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{TemporaryUser, denied, has_set_option, person};
-use crate::fixture::{Event, ORDERS, World};
+use super::{TemporaryUser, denied, has_set_option, is_ended, person};
+use crate::fixture::{Event, ORDERS, SWEEP, World, count_orders, refusal};
 
 #[tokio::test]
 async fn a_grant_beside_ours_is_reported_or_was_none() -> anyhow::Result<()> {
@@ -150,4 +150,74 @@ async fn what_was_made_in_the_roles_name_is_reported() -> anyhow::Result<()> {
     );
     world.sql("DROP FUNCTION public.peek()").await?;
     world.still_works().await
+}
+
+#[tokio::test]
+async fn what_an_upgraded_server_says_another_granted_is_not_forgotten() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    if !has_set_option(&world) {
+        return Ok(()); // An upgrade to 16 or later is what this is about.
+    }
+    let event = Event::escalate();
+    world.body(&event).await?;
+    // As `pg_upgrade` from 15 leaves it.
+    world
+        .sql(
+            "REVOKE readonly FROM sym_user GRANTED BY sym_bot; GRANT readonly TO sym_user;
+             UPDATE sym.grants SET server_version = 150000",
+        )
+        .await?;
+    let sentence = "since the server's upgrade `sym_user` has role `readonly` by a grant that is not this function's any \
+        more: a superuser has to run `REVOKE readonly FROM sym_user GRANTED BY postgres` [access-remains]";
+    assert_eq!(world.send_text(SWEEP).await?, refusal(sentence));
+    assert_eq!(world.send(&event.end()).await?, refusal(sentence));
+    assert_eq!(world.open_runs().await?, 1);
+    world
+        .sql("REVOKE readonly FROM sym_user GRANTED BY postgres")
+        .await?;
+    assert_eq!(world.sweep().await?, 1);
+    assert_eq!(world.person_counts_orders().await, denied());
+    assert_eq!(world.open_runs().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_that_took_the_templates_membership_ends_with_the_last_run() -> anyhow::Result<()>
+{
+    let world = World::start().await?;
+    let (first, second) = (Event::escalate(), Event::escalate());
+    world.body(&first).await?;
+    let session = person(&world).await;
+    // What was taken back could be kept, and before that was looked for another run lent it.
+    let ending = format!(
+        "SET SESSION AUTHORIZATION sym_bot; REVOKE readonly FROM sym_user;
+         UPDATE sym.grants SET state = 'ending', with_set = true WHERE run = lower('{}')",
+        first.run_srn()
+    );
+    world.sql(&ending).await?;
+    world.body(&second).await?;
+    world.body(&first.end()).await?;
+    assert_eq!(world.run_state(&first).await?.as_deref(), Some("ended"));
+    assert_eq!(count_orders(&session).await, Ok(ORDERS));
+    assert_eq!(world.body(&second.end()).await?["sessions_ended"], 1);
+    assert!(is_ended(&session).await);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_view_that_was_made_the_roles_is_not_kept_by_its_session() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let session = person(&world).await;
+    session
+        .batch_execute(
+            "CREATE TEMP VIEW kept AS SELECT * FROM public.orders; GRANT SELECT ON kept TO PUBLIC;
+             REASSIGN OWNED BY sym_user TO readonly",
+        )
+        .await?;
+    let body = world.body(&event.end()).await?;
+    assert!(body["made"].is_string(), "{body:?}");
+    assert!(session.batch_execute("SELECT FROM kept").await.is_err());
+    Ok(())
 }

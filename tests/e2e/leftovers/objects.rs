@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{TemporaryUser, is_ended};
-use crate::fixture::{Event, SWEEP, World, refusal, success};
+use crate::fixture::{Event, PERSON, SWEEP, World, refusal, success};
 
 #[tokio::test]
 async fn everything_that_a_user_made_goes_to_the_graveyard() -> anyhow::Result<()> {
@@ -35,8 +35,59 @@ async fn everything_that_a_user_made_goes_to_the_graveyard() -> anyhow::Result<(
         UNION ALL SELECT lomowner::regrole::text FROM pg_largeobject_metadata) owned";
     assert_eq!(world.query(owners).await?.as_deref(), Some("sym_graveyard"));
     assert_eq!(world.query("SELECT count(*) FROM pg_default_acl WHERE defaclrole NOT IN (SELECT oid FROM pg_roles)").await?.as_deref(), Some("0"));
-    // It runs with the owner's rights, and the owner has none.
-    assert!(world.query("SELECT leak()").await.is_err());
+    // It runs as who calls it, and nobody but the owner has the view.
+    let person = world.login(PERSON, &world.person_password).await;
+    let person = person.map_err(anyhow::Error::msg)?;
+    for leak in ["SELECT public.leak()", "SELECT FROM public.seen"] {
+        assert!(person.batch_execute(leak).await.is_err(), "{leak}");
+    }
+    person.batch_execute("SELECT FROM public.notes").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_one_user_left_does_not_read_what_another_left() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("GRANT CREATE, USAGE ON SCHEMA public TO readonly; GRANT USAGE ON SCHEMA public TO PUBLIC")
+        .start()
+        .await?;
+    let (reader, owner) = (
+        TemporaryUser::make(&world).await?,
+        TemporaryUser::make(&world).await?,
+    );
+    let session = owner.session(&world).await;
+    session
+        .batch_execute(&format!(
+            "CREATE TABLE public.work AS SELECT id FROM orders; CREATE TABLE public.hook (id int);
+             GRANT SELECT ON public.work TO {0}; GRANT SELECT ON public.hook TO PUBLIC",
+            reader.name
+        ))
+        .await?;
+    let session = reader.session(&world).await;
+    session
+        .batch_execute(
+            "CREATE FUNCTION public.peek(OUT n bigint) LANGUAGE plpgsql SECURITY DEFINER
+                 AS $$ BEGIN EXECUTE 'SELECT count(*) FROM public.work' INTO n; END $$;
+             CREATE VIEW public.window AS SELECT id FROM public.work; GRANT SELECT ON public.window TO PUBLIC;
+             CREATE TABLE public.bell (id int); GRANT INSERT, SELECT ON public.bell TO PUBLIC;
+             CREATE TABLE public.copy (id int); GRANT SELECT ON public.copy TO PUBLIC;
+             CREATE RULE ring AS ON INSERT TO public.bell DO ALSO INSERT INTO public.copy SELECT id FROM public.work;
+             GRANT SELECT (id) ON public.window TO sym_user",
+        )
+        .await?;
+    world.body(&owner.event.end()).await?;
+    world.body(&reader.event.end()).await?;
+    let person = world.login(PERSON, &world.person_password).await;
+    let person = person.map_err(anyhow::Error::msg)?;
+    for way in [
+        "SELECT public.peek()",
+        "SELECT id FROM public.window",
+        "INSERT INTO public.bell VALUES (1)",
+    ] {
+        assert!(person.batch_execute(way).await.is_err(), "{way}");
+    }
+    // What needs nobody's rights stays as it was.
+    person.batch_execute("SELECT FROM public.copy").await?;
     Ok(())
 }
 

@@ -150,7 +150,7 @@ async fn all_sessions_end_where_the_operator_says_so() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_session_that_can_not_be_ended_is_said_and_looked_after() -> anyhow::Result<()> {
     let world = World::builder()
-        .sql("REVOKE pg_signal_backend FROM sym_bot")
+        .sql("REVOKE pg_signal_backend FROM sym_bot GRANTED BY master")
         .start()
         .await?;
     let event = Event::escalate();

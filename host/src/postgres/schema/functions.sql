@@ -32,6 +32,10 @@ END $$;
 CREATE OR REPLACE FUNCTION sym.lock_user(user_oid oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    -- Otherwise what is read behind the lock is as it was before.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'sym: this has to run with READ COMMITTED' USING ERRCODE = 'active_sql_transaction';
+    END IF;
     LOOP
         PERFORM FROM sym.locks l WHERE l.user_oid = lock_user.user_oid FOR UPDATE;
         EXIT WHEN FOUND;
@@ -41,6 +45,8 @@ END $$;
 
 -- Of versions before 7.
 DROP FUNCTION IF EXISTS sym.lock_run(text), sym.keeping_sessions(oid);
+-- Of versions before 8: what they return can't be replaced.
+DROP FUNCTION IF EXISTS sym.facts_of(oid), sym.end_kept_sessions(text, boolean), sym.bar_user(oid);
 
 -- Names the transaction after its run, for pg_stat_activity and the server's log.
 CREATE OR REPLACE FUNCTION sym.name_transaction(run text) RETURNS void
@@ -86,18 +92,23 @@ END $$;
 
 -- What is to know of a role before it is lent, or is lent something: by the
 -- indexes, so the number of roles on the server doesn't matter. `roles` are those
--- that it is a member of, `is_ours` says that it is the bot or a user that we made.
+-- that it is a member of, `gives_roles` says that it may make others members of one,
+-- `is_ours` that it is the bot or a user that we made.
 CREATE OR REPLACE FUNCTION sym.facts_of(role_oid oid, OUT name text, OUT can_login boolean, OUT is_privileged boolean,
-                                        OUT makes_databases boolean, OUT is_ours boolean, OUT is_owner boolean, OUT roles oid[])
+                                        OUT makes_databases boolean, OUT is_ours boolean, OUT is_owner boolean,
+                                        OUT gives_roles boolean, OUT roles oid[])
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- Not all columns: without `rolconfig` one table less is read.
     SELECT r.rolname, r.rolcanlogin, r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls, r.rolcreatedb,
            EXISTS (SELECT FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass
                    AND d.refobjid = r.oid AND d.deptype = 'o'),
-           ARRAY(SELECT m.roleid FROM pg_auth_members m WHERE m.member = r.oid)
-        INTO name, can_login, is_privileged, makes_databases, is_owner, roles
-        FROM pg_roles r WHERE r.oid = role_oid;
+           coalesce(m.gives, false), coalesce(m.roles, '{}')
+        INTO name, can_login, is_privileged, makes_databases, is_owner, gives_roles, roles
+        FROM pg_roles r,
+             (SELECT array_agg(m.roleid) AS roles, bool_or(m.admin_option) AS gives
+              FROM pg_auth_members m WHERE m.member = role_oid) m
+        WHERE r.oid = role_oid;
     is_ours := name = current_user OR coalesce(to_regrole('sym_managed') = ANY (roles), false);
 END $$;
 
@@ -115,7 +126,8 @@ END $$;
 
 -- Refuses a role that may not be lent, whatever the operator's list says: the
 -- bot has no ADMIN option on it, or it is, or reaches through membership, one
--- that is privileged, ours, the system's, or owns something.
+-- that is privileged, ours, the system's, owns something, or gives roles to others;
+-- up to 15 also one that may log in.
 CREATE OR REPLACE FUNCTION sym.check_role(role_oid oid) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -136,7 +148,11 @@ BEGIN
             why := CASE WHEN facts.is_privileged OR facts.makes_databases THEN 'privileged'
                         WHEN lower(left(facts.name, 3)) IN ('pg_', 'rds') THEN 'system'
                         WHEN facts.is_ours OR lower(left(facts.name, 4)) = 'sym_' THEN 'ours'
-                        WHEN facts.is_owner THEN 'owner' END;
+                        WHEN facts.is_owner THEN 'owner'
+                        -- What its holder gives to itself would be kept.
+                        WHEN facts.gives_roles THEN 'gives-roles'
+                        -- By SET ROLE its holder can set its password.
+                        WHEN facts.can_login AND current_setting('server_version_num')::int < 160000 THEN 'login' END;
             IF why IS NOT NULL THEN
                 PERFORM sym.refuse('role-refused', jsonb_build_object('why', why, 'role', role, 'through', facts.name));
             END IF;
@@ -283,7 +299,7 @@ BEGIN
             user_oid = excluded.user_oid, user_name = excluded.user_name, role_oid = excluded.role_oid,
             role_name = excluded.role_name, grantor_oid = excluded.grantor_oid, standing = excluded.standing,
             privileges = excluded.privileges, secret = NULL, created_at = now(), granted_at = excluded.granted_at, expires_at = excluded.expires_at,
-            ended_at = NULL, ended_by = NULL
+            ended_at = NULL, ended_by = NULL, with_set = false, server_version = excluded.server_version
         -- The row that was checked above, not one that was put there since.
         WHERE g.state = 'ended' AND g.ended_at IS NOT DISTINCT FROM entry.ended_at
         RETURNING * INTO entry;
@@ -342,13 +358,31 @@ BEGIN
             WHERE m.roleid = role_oid AND m.member = user_oid AND m.grantor = grantor_oid);
 END $$;
 
+-- Whether a run was begun on a server before 16, and this one is not: what was granted
+-- there is a superuser's after `pg_upgrade` and `pg_dumpall`, which keep no grantor.
+CREATE OR REPLACE FUNCTION sym.is_of_older_server(entry sym.grants) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN current_setting('server_version_num')::int >= 160000 AND coalesce(entry.server_version < 160000, true);
+END $$;
+
+-- What a session can have kept is the last run's to end, of those that lend the same.
+CREATE OR REPLACE FUNCTION sym.hand_on_set(entry sym.grants) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF entry.with_set THEN
+        UPDATE sym.grants g SET with_set = true
+            WHERE g.user_oid = entry.user_oid AND g.role_oid = entry.role_oid AND g.state = 'granted' AND NOT g.with_set;
+    END IF;
+END $$;
+
 -- Ends a run of the strategy `role`, or one that never began. `ending`: by,
 -- requester, target, sessions (`keep`, or not). A run of a temporary user is
 -- only named: removing it needs commits in between (`disable_user`, …,
 -- `drop_user`).
 --
 -- Where a session could keep what was taken back, the run is `ending` until
--- `end_kept_sessions` has looked, which is only worth something after the COMMIT
+-- `finish` has looked, which is only worth something after the COMMIT
 -- of this.
 CREATE OR REPLACE FUNCTION sym.give_back(this_run text, ending jsonb) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -357,11 +391,13 @@ DECLARE
     has_user  boolean;
     has_role  boolean;
     namesake  oid;
+    role_namesake oid;
     others    jsonb := '[]';
     paths     jsonb := '[]';
     outcome   text;
     keeps     boolean;
     had_set   boolean := false;
+    owns      boolean;
     done      text;
 BEGIN
     done := sym.name_transaction(this_run);
@@ -393,12 +429,15 @@ BEGIN
 
     has_user := EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid);
     has_role := EXISTS (SELECT FROM pg_roles WHERE oid = entry.role_oid);
-    -- The name is there, the OID isn't: another person of that name, or a
-    -- restored database with the membership in it. We can't tell, so we say so.
-    IF entry.state = 'granted' AND NOT has_user AND sym.role_named(entry.user_name) IS NOT NULL THEN
-        PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-user', 'user', entry.user_name, 'role', entry.role_name));
-    ELSIF entry.state = 'granted' AND has_user AND NOT has_role AND sym.role_named(entry.role_name) IS NOT NULL THEN
-        PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-role', 'user', entry.user_name, 'role', entry.role_name));
+    -- The name is there, the OID isn't: another of that name, or a restored database.
+    -- Where that one has what was lent we can't tell whose it is, so we say so.
+    IF entry.state = 'granted' AND NOT entry.standing AND NOT (has_user AND has_role) THEN
+        namesake := CASE WHEN has_user THEN entry.user_oid ELSE sym.role_named(entry.user_name) END;
+        role_namesake := CASE WHEN has_role THEN entry.role_oid ELSE sym.role_named(entry.role_name) END;
+        IF EXISTS (SELECT FROM pg_auth_members m WHERE m.member = namesake AND m.roleid = role_namesake) THEN
+            PERFORM sym.refuse('access-remains', jsonb_build_object('why', CASE WHEN has_user THEN 'other-role' ELSE 'other-user' END,
+                'user', entry.user_name, 'role', entry.role_name));
+        END IF;
     END IF;
 
     IF has_user AND has_role THEN
@@ -413,6 +452,11 @@ BEGIN
                     PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-revoked', 'user', entry.user_oid::regrole::text,
                         'role', entry.role_oid::regrole::text));
                 END IF;
+            ELSIF sym.is_of_older_server(entry)
+                  AND EXISTS (SELECT FROM pg_auth_members m WHERE m.member = entry.user_oid AND m.roleid = entry.role_oid) THEN
+                PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'upgraded', 'user', entry.user_oid::regrole::text,
+                    'role', entry.role_oid::regrole::text, 'grantor', (SELECT min(m.grantor::regrole::text) FROM pg_auth_members m
+                        WHERE m.member = entry.user_oid AND m.roleid = entry.role_oid)));
             ELSIF namesake <> entry.user_oid AND sym.is_granted_by(entry.role_oid, namesake, entry.grantor_oid)
                   AND sym.other_runs(this_run, entry.role_oid, namesake) = '[]' THEN
                 -- Not with whom the row says, but with the user of its name:
@@ -426,15 +470,19 @@ BEGIN
     outcome := CASE WHEN NOT has_user THEN 'user-gone' WHEN NOT has_role THEN 'role-gone'
                     WHEN entry.standing THEN 'standing' WHEN others <> '[]' THEN 'shared' ELSE 'taken-back' END;
     keeps := outcome IN ('taken-back', 'user-gone') AND NOT entry.standing AND ending ->> 'sessions' IS DISTINCT FROM 'keep';
+    -- Sym's template, whose runs have no release, lent without looking.
+    owns := entry.release IS NOT NULL AND sym.owns_something(entry.role_oid);
     UPDATE sym.grants g SET state = CASE WHEN keeps THEN 'ending' ELSE 'ended' END,
                             ended_at = CASE WHEN keeps THEN NULL ELSE now() END, ended_by = ending ->> 'by',
-                            -- Again, before the sessions were looked for: what was taken then.
-                            with_set = had_set OR (g.state = 'ending' AND g.with_set)
+                            -- Also where it was said before; and by a view that REASSIGN OWNED has made
+                            -- the role's a session keeps what the role may.
+                            with_set = had_set OR owns OR g.with_set
         WHERE g.run = this_run RETURNING * INTO entry;
+    IF others <> '[]' THEN
+        done := sym.hand_on_set(entry);
+    END IF;
     RETURN to_jsonb(entry) || jsonb_build_object('outcome', outcome,
-        'others', others, 'remaining', paths,
-        -- Sym's template, whose runs have no release, lent without looking.
-        'role_owns', entry.release IS NOT NULL AND sym.owns_something(entry.role_oid), 'gained', CASE WHEN has_user
+        'others', others, 'remaining', paths, 'role_owns', owns, 'gained', CASE WHEN has_user
             THEN greatest(sym.own_privileges(entry.user_oid) - entry.privileges, 0) ELSE 0 END);
 END $$;
 
@@ -450,8 +498,8 @@ END $$;
 
 -- The sessions of a user that could keep a role that was taken back. Up to 15
 -- one may have done SET ROLE, which nobody else can see; since 16 only where the
--- membership was `with_set`. Otherwise a cursor that is open in a transaction is
--- what remains.
+-- membership was `with_set`. Otherwise a transaction is what remains: an open cursor,
+-- or a prepared statement, which is checked anew only where something has to be locked.
 CREATE OR REPLACE FUNCTION sym.keeping_sessions(user_oid oid, with_set boolean) RETURNS int[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -459,7 +507,9 @@ BEGIN
     -- Of other people's sessions the bot sees no state and no times, but these.
     RETURN (SELECT coalesce(array_agg(a.pid), '{}') FROM pg_stat_activity a
             WHERE a.usesysid = user_oid AND a.pid <> pg_backend_pid()
-              AND (with_set OR current_setting('server_version_num')::int < 160000 OR a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL));
+              AND (with_set OR current_setting('server_version_num')::int < 160000
+                   -- In a transaction, also between its statements.
+                   OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'virtualxid')));
 END $$;
 
 -- Refuses to end a run whose user has a session that can't be ended. Of a user
@@ -536,8 +586,8 @@ END $$;
 -- the access: ends the sessions that could keep it, or `everything` that the
 -- user has, waits until they are gone, and only then the run has ended. A
 -- temporary user, dropped by now, may have none at all. Returns how many there
--- were.
-CREATE OR REPLACE FUNCTION sym.end_kept_sessions(this_run text, everything boolean) RETURNS int
+-- were, and whether the role owns something now: nobody can make that any more.
+CREATE OR REPLACE FUNCTION sym.finish(this_run text, everything boolean) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry          sym.grants;
@@ -546,7 +596,7 @@ DECLARE
 BEGIN
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
     IF entry.state IS DISTINCT FROM 'ending' THEN
-        RETURN 0;
+        RETURN '{"sessions": 0, "role_owns": false}';
     END IF;
     has_to_end_all := everything OR entry.with_set;
     IF entry.strategy = 'temporary-user' THEN
@@ -564,13 +614,16 @@ BEGIN
             PERFORM sym.await_logins(entry.user_oid);
         END IF;
         pids := CASE WHEN has_to_end_all THEN sym.sessions_of(entry.user_oid) ELSE sym.keeping_sessions(entry.user_oid, false) END;
+    ELSE
+        PERFORM sym.hand_on_set(entry);
     END IF;
     FOR attempt IN 1..40 LOOP
         IF sym.end_these_sessions(entry.user_oid, pids) = 0 THEN
             -- The run that was looked at, not one that has begun anew since.
             UPDATE sym.grants g SET state = 'ended', ended_at = now()
                 WHERE g.run = this_run AND g.state = 'ending' AND g.created_at = entry.created_at;
-            RETURN cardinality(pids);
+            RETURN jsonb_build_object('sessions', cardinality(pids),
+                'role_owns', entry.release IS NOT NULL AND sym.owns_something(entry.role_oid));
         END IF;
         -- They end at their next interrupt check: a matter of milliseconds.
         PERFORM pg_sleep(CASE WHEN attempt < 5 THEN 0.002 ELSE 0.025 END);
@@ -596,6 +649,10 @@ BEGIN
             IF entry.state IN ('pending', 'granted') THEN
                 IF entry.strategy <> 'temporary-user' THEN
                     PERFORM sym.refuse('run-conflict', jsonb_build_object('strategy', entry.strategy));
+                END IF;
+                IF entry.state = 'pending' AND entry.release IS DISTINCT FROM request ->> 'release' THEN
+                    -- Nothing that an earlier try made counts: this one's release decides.
+                    UPDATE sym.grants g SET release = request ->> 'release' WHERE g.run = this_run RETURNING * INTO entry;
                 END IF;
                 RETURN to_jsonb(entry) || '{"repeated": true}';
             END IF;
@@ -679,6 +736,8 @@ DECLARE
     entry    sym.grants;
     this_user oid;
     options  text;
+    membership  record;
+    is_taken_up boolean := false;
     done     text;
 BEGIN
     entry := sym.pending_run(this_run);
@@ -706,11 +765,17 @@ BEGIN
                        jsonb_build_object('sym', 1, 'run', this_run, 'requester', entry.requester, 'expires', entry.expires_at));
     ELSIF sym.is_user_of(this_user, this_run) THEN
         EXECUTE format('ALTER ROLE %I ', entry.user_name) || options;
+        -- What the earlier try gave may be more than this one asks for.
+        FOR membership IN SELECT DISTINCT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+                          WHERE m.member = this_user AND r.rolname <> 'sym_managed' LOOP
+            EXECUTE format('REVOKE %s FROM %s', membership.roleid::regrole, this_user::regrole);
+        END LOOP;
+        is_taken_up := true;
     ELSE
         PERFORM sym.refuse('user-refused', '{"why": "exists"}');
     END IF;
     UPDATE sym.grants g SET user_oid = this_user WHERE g.run = this_run RETURNING * INTO entry;
-    RETURN to_jsonb(entry);
+    RETURN to_jsonb(entry) || jsonb_build_object('taken_up', is_taken_up);
 END $$;
 
 -- Makes the run's user a member of a role.
@@ -754,6 +819,11 @@ BEGIN
     END IF;
     IF NOT same_transaction THEN
         EXECUTE format('ALTER ROLE %s LOGIN', entry.user_oid::regrole);
+        -- By `databases_of_user`, where what an earlier try gave was cleared away.
+        IF EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = entry.user_oid AND m.member = current_user::regrole
+                   AND m.grantor = current_user::regrole) THEN
+            EXECUTE format('REVOKE %s FROM %I', entry.user_oid::regrole, current_user);
+        END IF;
     END IF;
     RETURN to_jsonb(entry);
 END $$;
@@ -768,33 +838,89 @@ BEGIN
 END $$;
 
 -- Has nobody log in as a user any more. Whoever has a session of it may change its
--- password in a transaction that stays open, and this would wait for that: then the
--- user's own sessions are ended. Others' are not, and after two seconds that is said.
-CREATE OR REPLACE FUNCTION sym.bar_user(user_oid oid) RETURNS void
+-- password in a transaction that stays open, and this would wait for that; or in one
+-- after the other, and this would come in between (internal_error: "tuple concurrently
+-- updated"). Then the user's own sessions are ended, and at last everybody's who keeps
+-- our locks. Returns whether it could be done: a prepared transaction can't be ended.
+CREATE OR REPLACE FUNCTION sym.bar_user(user_oid oid) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
 BEGIN
-    FOR attempt IN 1..4 LOOP
+    FOR attempt IN 1..5 LOOP
         BEGIN
             EXECUTE format('ALTER ROLE %s NOLOGIN PASSWORD NULL VALID UNTIL ''1970-01-01 00:00:00Z''', user_oid::regrole);
-            RETURN;
-        EXCEPTION WHEN lock_not_available THEN
-            IF attempt = 4 THEN
-                RAISE;
-            END IF;
+            RETURN true;
+        EXCEPTION WHEN lock_not_available OR internal_error THEN
             -- Right before the next try, so that it is the first who waits.
             PERFORM sym.end_these_sessions(user_oid, sym.sessions_of(user_oid));
+            IF attempt >= 2 THEN
+                PERFORM sym.end_lockers(true);
+            END IF;
         END;
     END LOOP;
+    RETURN false;
+END $$;
+
+-- Takes a membership, and returns whether nobody kept us from it.
+CREATE OR REPLACE FUNCTION sym.take_membership(role_oid oid, user_oid oid) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
+BEGIN
+    FOR attempt IN 1..3 LOOP
+        BEGIN
+            EXECUTE format('REVOKE %s FROM %s', role_oid::regrole, user_oid::regrole);
+            RETURN true;
+        EXCEPTION
+            WHEN insufficient_privilege OR dependent_objects_still_exist THEN
+                -- Somebody else granted it. Who can't log in has nothing of it,
+                -- and it goes with the user.
+                RETURN true;
+            WHEN lock_not_available OR internal_error THEN
+                PERFORM sym.end_lockers(true);
+        END;
+    END LOOP;
+    RETURN false;
+END $$;
+
+-- Ends the sessions that keep a lock which only we have a use for: on the ledger's
+-- tables, for which LOCK TABLE asks no more than the right to write that
+-- pg_write_all_data has everywhere. Where `of_roles`, also those in whose open
+-- transaction a role or a membership was changed. Not a superuser's, and none of ours.
+-- Returns how many.
+CREATE OR REPLACE FUNCTION sym.end_lockers(of_roles boolean) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    locker int;
+    ended  int := 0;
+BEGIN
+    PERFORM pg_stat_clear_snapshot();
+    FOR locker IN
+        SELECT DISTINCT l.pid FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid JOIN pg_roles r ON r.oid = a.usesysid
+        WHERE l.locktype = 'relation' AND l.granted AND NOT r.rolsuper AND r.rolname <> current_user
+          AND (l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+                   AND l.relation IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'sym'::regnamespace)
+                   AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+               -- An administrator may have reasons.
+               OR of_roles AND NOT r.rolcreaterole AND l.relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass)
+                   AND l.mode IN ('RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
+    LOOP
+        BEGIN
+            ended := ended + pg_terminate_backend(locker)::int;
+        EXCEPTION WHEN insufficient_privilege THEN
+            NULL; -- The next one may be ended.
+        END;
+    END LOOP;
+    RETURN ended;
 END $$;
 
 -- Removal, stage 1: the user can't log in any more and is a member of nothing.
--- The access ends with the COMMIT of this.
+-- The access ends with the COMMIT of this; but where `kept` says why not all of it
+-- could be done (`held`, `privileged`), it has to be done again.
 CREATE OR REPLACE FUNCTION sym.disable_user(this_run text, ended_by text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry      sym.grants;
     membership record;
     owners     text[] := '{}';
+    kept       text;
     done       text;
 BEGIN
     done := sym.name_transaction(this_run);
@@ -804,15 +930,16 @@ BEGIN
     ELSIF entry.state = 'ended' THEN
         RETURN to_jsonb(entry) || '{"has_user": false}';
     END IF;
+    IF entry.user_oid IS NOT NULL AND NOT EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid)
+       AND sym.is_user_of(sym.role_named(entry.user_name), this_run) THEN
+        -- Restored from a backup: the same user, with another OID.
+        UPDATE sym.grants g SET user_oid = sym.role_named(g.user_name) WHERE g.run = this_run RETURNING * INTO entry;
+    END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid) THEN
         IF NOT sym.is_user_of(entry.user_oid, this_run) THEN
             PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-ours', 'user', entry.user_oid::regrole::text));
         END IF;
-        BEGIN
-            done := sym.bar_user(entry.user_oid);
-        EXCEPTION WHEN insufficient_privilege THEN
-            PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'privileged', 'user', entry.user_oid::regrole::text));
-        END;
+        -- What can be taken is taken, also where the rest can't be.
         FOR membership IN
             SELECT DISTINCT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
             WHERE m.member = entry.user_oid AND r.rolname <> 'sym_managed'
@@ -820,20 +947,32 @@ BEGIN
             IF sym.owns_something(membership.roleid) THEN
                 owners := owners || membership.roleid::regrole::text;
             END IF;
-            BEGIN
-                EXECUTE format('REVOKE %s FROM %s', membership.roleid::regrole, entry.user_oid::regrole);
-            EXCEPTION WHEN insufficient_privilege OR dependent_objects_still_exist THEN
-                -- Somebody else granted it. Who can't log in has nothing of it,
-                -- and it goes with the user.
-                NULL;
-            END;
+            IF NOT sym.take_membership(membership.roleid, entry.user_oid) THEN
+                kept := 'held';
+            END IF;
         END LOOP;
+        BEGIN
+            IF NOT sym.bar_user(entry.user_oid) THEN
+                kept := 'held';
+            END IF;
+        EXCEPTION WHEN insufficient_privilege THEN
+            kept := 'privileged';
+        END;
     ELSIF entry.user_oid IS NOT NULL AND sym.role_named(entry.user_name) IS NOT NULL THEN
         PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-user', 'user', entry.user_name));
     END IF;
     UPDATE sym.grants g SET state = 'ending', ended_by = disable_user.ended_by WHERE g.run = this_run RETURNING * INTO entry;
     RETURN to_jsonb(entry) || jsonb_build_object('has_user', EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid),
-        'owners', owners);
+        'owners', owners, 'kept', kept);
+END $$;
+
+-- An end failed: the run is overdue from now on, whatever its lease, so each sweep
+-- tries again. Never a later expiry. Whoever holds the row keeps nobody waiting here.
+CREATE OR REPLACE FUNCTION sym.make_overdue(this_run text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
+BEGIN
+    UPDATE sym.grants g SET expires_at = now()
+        WHERE g.run = this_run AND g.state IN ('pending', 'granted') AND g.expires_at > now();
 END $$;
 
 -- Ends the sessions of a user that it finds, and returns how many those were;
@@ -857,19 +996,19 @@ BEGIN
     END IF;
 END $$;
 
--- Removal, before stage 4: in which databases something hangs on the user.
+-- Removal, before stage 4, and where a setup in another database is tried again: in
+-- which databases something hangs on the user.
 -- Where something does, the bot takes the user's privileges, without which it
 -- may neither reassign nor drop what the user owns.
 CREATE OR REPLACE FUNCTION sym.databases_of_user(this_run text) RETURNS text[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    this_user  oid := (SELECT g.user_oid FROM sym.grants g WHERE g.run = this_run AND g.state = 'ending');
+    this_user  oid := (SELECT g.user_oid FROM sym.grants g WHERE g.run = this_run AND g.state IN ('pending', 'ending'));
     databases text[];
 BEGIN
     IF this_user IS NULL OR NOT sym.is_user_of(this_user, this_run) THEN
         RETURN '{}';
     END IF;
-    PERFORM sym.check_no_prepared(this_user);
     -- Databases have OIDs; 0 stands for what all of them share.
     SELECT coalesce(array_agg(DISTINCT coalesce(d.datname::text, current_database()::text)), '{}') INTO databases
         FROM pg_shdepend s LEFT JOIN pg_database d ON d.oid = s.dbid
@@ -883,7 +1022,7 @@ BEGIN
     RETURN databases;
 END $$;
 
--- Removal, stage 5: no role any more. The run has ended when `end_kept_sessions`
+-- Removal, stage 5: no role any more. The run has ended when `finish`
 -- has looked, which is only worth something after the COMMIT of this.
 CREATE OR REPLACE FUNCTION sym.drop_user(this_run text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -979,8 +1118,10 @@ END $$;
 CREATE OR REPLACE FUNCTION sym.expire() RETURNS TABLE (run text, outcome text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 DECLARE
-    entry record;
+    entry    record;
+    disabled jsonb;
 BEGIN
+    PERFORM sym.end_lockers(false);
     FOR entry IN SELECT o.run, o.strategy, o.state, g.user_oid FROM sym.overdue() o JOIN sym.grants g ON g.run = o.run
                  ORDER BY o.state = 'ending', o.strategy, o.user_name, o.run LOOP
         run := entry.run;
@@ -988,16 +1129,19 @@ BEGIN
             IF entry.strategy = 'temporary-user' AND entry.state = 'ending' THEN
                 -- Removing it is the sweep's; nobody is to use it until then.
                 CONTINUE WHEN entry.user_oid IS NULL;
+                PERFORM sym.bar_user(r.oid) FROM pg_roles r WHERE r.oid = entry.user_oid AND r.rolcanlogin
+                    AND sym.is_user_of(r.oid, entry.run);
                 PERFORM sym.await_logins(entry.user_oid);
                 CONTINUE WHEN sym.end_sessions(entry.user_oid) = 0;
                 outcome := 'sessions-ended';
             ELSIF entry.strategy = 'temporary-user' THEN
-                outcome := CASE WHEN (sym.disable_user(entry.run, 'expire') ->> 'has_user')::boolean
-                                THEN 'disabled' ELSE 'user-gone' END;
+                disabled := sym.disable_user(entry.run, 'expire');
+                outcome := CASE WHEN disabled ->> 'kept' IS NOT NULL THEN 'failed: the user can still log in'
+                                WHEN (disabled ->> 'has_user')::boolean THEN 'disabled' ELSE 'user-gone' END;
                 -- Under the lock: a run that was only pending has its user now.
                 PERFORM sym.end_sessions(g.user_oid) FROM sym.grants g WHERE g.run = entry.run AND g.user_oid IS NOT NULL;
             ELSIF entry.state = 'ending' THEN
-                PERFORM sym.end_kept_sessions(entry.run, false);
+                PERFORM sym.finish(entry.run, false);
                 outcome := 'ended';
             ELSE
                 outcome := sym.give_back(entry.run, '{"by": "expire"}') ->> 'outcome';

@@ -1,0 +1,121 @@
+//! Whose the ledger is: the function's, and nobody else makes it or changes it.
+
+use crate::fixture::{Event, World};
+
+/// Whose each thing in schema `sym` is.
+const OWNERS: &str = "SELECT string_agg(DISTINCT owner::regrole::text, ',') FROM (
+    SELECT relowner AS owner FROM pg_class WHERE relnamespace = to_regnamespace('sym')
+    UNION ALL SELECT proowner FROM pg_proc WHERE pronamespace = to_regnamespace('sym')) owners";
+
+/// As an earlier release left it: without what says that it is up to date.
+const OLDER: &str = "DO $$ DECLARE marker regprocedure; BEGIN
+    FOR marker IN SELECT p.oid::regprocedure FROM pg_proc p
+                  WHERE p.pronamespace = 'sym'::regnamespace AND p.proname LIKE 'version\\_%' LOOP
+        EXECUTE format('DROP FUNCTION %s', marker);
+    END LOOP; END $$;
+    COMMENT ON SCHEMA sym IS 'sym-postgres 1'; DROP FUNCTION sym.take_membership(oid, oid)";
+
+#[tokio::test]
+async fn a_dbas_login_does_all_and_makes_nothing() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE dba SUPERUSER LOGIN PASSWORD 'dba'")
+        .start()
+        .await?;
+    let dba = [("DB_USER", "dba"), ("DB_PASSWORD", "dba")];
+    let (role, user) = (Event::escalate(), Event::escalate_temporary_user());
+    let before = world.state().await?;
+    world.body(&role).await?;
+    world.body(&user).await?;
+    world.sql(OLDER).await?;
+    let refused = world.symctl_with(&["grants"], &dba).await?;
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    assert!(
+        refused
+            .stderr
+            .contains("the ledger in database `app` is older than this `symctl`"),
+        "{refused:?}"
+    );
+    world.end_bots_sessions().await?;
+    world.body(&Event::escalate().end()).await?;
+    assert_eq!(world.query(OWNERS).await?.as_deref(), Some("sym_bot"));
+
+    let shown = world.symctl_with(&["grants", "--json"], &dba).await?;
+    assert_eq!(shown.json()?.as_array().map(Vec::len), Some(2), "{shown:?}");
+    let revoked = world.symctl_with(&["revoke", "--all"], &dba).await?;
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    world.is_as(&before).await?;
+    assert_eq!(world.query(OWNERS).await?.as_deref(), Some("sym_bot"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_administrator_acts_as_the_function_or_is_told_how() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("ALTER ROLE master LOGIN PASSWORD 'master'")
+        .start()
+        .await?;
+    let master = [("DB_USER", "master"), ("DB_PASSWORD", "master")];
+    world.body(&Event::escalate()).await?;
+    let refused = world.symctl_with(&["grants"], &master).await?;
+    assert!(
+        refused
+            .stderr
+            .contains("`master` may not act as `sym_bot`, whose ledger it is"),
+        "{refused:?}"
+    );
+    let set = match world.postgres.install().major {
+        16.. => "WITH SET TRUE",
+        _ => "",
+    };
+    world.sql(&format!("GRANT sym_bot TO master {set}")).await?;
+    let revoked = world.symctl_with(&["revoke", "--all"], &master).await?;
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    assert_eq!(world.open_runs().await?, 0);
+
+    world.postgres.create_database("empty").await?;
+    let empty = [
+        ("DB_USER", "master"),
+        ("DB_PASSWORD", "master"),
+        ("DB_NAME", "empty"),
+    ];
+    let refused = world.symctl_with(&["grants"], &empty).await?;
+    assert!(
+        refused
+            .stderr
+            .contains("there is no ledger in database `empty`"),
+        "{refused:?}"
+    );
+    let schemas = world.postgres.admin_in("empty").await?;
+    let schemas = schemas
+        .query("SELECT FROM pg_namespace WHERE nspname = 'sym'", &[])
+        .await?;
+    assert!(schemas.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_somebody_else_called_sym_is_not_run() -> anyhow::Result<()> {
+    let marker = "(SELECT proname FROM pg_proc WHERE pronamespace = to_regnamespace('sym') AND proname LIKE 'version\\_%' \
+                  ORDER BY length(proname) DESC, proname DESC LIMIT 1)";
+    let world = World::builder()
+        .sql(&format!(
+            "CREATE ROLE squatter LOGIN; GRANT CREATE ON DATABASE app TO squatter;
+             CREATE TABLE public.marker AS SELECT {marker} AS name; DROP SCHEMA sym CASCADE;
+             SET SESSION AUTHORIZATION squatter; CREATE SCHEMA sym; GRANT USAGE, CREATE ON SCHEMA sym TO PUBLIC;
+             RESET SESSION AUTHORIZATION; GRANT SELECT ON public.marker TO squatter; SET SESSION AUTHORIZATION squatter;
+             DO $do$ DECLARE marker text := (SELECT name FROM public.marker); BEGIN
+                 EXECUTE format('CREATE FUNCTION sym.%I() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$', marker);
+                 CREATE FUNCTION sym.get_ready() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+                     EXECUTE 'GRANT readonly TO squatter'; END $$;
+                 CREATE FUNCTION sym.lend(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN
+                     EXECUTE 'GRANT readonly TO squatter'; RETURN '{{}}'; END $$;
+             END $do$; RESET SESSION AUTHORIZATION"
+        ))
+        .start()
+        .await?;
+    let sentence = "schema `sym` in database `app` is missing or not the function's own: run what `symctl setup-sql` \
+        prints [database-setup]";
+    world.refuses(&Event::escalate(), sentence).await?;
+    assert!(!world.is_member("squatter", "readonly").await?);
+    Ok(())
+}
