@@ -6,6 +6,9 @@ use crate::host::with_host;
 use crate::output::{self, Status};
 
 /// Check everything that events will need, and say what mends what is missing.
+///
+/// Not seen: whether the store of secrets can be written, as nothing is written to it;
+/// and what the function's own role may in AWS, as AWS is asked with your credentials.
 #[derive(Args)]
 #[command(after_help = "Example:\n  symctl doctor")]
 pub(crate) struct DoctorArgs {
@@ -23,7 +26,9 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Status> {
         } else {
             for finding in &findings {
                 let mark = if finding.is_ok { "ok  " } else { "FAIL" };
-                output::data(&format!("{mark} {}: {}", finding.subject, finding.found));
+                // Names and reasons are the database's, and further in than a fix.
+                let found = output::indented(&finding.found, 10);
+                output::data(&format!("{mark} {}: {found}", finding.subject));
                 if let Some(fix) = &finding.fix {
                     output::data(&format!("     fix: {fix}"));
                 }

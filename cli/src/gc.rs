@@ -1,23 +1,35 @@
-//! `symctl gc`: old releases, and objects that no release needs any more.
+//! `symctl gc`: old releases, what nobody signed, and objects that no release needs
+//! any more.
+//!
+//! Who can write the store must not choose what is deleted, so what counts as a
+//! release here is what a key of `--trust` signed.
 
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
-use sym_host::plugin::release_store::{OBJECTS, object_key, release_key};
+use sym_host::plugin::release_store::{OBJECTS, object_key};
 
+use crate::keys::trusted;
 use crate::output::{self, Status};
 use crate::rollback::pinned;
 use crate::store::{Store, block_on};
 
-/// Delete old releases, and the objects that none of the others needs. The
-/// release in use and the one before it always stay.
+/// Delete old releases, what no key of `--trust` signed, and the objects that none
+/// of the other releases needs. The release in use and the one before it always
+/// stay.
 #[derive(Args)]
-#[command(after_help = "Example:\n  symctl gc s3://bucket/sym-postgres --keep 5")]
+#[command(
+    after_help = "Example:\n  symctl gc s3://bucket/sym-postgres --trust \"$(cat team.pub)\" --keep 5"
+)]
 pub(crate) struct GcArgs {
     /// The store: `s3://bucket/prefix` or `file:///dir`.
     url: String,
+    /// The function's PLUGIN_TRUST, and older keys as long as their releases have to
+    /// stay: what none of these keys signed is deleted.
+    #[arg(long, value_name = "KEYS")]
+    trust: String,
     /// How many releases stay.
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     keep: usize,
@@ -35,26 +47,34 @@ pub(crate) fn run(args: &GcArgs) -> anyhow::Result<Status> {
 }
 
 async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
+    let keys = trusted(&args.trust)?;
     let objects = store.list(OBJECTS).await?;
     // After the objects: what is being published now has its statement before
     // its first object, so each object that was listed has one here.
-    let releases = store.releases().await?;
-    let current = store.current().await?;
-    let current = current
+    let believed = store.believed(&keys).await?;
+    let current = believed
+        .current
         .with_context(|| format!("nothing was published to `{}` yet", store.url()))?
         .release;
     let serial = current.statement.serial;
-    let previous = releases
+    // Each serial once: who can write the store can copy a statement, and write it
+    // otherwise, as often as they like.
+    let serials: BTreeSet<u64> = believed
+        .releases
         .iter()
         .map(|found| found.statement.serial)
-        .filter(|other| *other < serial)
-        .max();
-    let (kept, old): (Vec<_>, Vec<_>) = releases.iter().enumerate().partition(|(index, found)| {
-        let its = found.statement.serial;
-        *index < args.keep || its >= serial || Some(its) == previous
-    });
+        .collect();
+    let previous = serials.range(..serial).next_back();
+    let newest = serials.iter().rev().take(args.keep);
+    let oldest = newest
+        .chain(previous)
+        .fold(serial, |oldest, other| oldest.min(*other));
+    let (kept, old): (Vec<_>, Vec<_>) = believed
+        .releases
+        .iter()
+        .partition(|found| found.statement.serial >= oldest);
     let mut needed: BTreeSet<String> = BTreeSet::new();
-    let kept = kept.iter().map(|(_, found)| &found.statement);
+    let kept = kept.iter().map(|found| &found.statement);
     for statement in kept.chain([&current.statement]) {
         needed.extend(pinned(statement).map(|(digest, _)| object_key(digest)));
     }
@@ -64,18 +84,20 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
         .collect();
     if !args.dry_run {
         // The statements first: one without its objects would be shown as whole.
-        for (_, found) in &old {
-            store.delete(&release_key(found.digest)).await?;
+        let old = old.iter().map(|found| &found.key);
+        for key in old.chain(&believed.unsigned) {
+            store.delete(key).await?;
         }
         for object in &garbage {
             store.delete(&object.key).await?;
         }
     }
-    let ids: Vec<String> = old.iter().map(|(_, found)| found.id()).collect();
+    let ids: Vec<String> = old.iter().map(|found| found.id()).collect();
     let bytes: u64 = garbage.iter().map(|object| object.bytes).sum();
     if args.json {
         output::json(&json!({
-            "releases": ids, "objects": garbage.len(), "bytes": bytes, "dry_run": args.dry_run,
+            "releases": ids, "unsigned": believed.unsigned, "objects": garbage.len(), "bytes": bytes,
+            "dry_run": args.dry_run,
         }));
     } else {
         let verb = if args.dry_run {
@@ -84,8 +106,9 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
             "deleted"
         };
         output::data(&format!(
-            "{verb} {} release(s) and {} object(s), {bytes} bytes",
+            "{verb} {} release(s), {} statement(s) that no key of `--trust` signed, and {} object(s), {bytes} bytes",
             ids.len(),
+            believed.unsigned.len(),
             garbage.len()
         ));
     }

@@ -50,12 +50,17 @@ impl KeyArgs {
 pub(crate) fn believed(key: &SigningKey, trust: Option<&str>) -> anyhow::Result<Vec<PublicKey>> {
     let mut keys = vec![key.public()];
     if let Some(text) = trust {
-        match Trust::parse(text.trim()).map_err(|why| anyhow!("`--trust` {why}"))? {
-            Trust::Keys(trusted) => keys.extend(trusted.iter().map(|key| key.key().clone())),
-            Trust::Pin(_) => bail!("`--trust` is a pin, expected keys"),
-        }
+        keys.extend(trusted(text)?);
     }
     Ok(keys)
+}
+
+/// The keys of `--trust`, where a pin says too little.
+pub(crate) fn trusted(text: &str) -> anyhow::Result<Vec<PublicKey>> {
+    match Trust::parse(text.trim()).map_err(|why| anyhow!("`--trust` {why}"))? {
+        Trust::Keys(trusted) => Ok(trusted.iter().map(|key| key.key().clone()).collect()),
+        Trust::Pin(_) => bail!("`--trust` is a pin, expected keys"),
+    }
 }
 
 /// What a key can be.

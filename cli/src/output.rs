@@ -60,6 +60,12 @@ fn harmless(text: &str) -> String {
     text.chars().map(harmless).collect()
 }
 
+/// Text whose further lines are so far in that none of them looks like one of ours,
+/// whoever wrote it.
+pub(crate) fn indented(text: &str, columns: usize) -> String {
+    text.replace('\n', &format!("\n{:columns$}", ""))
+}
+
 /// Text for programs, to standard output. A reader that has gone away is no error.
 pub(crate) fn raw(text: &str) {
     let mut stdout = std::io::stdout().lock();
@@ -72,7 +78,8 @@ pub(crate) fn raw(text: &str) {
 /// An error and its causes, to standard error.
 pub(crate) fn error(error: &anyhow::Error) {
     let mut stderr = std::io::stderr().lock();
-    let _ = writeln!(stderr, "error: {}", harmless(&format!("{error:#}")));
+    let text = indented(&harmless(&format!("{error:#}")), "error: ".len());
+    let _ = writeln!(stderr, "error: {text}");
 }
 
 /// A remark for the person, to standard error.
@@ -116,5 +123,10 @@ mod tests {
         let foreign = "a\u{1b}[2K\u{1b}[1A\u{202e}b\r\tc\nd";
         let expected = "a\u{fffd}[2K\u{fffd}[1A\u{fffd}b\u{fffd}\tc\nd";
         assert_eq!(harmless(foreign), expected);
+    }
+
+    #[test]
+    fn a_line_of_somebody_elses_does_not_begin_where_ours_do() {
+        assert_eq!(indented("a\nok   b\n\nc", 2), "a\n  ok   b\n  \n  c");
     }
 }

@@ -18,7 +18,7 @@ use crate::keys::{KeyArgs, believed};
 use crate::output::{self, Status};
 use crate::plugin::try_out;
 use crate::steps::Steps;
-use crate::store::{Store, block_on, now, publisher};
+use crate::store::{Believed, Store, block_on, now, publisher};
 
 /// Check a directory of plugins, compile it, sign it, upload it, and switch to
 /// it. Functions use it when they look next, with no restart.
@@ -128,7 +128,11 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     }
 
     steps.begin("looking at the store, and signing");
-    let (before, releases) = store.believed(&keys).await?;
+    let Believed {
+        current: before,
+        releases,
+        ..
+    } = store.believed(&keys).await?;
     let highest = releases
         .iter()
         .chain(before.iter().map(|current| &current.release));

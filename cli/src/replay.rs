@@ -139,12 +139,15 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
     })
 }
 
-/// Shows changes below their event.
+/// Shows changes below their event. What a record names as its release, and what
+/// plugins answer, may have any number of lines.
 pub(crate) fn show(changes: &[Change], before: &str, after: &str) {
     for change in changes {
         output::data(&format!("        {}", change.what));
-        output::data(&format!("          {before}: {}", change.before));
-        output::data(&format!("          {after}: {}", change.after));
+        for (release, answer) in [(before, &change.before), (after, &change.after)] {
+            let line = format!("          {release}: {answer}");
+            output::data(&output::indented(&line, 14));
+        }
     }
 }
 

@@ -1,13 +1,19 @@
 //! `symctl revoke`: end runs by hand.
 
+use anyhow::anyhow;
 use clap::{ArgGroup, Args};
 use sym_host::handler::Selection;
 
 use crate::host::with_host;
-use crate::output::Status;
+use crate::output::{self, Status};
 use crate::sweep::report;
 
-/// End runs by hand, as their deescalate events would. Also with a DBA's login.
+/// End runs by hand, as their deescalate events would.
+///
+/// Also with a DBA's login, which has to be a superuser, or a member of the function's
+/// user (`GRANT sym_bot TO …`, since PostgreSQL 16 `WITH SET TRUE`).
+///
+/// Exits with 1 where the run isn't open, or nobody of that name has one that is.
 #[derive(Args)]
 #[command(
     group = ArgGroup::new("selection").required(true),
@@ -34,5 +40,36 @@ pub(crate) fn run(args: &RevokeArgs) -> anyhow::Result<Status> {
         (None, Some(user)) => Selection::User(user.clone()),
         (None, None) => Selection::All,
     };
-    with_host(async |host| Ok(report(host.revoke(&selection).await?, args.json)))
+    with_host(async |host| {
+        let is_open = match &selection {
+            // Before it is ended: nobody can tell afterwards.
+            Selection::Run(run) => {
+                let open = host.open_grants().await?;
+                open.iter().any(|grant| grant.run.eq_ignore_ascii_case(run))
+            }
+            Selection::User(_) | Selection::All => true,
+        };
+        let ended = host.revoke(&selection).await?;
+        let missed = match &selection {
+            // It can't begin any more all the same.
+            Selection::Run(run) if !is_open && ended.iter().all(|swept| swept.result.is_ok()) => {
+                Some(format!(
+                    "no run `{run}` was open: `symctl grants` shows those that are"
+                ))
+            }
+            Selection::User(user) if ended.is_empty() => Some(format!(
+                "nobody has an open run as requester or database user `{user}`: `symctl grants` shows the names \
+                 as they are written"
+            )),
+            _ => None,
+        };
+        if let Some(why) = missed {
+            output::error(&anyhow!(why));
+            return Ok(Status::Yours);
+        }
+        if ended.is_empty() {
+            output::note("nothing is open");
+        }
+        Ok(report(ended, args.json))
+    })
 }

@@ -12,7 +12,7 @@ use sym_host::plugin::statement::{Digest, Statement};
 use crate::keys::{KeyArgs, believed};
 use crate::output::{self, Status};
 use crate::steps::Steps;
-use crate::store::{Found, Store, block_on, now, publisher};
+use crate::store::{Believed, Found, Store, block_on, now, publisher};
 
 /// Sign what an older release holds as a new one, and switch to it.
 #[derive(Args)]
@@ -42,7 +42,11 @@ async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> 
     let mut steps = Steps::start();
     let key = args.key.open().await?;
     let keys = believed(&key, args.trust.as_deref())?;
-    let (before, releases) = store.believed(&keys).await?;
+    let Believed {
+        current: before,
+        releases,
+        ..
+    } = store.believed(&keys).await?;
     let current = before
         .as_ref()
         .with_context(|| format!("nothing was published to `{}` yet", store.url()))?;

@@ -70,7 +70,9 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Status> {
             ", not for hosts of this version"
         };
         output::data(&format!(
-            "native    {target}, engine {engine}: {count} component(s){remark}"
+            "native    {}, engine {}: {count} component(s){remark}",
+            printable(target, SHOWN),
+            printable(engine, SHOWN)
         ));
     }
     Ok(Status::Done)

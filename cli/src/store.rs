@@ -17,6 +17,8 @@ pub(crate) struct Store {
 
 /// A statement in a store. Nobody has verified it: it is for showing.
 pub(crate) struct Found {
+    /// Where it lies.
+    pub(crate) key: String,
     pub(crate) digest: Digest,
     pub(crate) statement: Statement,
     pub(crate) signed_by: Vec<String>,
@@ -26,12 +28,7 @@ pub(crate) struct Found {
 impl Found {
     /// Whether one of these keys did sign it.
     pub(crate) fn is_signed_by(&self, keys: &[PublicKey]) -> bool {
-        let message = pre_authentication_encoding(&self.envelope.payload);
-        let mut signatures = self.envelope.signatures.iter();
-        signatures.any(|signature| {
-            keys.iter()
-                .any(|key| key.verifies(&message, &signature.bytes))
-        })
+        is_signed_by(&self.envelope, keys)
     }
 
     /// As the function's log and the ledger name it.
@@ -40,10 +37,29 @@ impl Found {
     }
 }
 
+fn is_signed_by(envelope: &Envelope, keys: &[PublicKey]) -> bool {
+    let message = pre_authentication_encoding(&envelope.payload);
+    let mut signatures = envelope.signatures.iter();
+    signatures.any(|signature| {
+        keys.iter()
+            .any(|key| key.verifies(&message, &signature.bytes))
+    })
+}
+
 /// The pointer.
 pub(crate) struct Current {
     pub(crate) release: Found,
     pub(crate) etag: String,
+}
+
+/// What some keys signed, and what they didn't.
+pub(crate) struct Believed {
+    /// The release in use; `None` in a store where nothing was published yet.
+    pub(crate) current: Option<Current>,
+    /// All that one of the keys signed, the newest first.
+    pub(crate) releases: Vec<Found>,
+    /// Where the rest of what should be statements lies.
+    pub(crate) unsigned: Vec<String>,
 }
 
 /// Runs something that waits for the network.
@@ -79,26 +95,46 @@ impl Store {
         }
     }
 
-    /// The release in use, and all that one of these keys signed, the newest
-    /// first. Fails where another key signed the one in use: its serial may be
-    /// anybody's.
-    pub(crate) async fn believed(
-        &self,
-        keys: &[PublicKey],
-    ) -> anyhow::Result<(Option<Current>, Vec<Found>)> {
+    /// The release in use, and which of all statements one of these keys signed. Fails
+    /// where another key signed the one in use: its serial may be anybody's; and where
+    /// one that counts can't be read: it would count as if it weren't there.
+    pub(crate) async fn believed(&self, keys: &[PublicKey]) -> anyhow::Result<Believed> {
         let current = self.current().await?;
         if let Some(current) = &current
             && !current.release.is_signed_by(keys)
         {
             bail!(
-                "the release in use, {}, is not signed by your key: name the others of the function's PLUGIN_TRUST with \
+                "the release in use, {}, is signed by none of your keys: name all of the function's PLUGIN_TRUST with \
                  `--trust`; if nobody of yours signed it, delete `{CURRENT}` from the store",
                 current.release.id()
             );
         }
-        let mut releases = self.releases().await?;
-        releases.retain(|found| found.is_signed_by(keys));
-        Ok((current, releases))
+        let mut releases = Vec::new();
+        let mut unsigned = Vec::new();
+        for entry in self.list(release_store::RELEASES).await? {
+            let key = entry.key;
+            let bytes = match self.store.get(&self.aws, &key, dsse::MAX_BYTES).await {
+                Ok(object) => object.bytes,
+                // Somebody else collects garbage.
+                Err(StoreError::Missing) => continue,
+                // No function reads so much.
+                Err(StoreError::TooLarge { .. }) => {
+                    unsigned.push(key);
+                    continue;
+                }
+                Err(error) => return Err(failed(&key, error)),
+            };
+            match Envelope::from_json(&bytes) {
+                Ok(envelope) if is_signed_by(&envelope, keys) => releases.push(read(&key, &bytes)?),
+                _ => unsigned.push(key),
+            }
+        }
+        releases.sort_by_key(|found| std::cmp::Reverse(found.statement.serial));
+        Ok(Believed {
+            current,
+            releases,
+            unsigned,
+        })
     }
 
     /// All releases, the newest first. What can't be read is said and left out.
@@ -109,9 +145,9 @@ impl Store {
             match self.read(&entry.key).await {
                 Ok(bytes) => match read(&entry.key, &bytes) {
                     Ok(found) => releases.push(found),
-                    Err(error) => output::note(&format!("left out: {error:#}")),
+                    Err(error) => left_out(&error),
                 },
-                Err(error) => output::note(&format!("left out: {error:#}")),
+                Err(error) => left_out(&error),
             }
         }
         releases.sort_by_key(|found| std::cmp::Reverse(found.statement.serial));
@@ -192,12 +228,20 @@ impl Store {
     }
 }
 
+/// What can't be read may be anybody's.
+fn left_out(error: &anyhow::Error) {
+    let title = "left out: ";
+    let why = output::indented(&format!("{error:#}"), title.len());
+    output::note(&format!("{title}{why}"));
+}
+
 fn read(key: &str, bytes: &[u8]) -> anyhow::Result<Found> {
     let wrong = |why: String| anyhow!("`{key}` {why}");
     let envelope = Envelope::from_json(bytes).map_err(wrong)?;
     let statement = Statement::from_json(&envelope.payload).map_err(wrong)?;
     let signatures = envelope.signatures.iter();
     Ok(Found {
+        key: key.to_owned(),
         digest: Digest::of(bytes),
         statement,
         signed_by: signatures

@@ -1,7 +1,7 @@
 //! `symctl sweep`: end what is overdue.
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use sym_host::handler::Swept;
 
 use crate::host::{failed, with_host};
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &SweepArgs) -> anyhow::Result<Status> {
 
 /// What became of each run: data, and the errors of those that didn't end.
 pub(crate) fn report(swept: Vec<Swept>, as_json: bool) -> Status {
-    let mut rows = vec![["RESULT", "WHY", "RUN"].map(str::to_owned)];
+    let mut rows = vec![["RESULT", "WHY", "RUN", "NOTE"].map(str::to_owned)];
     let mut data = Vec::new();
     let mut errors = Vec::new();
     for entry in swept {
@@ -61,8 +61,9 @@ pub(crate) fn report(swept: Vec<Swept>, as_json: bool) -> Status {
                 ("failed", None)
             }
         };
+        let note = body.as_ref().map(remarks).unwrap_or_default();
         data.push(json!({"run": entry.run, "why": why, "result": result, "body": body}));
-        rows.push([result.to_owned(), why, entry.run]);
+        rows.push([result.to_owned(), why, entry.run, note]);
     }
     if as_json {
         output::json(&data);
@@ -74,4 +75,25 @@ pub(crate) fn report(swept: Vec<Swept>, as_json: bool) -> Status {
     } else {
         failed(&errors)
     }
+}
+
+/// What a person has to know of a run that has ended: above all, which access goes on.
+fn remarks(body: &Map<String, Value>) -> String {
+    let mut remarks: Vec<String> = ["note", "gained", "made"]
+        .iter()
+        .filter_map(|key| Some(body.get(*key)?.as_str()?.to_owned()))
+        .collect();
+    let remaining = body.get("remaining").and_then(Value::as_array);
+    for path in remaining.into_iter().flatten() {
+        let name = |key: &str| path[key].as_str().unwrap_or_default();
+        remarks.push(format!(
+            "the membership in `{}` that `{}` granted remains",
+            name("through"),
+            name("grantor")
+        ));
+    }
+    if let Some(count) = body.get("sessions_ended") {
+        remarks.push(format!("{count} session(s) ended"));
+    }
+    remarks.join("; ")
 }

@@ -109,7 +109,7 @@ async fn a_life(publisher: &Publisher) -> anyhow::Result<()> {
     assert_eq!(verified, third);
 
     // What the third holds is the first's: only the first's statement goes.
-    let gone = publisher.json(&["gc", &publisher.url(), "--keep", "0", "--json"])?;
+    let gone = publisher.collect(&["--keep", "0"])?;
     assert_eq!(gone["releases"], json!([first]));
     assert_eq!(gone["objects"], 0);
     world.lambda.restart().await?;
@@ -120,13 +120,13 @@ async fn a_life(publisher: &Publisher) -> anyhow::Result<()> {
     // Two more with what the first had: nothing needs what the second had alone.
     publisher.publish_first()?;
     publisher.publish_first()?;
-    let would = publisher.json(&["gc", &publisher.url(), "--keep", "0", "--dry-run", "--json"])?;
-    let gone = publisher.json(&["gc", &publisher.url(), "--keep", "0", "--json"])?;
+    let would = publisher.collect(&["--keep", "0", "--dry-run"])?;
+    let gone = publisher.collect(&["--keep", "0"])?;
     assert_eq!(would["objects"], gone["objects"]);
     // The resolver that refuses everybody, and its native code for two targets.
     assert_eq!(gone["objects"], 3);
     assert_eq!(gone["releases"].as_array().map(Vec::len), Some(3));
-    let gone = publisher.json(&["gc", &publisher.url(), "--keep", "0", "--json"])?;
+    let gone = publisher.collect(&["--keep", "0"])?;
     assert_eq!(gone["objects"], 0);
     publisher.run(&["verify", &publisher.url(), "--trust", &trust])?;
     world.lambda.restart().await?;

@@ -274,6 +274,103 @@ async fn people_see_who_has_what_and_end_it_by_hand() -> anyhow::Result<()> {
     Ok(())
 }
 
+// Who mistypes must not believe that access has ended.
+#[tokio::test]
+async fn revoking_what_is_not_open_fails_in_one_sentence() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let run = event.run_srn();
+    let last = if run.ends_with('0') { '1' } else { '0' };
+    let mistyped = format!("{}{last}", &run[..run.len() - 1]);
+    // The second time the ledger has a row of it.
+    for _ in 0..2 {
+        for more in [&[][..], &["--json"]] {
+            let arguments = [&["revoke", &mistyped], more].concat();
+            let revoked = world.symctl(&arguments).await?;
+            let sentence = format!(
+                "error: no run `{mistyped}` was open: `symctl grants` shows those that are\n"
+            );
+            assert_eq!(
+                (
+                    revoked.code,
+                    revoked.stderr.as_str(),
+                    revoked.stdout.as_str()
+                ),
+                (Some(1), sentence.as_str(), "")
+            );
+        }
+    }
+    for name in ["Sym-User@healthy-health.co", "SYM_USER", "nobody"] {
+        let revoked = world.symctl(&["revoke", "--user", name]).await?;
+        let sentence = format!(
+            "error: nobody has an open run as requester or database user `{name}`: `symctl grants` shows the names as they are \
+             written\n"
+        );
+        assert_eq!((revoked.code, revoked.stderr), (Some(1), sentence));
+        assert_eq!(revoked.stdout, "");
+    }
+    assert_eq!(world.person_counts_orders().await, Ok(ORDERS));
+
+    // An SRN is the same in whatever case.
+    let run = run.replacen("healthy", "Healthy", 1);
+    let revoked = world.symctl(&["revoke", &run]).await?;
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    assert_eq!(world.open_runs().await?, 0);
+    for more in [&[][..], &["--json"]] {
+        let arguments = [&["revoke", "--all"], more].concat();
+        let revoked = world.symctl(&arguments).await?;
+        assert_eq!(revoked.code, Some(0), "{revoked:?}");
+        assert_eq!(revoked.stderr, "nothing is open\n");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn revoking_says_which_access_goes_on() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let (first, second) = (Event::escalate(), Event::escalate());
+    world.body(&first).await?;
+    world.body(&second).await?;
+    let revoked = world.symctl(&["revoke", &first.run_srn()]).await?;
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    for part in [
+        "NOTE",
+        "`sym_user` keeps `readonly` until 1 more run(s) end; the membership in `readonly` that `sym_bot` granted remains",
+    ] {
+        assert!(revoked.stdout.contains(part), "{revoked:?}");
+    }
+    let session = world.login(PERSON, &world.person_password).await;
+    let session = session.map_err(anyhow::Error::msg)?;
+    session.batch_execute("BEGIN; SELECT 1").await?;
+    session
+        .batch_execute("DECLARE kept CURSOR FOR SELECT * FROM orders")
+        .await?;
+    let revoked = world.symctl(&["revoke", &second.run_srn()]).await?;
+    assert!(revoked.stdout.contains("1 session(s) ended"), "{revoked:?}");
+    assert_eq!(world.person_counts_orders().await, Err("42501".to_owned()));
+
+    world.sql("GRANT readonly TO sym_user").await?;
+    let standing = Event::escalate();
+    world.body(&standing).await?;
+    world.sql("GRANT SELECT ON orders TO sym_user").await?;
+    let revoked = world.symctl(&["revoke", "--user", PERSON]).await?;
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    // Since 16 a membership of ours stands beside another's.
+    let goes_on = match world.postgres.install().major {
+        16.. => "`sym_user` still has `readonly` by memberships that are not this function's; ",
+        _ => "`sym_user` had `readonly` before this run, and keeps it; ",
+    };
+    for part in [
+        goes_on,
+        "`sym_user` has 1 more privilege(s) of its own",
+        "; the membership in `readonly` that `postgres` granted remains",
+    ] {
+        assert!(revoked.stdout.contains(part), "{revoked:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_sweep_by_hand_is_the_same_and_its_dry_run_changes_nothing() -> anyhow::Result<()> {
     let world = World::start().await?;
@@ -340,7 +437,7 @@ async fn a_request_is_answered_with_what_stands_in_the_way() -> anyhow::Result<(
     is_unchanged(&world, &before).await?;
 
     world
-        .sql("REVOKE ADMIN OPTION FOR readonly FROM sym_bot")
+        .sql("REVOKE ADMIN OPTION FOR readonly FROM sym_bot GRANTED BY master")
         .await?;
     let before = everything(&world).await?;
     for event in [Event::escalate(), Event::escalate_temporary_user()] {
@@ -378,16 +475,31 @@ async fn the_doctor_names_the_statement_that_mends_it() -> anyhow::Result<()> {
     let healthy = world.symctl(&["doctor", "--json"]).await?;
     assert_eq!(healthy.code, Some(0), "{healthy:?}");
     for (damage, subject) in [
-        ("REVOKE pg_signal_backend FROM sym_bot", "ending sessions"),
+        (
+            "REVOKE pg_signal_backend FROM sym_bot GRANTED BY master",
+            "ending sessions",
+        ),
         ("ALTER ROLE sym_bot NOCREATEROLE", "making users"),
-        ("REVOKE readonly FROM sym_bot CASCADE", "roles to lend"),
-        ("REVOKE sym_managed FROM sym_bot CASCADE", "sym_managed"),
-        ("REVOKE sym_graveyard FROM sym_bot", "sym_graveyard"),
+        (
+            "REVOKE readonly FROM sym_bot GRANTED BY master CASCADE",
+            "roles to lend",
+        ),
+        (
+            "REVOKE sym_managed FROM sym_bot GRANTED BY master CASCADE",
+            "sym_managed",
+        ),
+        (
+            "REVOKE sym_graveyard FROM sym_bot GRANTED BY master",
+            "sym_graveyard",
+        ),
         (
             "DROP OWNED BY sym_graveyard; DROP ROLE sym_graveyard",
             "sym_graveyard",
         ),
-        ("REVOKE sym_admins FROM sym_bot", "sym_admins"),
+        (
+            "REVOKE sym_admins FROM sym_bot GRANTED BY master",
+            "sym_admins",
+        ),
     ] {
         world.sql(damage).await?;
         let ill = world.symctl(&["doctor", "--json"]).await?;
@@ -409,6 +521,80 @@ async fn the_doctor_names_the_statement_that_mends_it() -> anyhow::Result<()> {
     let event = Event::escalate_temporary_user();
     world.body(&event).await?;
     world.body(&event.end()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_doctor_says_which_allowed_roles_can_not_be_lent() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE support; CREATE ROLE \"lent\nok   grants: none\"")
+        .start()
+        .await?;
+    world
+        .sql("GRANT \"lent\nok   grants: none\" TO sym_bot WITH ADMIN OPTION")
+        .await?;
+    // One that may be lent comes from the database, and begins no line.
+    let all = world.symctl(&["doctor"]).await?;
+    assert_eq!(all.code, Some(0), "{all:?}");
+    assert!(!all.stdout.contains("\nok   grants: none"), "{all:?}");
+    assert!(all.stdout.contains("readonly"), "{all:?}");
+
+    let look = async |allowed: &str| {
+        let variables = [("GRANTABLE_ROLES", allowed)];
+        let found = world.symctl_with(&["doctor", "--json"], &variables).await?;
+        let findings = found.json()?;
+        let findings = findings.as_array().cloned().unwrap_or_default();
+        let is_it = |finding: &&Value| finding["subject"] == "roles to lend";
+        let finding = findings.iter().find(is_it).cloned().unwrap_or_default();
+        anyhow::Ok((found.code, finding))
+    };
+    let (code, finding) = look("readonly").await?;
+    assert_eq!((code, &finding["found"]), (Some(0), &json!("readonly")));
+    assert_eq!(finding["fix"], Value::Null);
+
+    let (code, finding) = look("nosuch").await?;
+    let found = "none of GRANTABLE_ROLES: `nosuch` doesn't exist";
+    assert_eq!((code, &finding["found"]), (Some(1), &json!(found)));
+    let (code, finding) = look("nosuch,support").await?;
+    let found =
+        "none of GRANTABLE_ROLES: `nosuch` doesn't exist, the ADMIN option on `support` is missing";
+    assert_eq!((code, &finding["found"]), (Some(1), &json!(found)));
+    let (code, finding) = look("readonly,support").await?;
+    let found = "readonly; of GRANTABLE_ROLES not all: the ADMIN option on `support` is missing";
+    assert_eq!((code, &finding["found"]), (Some(0), &json!(found)));
+    world
+        .sql(finding["fix"].as_str().unwrap_or_default())
+        .await?;
+    let (_, finding) = look("readonly,support").await?;
+    assert_eq!(finding["found"], "readonly, support");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_doctor_looks_at_the_database_of_targets_too() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let look = async |name: &str| {
+        let variables = [("LEDGER_DB", "app"), ("DB_NAME", name)];
+        world.symctl_with(&["doctor"], &variables).await
+    };
+    let found = look("nope").await?;
+    assert_eq!(found.code, Some(1), "{found:?}");
+    assert!(found.stdout.contains("ok   database: "), "{found:?}");
+    let wrong = "FAIL targets' database: the database that the function connects to does not exist: check its variables \
+        `DB_NAME` and `LEDGER_DB`";
+    assert!(found.stdout.contains(wrong), "{found:?}");
+    world.sql("CREATE DATABASE other").await?;
+    let found = look("other").await?;
+    assert_eq!(found.code, Some(0), "{found:?}");
+    let right = "ok   targets' database: `other` can be connected to";
+    assert!(found.stdout.contains(right), "{found:?}");
+    world
+        .sql("REVOKE CONNECT ON DATABASE other FROM PUBLIC")
+        .await?;
+    let found = look("other").await?;
+    assert_eq!(found.code, Some(1), "{found:?}");
+    let wrong = "permission denied for database \"other\"";
+    assert!(found.stdout.contains(wrong), "{found:?}");
     Ok(())
 }
 

@@ -27,6 +27,9 @@ const COMPONENTS: [&str; 2] = ["default-resolver", "readonly-target"];
 /// What `plugins/` has beside them, taken as it is.
 const FILES: [&str; 3] = ["plugins.toml", "plugins.schema.json", "readonly.sql"];
 
+/// Their cases, which `symctl publish` runs.
+const CASES: &str = "cases";
+
 /// Builds everything, and returns the folder: `plugins` in cargo's target
 /// directory. `root` is the root of the workspace.
 ///
@@ -57,7 +60,41 @@ pub(crate) fn build(root: &Path) -> Result<PathBuf> {
     for name in FILES {
         replace(&output.join(name), &read(&root.join("plugins").join(name))?)?;
     }
+    copy_cases(&root.join("plugins").join(CASES), &output.join(CASES))?;
     Ok(output)
+}
+
+/// Makes a directory of cases that has those of another, and no others.
+fn copy_cases(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot make `{}`", to.display()))?;
+    for path in cases_in(to)? {
+        if !from.join(path.file_name().unwrap_or_default()).is_file() {
+            fs::remove_file(&path)
+                .with_context(|| format!("cannot remove `{}`", path.display()))?;
+        }
+    }
+    for path in cases_in(from)? {
+        let name = path.file_name().unwrap_or_default();
+        replace(&to.join(name), &read(&path)?)?;
+    }
+    Ok(())
+}
+
+/// What `symctl` takes for cases in a directory: not what is only half there.
+fn cases_in(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    let entries = fs::read_dir(directory)
+        .with_context(|| format!("cannot read `{}`", directory.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
 }
 
 /// Turns what `cargo build` made into a component, unless it is one already.
@@ -202,6 +239,23 @@ mod tests {
                 .collect();
             assert_eq!(exports, [format!("sym:postgres/{export}@0.1.0")]);
         }
+    }
+
+    #[test]
+    fn the_cases_are_those_that_are_there_now() -> Result<()> {
+        let scratch = tempfile::tempdir()?;
+        let [from, to] = ["from", "to"].map(|name| scratch.path().join(name));
+        fs::create_dir(&from)?;
+        for name in ["a.toml", "b.toml"] {
+            fs::write(from.join(name), name)?;
+        }
+        copy_cases(&from, &to)?;
+        fs::remove_file(from.join("a.toml"))?;
+        fs::write(from.join("b.toml"), "changed")?;
+        copy_cases(&from, &to)?;
+        assert_eq!(cases_in(&to)?, [to.join("b.toml")]);
+        assert_eq!(fs::read_to_string(to.join("b.toml"))?, "changed");
+        Ok(())
     }
 
     #[test]

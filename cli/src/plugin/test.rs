@@ -55,7 +55,7 @@ pub(crate) struct TestArgs {
     /// roles that the plans are about.
     #[arg(long, value_name = "FILE", requires = "against_postgres")]
     setup: Option<PathBuf>,
-    /// Write a report as JUnit XML.
+    /// Write a report as JUnit XML. Its directory is made where it is missing.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// Print JSON.
@@ -111,10 +111,6 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
     if passed + failed == 0 {
         bail!("no case's name has `--filter` in it");
     }
-    if let Some(path) = &args.junit {
-        std::fs::write(path, junit::report(&results, seconds))
-            .with_context(|| format!("can't write the report `{}`", path.display()))?;
-    }
     if args.json {
         output::json(&as_json(&results, passed, failed));
     } else {
@@ -125,6 +121,11 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
             "{passed} passed, {failed} failed, in {seconds:.1} s"
         ));
     }
+    // After the results: they are worth having where it can't be written.
+    if let Some(path) = &args.junit {
+        write_report(path, &junit::report(&results, seconds))
+            .with_context(|| format!("can't write the report `{}`", path.display()))?;
+    }
     if args.update {
         write_updates(&results)?;
         return Ok(if has_bug { Status::Ours } else { Status::Done });
@@ -134,6 +135,14 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
         (_, true) => Status::Ours,
         (_, false) => Status::Yours,
     })
+}
+
+/// A new project has no `target` yet.
+fn write_report(path: &Path, report: &str) -> std::io::Result<()> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    std::fs::write(path, report)
 }
 
 fn setup(args: &TestArgs) -> anyhow::Result<Option<String>> {

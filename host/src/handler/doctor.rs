@@ -1,6 +1,8 @@
 //! Everything that events will need, looked at before the first of them, each
 //! with what mends it.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::Ready;
@@ -82,20 +84,40 @@ impl Ready {
             Err(error) => findings.push(Finding::error("plugins", &error)),
         }
         let bot = &self.config.database.user;
-        let look = async |connection: &mut Connection| facts(connection, bot).await;
+        let allowed = self.config.policy.grantable_roles.as_ref();
+        let roles: Vec<&str> = allowed.into_iter().flatten().map(String::as_str).collect();
+        let look = async |connection: &mut Connection| facts(connection, bot, &roles).await;
         match self
             .database
             .with_ledger(&self.aws, Names::default(), look)
             .await
         {
-            Ok(facts) => findings.extend(database(&facts, bot, makes_users)),
+            Ok(facts) => findings.extend(database(&facts, bot, allowed, makes_users)),
             Err(error) => findings.push(Finding::error("database", &error)),
+        }
+        if self.database.is_split() {
+            findings.push(self.targets_database().await);
         }
         findings
     }
+
+    /// The one in which targets' statements run, where the ledger's is another.
+    async fn targets_database(&self) -> Finding {
+        let subject = "targets' database";
+        let name = &self.config.database.name;
+        match self.database.connect_to(&self.aws, name).await {
+            Ok(_) => Finding::ok(subject, format!("`{name}` can be connected to")),
+            Err(failure) => Finding::error(subject, &failure.into_error(Names::default())),
+        }
+    }
 }
 
-fn database(facts: &Facts, bot: &str, makes_users: bool) -> Vec<Finding> {
+fn database(
+    facts: &Facts,
+    bot: &str,
+    allowed: Option<&BTreeSet<String>>,
+    makes_users: bool,
+) -> Vec<Finding> {
     let since_16 = facts.version >= 160_000;
     let bot = quote_identifier(bot).unwrap_or_default();
     let admin = if since_16 {
@@ -116,15 +138,17 @@ fn database(facts: &Facts, bot: &str, makes_users: bool) -> Vec<Finding> {
             facts.version % 10_000
         ),
     )];
-    findings.push(if facts.lendable.is_empty() {
-        let fix = format!("GRANT readonly TO {bot} {admin};");
-        Finding::wrong(
-            "roles to lend",
-            "none: the ADMIN option is missing on every role",
-            fix,
-        )
-    } else {
-        Finding::ok("roles to lend", facts.lendable.join(", "))
+    findings.push(match allowed {
+        Some(allowed) => allowed_roles(facts, allowed, &format!("TO {bot} {admin}")),
+        None if facts.lendable.is_empty() => {
+            let fix = format!("GRANT readonly TO {bot} {admin};");
+            Finding::wrong(
+                "roles to lend",
+                "none: the ADMIN option is missing on every role",
+                fix,
+            )
+        }
+        None => Finding::ok("roles to lend", facts.lendable.join(", ")),
     });
     findings.push(if facts.can_signal {
         Finding::ok("ending sessions", "allowed")
@@ -185,4 +209,45 @@ fn database(facts: &Facts, bot: &str, makes_users: bool) -> Vec<Finding> {
         Finding::wrong("grants", found, "symctl sweep")
     });
     findings
+}
+
+/// Of the roles that GRANTABLE_ROLES allows, which can be lent, and why others can't.
+/// One that can is enough: functions of several databases may share a list.
+fn allowed_roles(facts: &Facts, allowed: &BTreeSet<String>, to_bot: &str) -> Finding {
+    let (lendable, others): (Vec<&String>, Vec<&String>) = allowed
+        .iter()
+        .partition(|role| facts.lendable.contains(role));
+    let mut why = Vec::new();
+    let mut grants = Vec::new();
+    for role in others {
+        if facts.missing.contains(role) {
+            why.push(format!("`{role}` doesn't exist"));
+        } else {
+            why.push(format!("the ADMIN option on `{role}` is missing"));
+            let role = quote_identifier(role).unwrap_or_default();
+            grants.push(format!("GRANT {role} {to_bot};"));
+        }
+    }
+    let fix = if grants.is_empty() {
+        "name in GRANTABLE_ROLES what exists".to_owned()
+    } else {
+        grants.join(" ")
+    };
+    let why = why.join(", ");
+    let subject = "roles to lend";
+    if lendable.is_empty() {
+        return Finding::wrong(subject, format!("none of GRANTABLE_ROLES: {why}"), fix);
+    }
+    let names: Vec<&str> = lendable.into_iter().map(String::as_str).collect();
+    let names = names.join(", ");
+    if why.is_empty() {
+        return Finding::ok(subject, names);
+    }
+    Finding {
+        fix: Some(fix),
+        ..Finding::ok(
+            subject,
+            format!("{names}; of GRANTABLE_ROLES not all: {why}"),
+        )
+    }
 }

@@ -26,6 +26,8 @@ pub struct Facts {
     pub passwords_restricted: bool,
     /// Every role on which we have the ADMIN option.
     pub lendable: Vec<String>,
+    /// Which of the roles that were asked for don't exist.
+    pub missing: Vec<String>,
     /// How many runs are open.
     pub open: i64,
     /// How many of them should not be.
@@ -46,17 +48,20 @@ const FACTS: &str = "SELECT jsonb_build_object( \
         WHERE b.rolname = $1 AND m.admin_option AND r.rolname !~ '^sym_' \
           AND NOT EXISTS (SELECT FROM pg_auth_members t JOIN pg_roles s ON s.oid = t.roleid \
                           WHERE t.member = r.oid AND s.rolname = 'sym_managed')), \
+    'missing', (SELECT coalesce(jsonb_agg(n ORDER BY n), '[]') FROM unnest($2) n \
+        WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = n)), \
     'open', (SELECT count(*) FROM sym.open_grants()), \
     'overdue', (SELECT count(*) FROM sym.overdue()))::text";
 
-/// Looks all of it up, for the user with this name.
+/// Looks all of it up, for the user with this name, who should lend these roles.
 ///
 /// # Errors
 /// What the connection ran into.
-pub async fn facts(connection: &Connection, bot: &str) -> Result<Facts> {
-    let answer = connection
-        .call(&Query::new(FACTS).with(&bot, Type::NAME))
-        .await?;
+pub async fn facts(connection: &Connection, bot: &str, roles: &[&str]) -> Result<Facts> {
+    let query = Query::new(FACTS)
+        .with(&bot, Type::NAME)
+        .with(&roles, Type::TEXT_ARRAY);
+    let answer = connection.call(&query).await?;
     let facts = Facts::deserialize(&answer);
     facts.map_err(|error| {
         Error::internal("the server's answer is not as expected")

@@ -4,6 +4,7 @@ use sym_test_support::postgres::Postgres;
 use sym_test_support::tools::{self, Major};
 
 use super::Desk;
+use crate::fixture::{Behaviour, resolver};
 
 const CASES: &str = r#"# Who is who.
 [[case]]
@@ -54,8 +55,8 @@ fn what_differs_is_shown_and_can_be_taken_over() -> anyhow::Result<()> {
         .replace("\"readonly\" }", "\"admin\" }")
         .replace("expect.error = \"plugin-fuel\"", "expect.user = \"dan\"");
     desk.write("cases/people.toml", &wrong)?;
-    let report = desk.path("report.xml").display().to_string();
-    let finished = desk.ends(1, &["plugin", "test", "--junit", &report])?;
+    // A new project has no `target`.
+    let finished = desk.ends(1, &["plugin", "test", "--junit", "target/report.xml"])?;
     for part in [
         "FAIL a is ada",
         "expected eve",
@@ -71,10 +72,21 @@ fn what_differs_is_shown_and_can_be_taken_over() -> anyhow::Result<()> {
             finished.stdout
         );
     }
-    let xml = desk.read("report.xml")?;
+    let xml = desk.read("target/report.xml")?;
     assert!(xml.contains("tests=\"4\" failures=\"2\""), "{xml}");
     assert!(xml.contains("user: expected eve, found ada"), "{xml}");
     assert_eq!(xml.matches("<testcase ").count(), 4, "{xml}");
+
+    // Where the report can't be written, its results are shown all the same.
+    let finished = desk.ends(1, &["plugin", "test", "--junit", "plugins.toml/report.xml"])?;
+    assert!(
+        finished.stdout.contains("2 passed, 2 failed"),
+        "{finished:?}"
+    );
+    assert!(
+        finished.stderr.contains("can't write the report"),
+        "{finished:?}"
+    );
 
     desk.ends(0, &["plugin", "test", "--update"])?;
     let expected = CASES.replace("expect.user = \"ada\"", "expect.user = \"ada\"  # not yet");
@@ -120,6 +132,39 @@ fn what_was_published_is_inspected_and_compared() -> anyhow::Result<()> {
     desk.write("event.json", super::event_of("a@a.example")?)?;
     desk.ends(0, &diff)?;
     Ok(())
+}
+
+// Records and answers are other people's words, and of as many lines as they like.
+#[test]
+fn no_answer_begins_a_line_of_a_comparison() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    desk.write("event.json", super::event_of("c@a.example")?)?;
+    desk.ends(0, &["record", "event.json", "--into", "records"])?;
+    let record = std::fs::read_dir(desk.path("records"))?.next();
+    let record = record.expect("was written")?.path();
+    let text = std::fs::read_to_string(&record)?;
+    let text = text.replace("\"release\":\"", "\"release\":\"r1\\nsame   r1");
+    std::fs::write(&record, text)?;
+    for file in ["plugins.toml", "target.wasm"] {
+        desk.write(&format!("other/{file}"), std::fs::read(desk.path(file))?)?;
+    }
+    let check = |part: &str, arguments: &[&str]| {
+        let finished = desk.ends(1, arguments)?;
+        assert!(finished.stdout.contains(part), "{finished:?}");
+        let mut lines = finished.stdout.lines();
+        assert!(!lines.any(|line| line.starts_with("same")), "{finished:?}");
+        anyhow::Ok(())
+    };
+    let said = Behaviour::Failure("denied", "Not today.\nsame   c");
+    desk.write("other/resolver.wasm", resolver(&[('c', said)]))?;
+    let diff = ["diff", ".", "other", "--events", "event.json"];
+    check("              same   c", &diff)?;
+    let answers = Behaviour::User("cid");
+    desk.write("other/resolver.wasm", resolver(&[('c', answers)]))?;
+    check(
+        "r1\n              same   r1",
+        &["replay", "records", "--release", "other"],
+    )
 }
 
 #[test]

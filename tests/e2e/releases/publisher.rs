@@ -49,10 +49,13 @@ impl Publisher {
         environment: Vec<(String, String)>,
     ) -> anyhow::Result<Publisher> {
         for name in [FIRST, SECOND] {
-            copy(
-                &tools::target_directory().join("plugins"),
-                &directory.path().join(name),
-            )?;
+            let plugins = directory.path().join(name);
+            copy(&tools::target_directory().join("plugins"), &plugins)?;
+            // Ours, which others that take their place here would fail.
+            let cases = plugins.join("cases");
+            if cases.is_dir() {
+                fs::remove_dir_all(cases)?;
+            }
         }
         let refuses = Behaviour::Failure("denied", "Not today.");
         let second = directory.path().join(SECOND);
@@ -139,6 +142,13 @@ impl Publisher {
         command
     }
 
+    /// Collects garbage, and gives what that says.
+    pub(crate) fn collect(&self, more: &[&str]) -> anyhow::Result<Value> {
+        let trust = self.trust();
+        let gc = ["gc", &self.url, "--trust", &trust, "--json"];
+        self.json(&[&gc, more].concat())
+    }
+
     /// Runs `symctl` beside the keys and the plugins.
     pub(crate) fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = self.command();
@@ -151,7 +161,7 @@ impl Publisher {
         Ok(serde_json::from_str(&self.run(arguments)?)?)
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(tools::binary("symctl").expect("is built"));
         command
             .current_dir(self.directory.path())

@@ -3,6 +3,7 @@
 //!
 //! `docs/releases.md` has the same table.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::ensure;
@@ -437,6 +438,180 @@ async fn statements_of_nobodys_are_not_signed_anew() -> anyhow::Result<()> {
         .publish_second()
         .expect_err("is refused")
         .to_string();
-    ensure!(error.contains("is not signed by your key"), "{error}");
+    ensure!(error.contains("is signed by none of your keys"), "{error}");
+    Ok(())
+}
+
+/// The files of a directory of the store.
+fn listed(publisher: &Publisher, directory: &str) -> anyhow::Result<BTreeSet<String>> {
+    let entries = fs::read_dir(publisher.store().join(directory))?;
+    let name = |entry: std::io::Result<fs::DirEntry>| {
+        Ok(entry?.file_name().to_string_lossy().into_owned())
+    };
+    entries.map(name).collect()
+}
+
+// Who can write the store must not choose what `gc` deletes either.
+#[tokio::test]
+async fn statements_of_nobodys_do_not_drive_out_real_ones() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.publish_first()?;
+    publisher.publish_second()?;
+    publisher.publish_first()?;
+    let (releases, objects) = (
+        listed(&publisher, "releases")?,
+        listed(&publisher, "objects")?,
+    );
+    let good = fs::read(pointer(&publisher))?;
+    let is_whole = || {
+        ensure!(
+            listed(&publisher, "releases")? == releases,
+            "a release is gone"
+        );
+        ensure!(
+            listed(&publisher, "objects")? == objects,
+            "an object is gone"
+        );
+        anyhow::Ok(())
+    };
+    let put = |name: u64, bytes: &[u8]| {
+        let path = format!("releases/{name:064x}.json");
+        fs::write(publisher.store().join(path), bytes)
+    };
+
+    // Ten newer ones that hold nothing but garbage, and ten times the newest itself.
+    let garbage = "0".repeat(64);
+    let forge = |publisher: &Publisher, serial: u64| {
+        let mut statement = publisher.statement()?;
+        statement["serial"] = json!(serial);
+        statement["native"] = json!([]);
+        for file in statement["files"].as_array_mut().into_iter().flatten() {
+            file["sha256"] = json!(garbage);
+        }
+        publisher.sign(&statement)?;
+        let mut forged: Value = serde_json::from_slice(&fs::read(pointer(publisher))?)?;
+        forged["signatures"][0]["sig"] = json!("AAAA");
+        fs::write(pointer(publisher), &good)?;
+        anyhow::Ok(forged.to_string())
+    };
+    for number in 0..10 {
+        put(number, forge(&publisher, 1000 + number)?.as_bytes())?;
+        let mut copy = good.clone();
+        copy.extend(vec![b'\n'; number as usize + 1]);
+        put(100 + number, &copy)?;
+    }
+    put(200, b"{}")?;
+    put(201, &vec![b' '; (1 << 20) + 1])?;
+    fs::write(publisher.store().join("objects").join(&garbage), "x")?;
+    let gone = publisher.collect(&["--keep", "3"])?;
+    assert_eq!(gone["releases"], json!([]), "{gone}");
+    assert_eq!(
+        gone["unsigned"].as_array().map(Vec::len),
+        Some(12),
+        "{gone}"
+    );
+    assert_eq!(gone["objects"], 1, "{gone}");
+    for number in 0..10 {
+        fs::remove_file(
+            publisher
+                .store()
+                .join(format!("releases/{:064x}.json", 100 + number)),
+        )?;
+    }
+    is_whole()?;
+
+    // A forged pointer, and one key too few.
+    publisher.run(&["keygen", "stranger"])?;
+    let refused = |trust: &str, why: &str| {
+        let gc = ["gc", &publisher.url(), "--trust", trust, "--keep", "0"];
+        let error = publisher.run(&gc).expect_err("is refused").to_string();
+        ensure!(error.contains(why), "{error}");
+        is_whole()
+    };
+    refused(
+        &publisher.trust_in("stranger.pub")?,
+        "is signed by none of your keys",
+    )?;
+    refused(&format!("sha256:{garbage}"), "is a pin, expected keys")?;
+    fs::write(pointer(&publisher), forge(&publisher, 1000)?)?;
+    refused(&publisher.trust(), "is signed by none of your keys")?;
+    fs::write(pointer(&publisher), &good)?;
+
+    // What one of the keys signed and this `symctl` can't read may need any object.
+    let mut statement = publisher.statement()?;
+    statement["schema"] = json!(2);
+    publisher.sign(&statement)?;
+    let later = fs::read(pointer(&publisher))?;
+    fs::write(pointer(&publisher), &good)?;
+    put(300, &later)?;
+    let gc = [
+        "gc",
+        &publisher.url(),
+        "--trust",
+        &publisher.trust(),
+        "--keep",
+        "0",
+    ];
+    let error = publisher.run(&gc).expect_err("is refused").to_string();
+    ensure!(
+        error.contains("has schema 2") && error.contains("use a newer"),
+        "{error}"
+    );
+    fs::remove_file(
+        publisher
+            .store()
+            .join(format!("releases/{:064x}.json", 300)),
+    )?;
+    is_whole()
+}
+
+// What nobody signed is shown, and looks like nothing else.
+#[tokio::test]
+async fn statements_of_nobodys_forge_no_line_of_status() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.publish_first()?;
+    let good = fs::read(pointer(&publisher))?;
+    let line = "\nsigned by team\n";
+    let mut statement = publisher.statement()?;
+    statement["publisher"] = json!(line);
+    statement["audience"] = json!([line]);
+    entry(&mut statement, "readonly.sql")["path"] = json!(line);
+    native(&mut statement)["engine"] = json!(line);
+    let mut other = native(&mut statement).clone();
+    other["target"] = json!(line);
+    statement["native"]
+        .as_array_mut()
+        .expect("is a list")
+        .push(other);
+    publisher.sign(&statement)?;
+    let forged = fs::read(pointer(&publisher))?;
+    let url = publisher.url();
+    let begins = |text: &str| {
+        text.lines()
+            .filter(|line| line.starts_with("signed by"))
+            .count()
+    };
+    let shown = publisher.run(&["status", &url])?;
+    assert_eq!(begins(&shown), 1, "{shown}");
+    assert!(shown.contains("\u{fffd}signed by team\u{fffd}"), "{shown}");
+
+    statement[line] = json!(1);
+    publisher.sign(&statement)?;
+    let unreadable = fs::read(pointer(&publisher))?;
+    let error = publisher
+        .run(&["status", &url])
+        .expect_err("is refused")
+        .to_string();
+    assert_eq!(begins(&error), 0, "{error}");
+    assert!(error.contains("unknown field `"), "{error}");
+    fs::write(pointer(&publisher), &good)?;
+    for (name, bytes) in [("\nsigned by team\n.json", forged), ("a.json", unreadable)] {
+        fs::write(publisher.store().join("releases").join(name), bytes)?;
+    }
+    let output = publisher.command().args(["releases", &url]).output()?;
+    for text in [output.stdout, output.stderr] {
+        let text = String::from_utf8(text)?;
+        assert_eq!(begins(&text), 0, "{text}");
+    }
     Ok(())
 }
