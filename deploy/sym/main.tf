@@ -1,9 +1,13 @@
 # A Sym flow whose targets are PostgreSQL roles: the function in your account, and
 # everything on Sym's side.
+#
+# The provider takes the login of `symflow login`; in CI, the token of a bot of
+# Sym's (`symflow tokens issue`) in the environment variable SYM_JWT.
 provider "sym" {
   org = var.sym_org
 }
 
+# Sym's environment, not the function's variables.
 locals {
   environment = "main"
 }
@@ -12,14 +16,20 @@ module "postgres" {
   source = "../terraform"
 
   package                  = var.package
+  architecture             = var.architecture
   strategy                 = var.strategy
   plugin_trust             = var.plugin_trust
   publisher_principal_arns = var.publisher_principal_arns
   allowed_orgs             = [var.sym_org]
+  grantable_roles          = var.grantable_roles
+  environment              = var.environment
+  alarm_actions            = var.alarm_actions
   db_enabled               = var.db_enabled
   db_config                = var.db_config
+  db_auth                  = var.db_auth
   subnet_ids               = var.subnet_ids
   security_group_ids       = var.security_group_ids
+  endpoints                = var.endpoints
   tags                     = var.tags
 
   # By their names in plugins.toml.

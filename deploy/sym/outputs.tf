@@ -9,6 +9,11 @@ output "publisher_role_arn" {
   value       = module.postgres.publisher_role_arn
 }
 
+output "password_parameter" {
+  description = "The SSM parameter with the bot's password. Null where there is none."
+  value       = module.postgres.password_parameter
+}
+
 output "user_policy_arn" {
   description = "The policy for end users' permission sets."
   value       = module.postgres.user_policy_arn

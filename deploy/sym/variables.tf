@@ -10,8 +10,14 @@ variable "slack_workspace_id" {
 }
 
 variable "package" {
-  description = "Path of the function's zip."
+  description = "Path of the function's zip for `architecture`."
   type        = string
+}
+
+variable "architecture" {
+  description = "x86_64 or arm64: what the zip was built for."
+  type        = string
+  default     = "x86_64"
 }
 
 variable "plugin_trust" {
@@ -31,6 +37,24 @@ variable "strategy" {
   default     = "role"
 }
 
+variable "grantable_roles" {
+  description = "The roles that may be lent. Null: those on which the bot has the ADMIN option."
+  type        = list(string)
+  default     = null
+}
+
+variable "environment" {
+  description = "More variables of the function's: docs/configuration.md has all of them."
+  type        = map(string)
+  default     = {}
+}
+
+variable "alarm_actions" {
+  description = "Whom alarms tell: ARNs of SNS topics."
+  type        = list(string)
+  default     = []
+}
+
 variable "db_enabled" {
   description = "Whether to make a sandbox with a database, to try everything out."
   type        = bool
@@ -38,16 +62,24 @@ variable "db_enabled" {
 }
 
 variable "db_config" {
-  description = "How to reach your database; required unless `db_enabled`."
+  description = "How to reach your database; required unless `db_enabled`. `ledger` is the database with schema `sym`, where it isn't `name`; `resource_id` is RDS's (db-… or cluster-…), for `db_auth = \"iam\"`."
   type = object({
-    host = string
-    port = optional(number, 5432)
-    name = optional(string)
-    user = string
-    pass = optional(string)
+    host        = string
+    port        = optional(number, 5432)
+    name        = optional(string)
+    user        = string
+    pass        = optional(string)
+    ledger      = optional(string)
+    resource_id = optional(string)
   })
   default   = null
   sensitive = true
+}
+
+variable "db_auth" {
+  description = "`password`, or `iam`: RDS takes a token that the function's role signs. A sandbox always uses `iam`."
+  type        = string
+  default     = "password"
 }
 
 variable "subnet_ids" {
@@ -60,6 +92,15 @@ variable "security_group_ids" {
   description = "The function's security groups."
   type        = list(string)
   default     = []
+}
+
+variable "endpoints" {
+  description = "Makes VPC endpoints, so that no NAT gateway is needed: the VPC, and the route tables of its private subnets. A sandbox has its own."
+  type = object({
+    vpc_id          = string
+    route_table_ids = list(string)
+  })
+  default = null
 }
 
 variable "tags" {

@@ -8,7 +8,7 @@ locals {
 
   alarms = {
     "revocation-failed" = {
-      description = "Access could not be ended. It ends at the next sweep or in the database; look which it is."
+      description = "Access could not be ended. The sweep tries again what the database refused; repeat what never reached it."
       namespace   = local.metrics
       metric      = "Events"
       dimensions  = { Function = var.name, Event = "deescalate", Outcome = "failed" }
@@ -114,7 +114,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 # stopped, before it is needed.
 resource "aws_cloudwatch_metric_alarm" "sweep_missing" {
   alarm_name          = "${var.name}-sweep-missing"
-  alarm_description   = "No sweep has succeeded for half an hour: access whose event is lost would stay until the database ends it."
+  alarm_description   = "No sweep has succeeded for half an hour: access whose event is lost stays, unless pg_cron ends it. The database alone only refuses a temporary user's new logins."
   namespace           = local.metrics
   metric_name         = "Events"
   dimensions          = { Function = var.name, Event = "sweep", Outcome = "done" }

@@ -217,7 +217,7 @@ variable "max_duration_seconds" {
 }
 
 variable "expiry_grace_seconds" {
-  description = "How long after that the database itself ends the access. Null: 15 minutes."
+  description = "How long after that a sweep or pg_cron ends it, and the database alone refuses a temporary user's new logins. Null: 15 minutes."
   type        = number
   default     = null
 }

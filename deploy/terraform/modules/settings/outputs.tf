@@ -16,7 +16,7 @@ output "publisher_policy" {
 
 output "publisher_role_name" {
   description = "Name of the publisher's role, in the path /sym/."
-  value       = "${var.name}-publisher"
+  value       = local.publisher_name
 }
 
 output "bucket_policy" {

@@ -197,7 +197,9 @@ locals {
     }]
   }
 
-  publisher_arn = "arn:${var.partition}:iam::${var.account_id}:role/sym/${var.name}-publisher"
+  # Names in IAM are the account's, and not a region's.
+  publisher_name = "${var.name}-publisher-${var.region}"
+  publisher_arn  = "arn:${var.partition}:iam::${var.account_id}:role/sym/${local.publisher_name}"
 
   # End users, by a permission set of IAM Identity Center: a session's name there
   # is the person's user name, and comes after the `:` of `aws:userid`. A secret

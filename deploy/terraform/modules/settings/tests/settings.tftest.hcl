@@ -43,6 +43,22 @@ run "lends_roles_and_reads_no_secret" {
   }
 }
 
+# Names in IAM are the account's: a function of the same name in another region has
+# a publisher of its own.
+run "names_the_publisher_after_the_region" {
+  command = plan
+
+  assert {
+    condition     = output.publisher_role_name == "sym-postgres-publisher-eu-central-1"
+    error_message = "The role has another name: ${output.publisher_role_name}"
+  }
+
+  assert {
+    condition     = [for s in jsondecode(output.bucket_policy).Statement : s.Condition.ArnNotEquals["aws:PrincipalArn"] if s.Sid == "OnlyThePublisherWrites"] == ["arn:aws:iam::123456789012:role/sym/${output.publisher_role_name}"]
+    error_message = "Somebody else writes the bucket: ${output.bucket_policy}"
+  }
+}
+
 run "makes_users_and_keeps_their_secrets_alone" {
   command = plan
   variables {
