@@ -15,6 +15,7 @@ use aws_smithy_runtime_api::client::identity::Identity;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
+use crate::blocking::on_another_thread;
 use crate::config::{Database, PasswordSource};
 use crate::error::{Code, Error, Result};
 use crate::secret::Password;
@@ -64,6 +65,7 @@ impl Aws {
                 .operation_timeout(operation);
             let loader =
                 aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts.build());
+            // Reading the system's certificates takes longer than a login to the database.
             let runtime = Handle::current();
             on_another_thread(move || runtime.block_on(loader.load())).await
         };
@@ -201,13 +203,6 @@ impl Aws {
         presigned(database, &identity, region.as_ref(), signing)
             .map_err(|error| unavailable(&error.to_string()))
     }
-}
-
-/// Does what reads the system's certificates, which takes longer than a login to the
-/// database, beside it.
-async fn on_another_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 fn presigned(

@@ -27,6 +27,7 @@ pub mod postgres;
 pub mod secrets;
 
 pub mod aws;
+mod blocking;
 mod crash;
 pub mod handler;
 pub mod telemetry;

@@ -76,3 +76,19 @@ pub struct Plan {
     /// What they get, in order.
     pub steps: Vec<Step>,
 }
+
+impl Plan {
+    /// How long its statements are together, with their values.
+    pub(crate) fn sql_bytes(&self) -> usize {
+        let bytes = |step: &Step| match step {
+            Step::GrantRole(_) => 0,
+            Step::Sql(statement) => {
+                let values = statement.args.iter().map(|(_, value)| match value {
+                    Value::Identifier(text) | Value::Literal(text) => text.len(),
+                });
+                statement.sql.len() + values.sum::<usize>()
+            }
+        };
+        self.steps.iter().map(bytes).sum()
+    }
+}

@@ -11,6 +11,7 @@ mod guest;
 mod snapshot;
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
@@ -326,6 +327,31 @@ async fn a_huge_request_reaches_a_plugin_or_breaks_the_plugin_alone() -> anyhow:
         .refuses(&huge.new_run().target("narrow"), sentence)
         .await?;
     world.still_works().await
+}
+
+#[tokio::test]
+async fn a_plan_that_takes_long_to_check_does_not_stop_the_clock() -> anyhow::Result<()> {
+    let manifest = "[resolver]\ncomponent = \"default-resolver.wasm\"\n[targets.readonly]\n\
+        [targets.readonly-sql]\nstrategy = \"temporary-user\"\nsql = \"long.sql\"\n";
+    // A second in a debug build.
+    let long = format!(
+        "ALTER ROLE {{username}} SET search_path = a{};",
+        ",a".repeat(30_000)
+    );
+    let world = World::builder()
+        .file("plugins.toml", manifest)
+        .file("long.sql", long)
+        .start()
+        .await?;
+    world.still_works().await?;
+    world.lambda.set_timeout(Duration::from_millis(700));
+    let event = Event::escalate_temporary_user();
+    let answer = world.send(&event).await?.to_string();
+    assert!(answer.contains("[out-of-time]"), "{answer}");
+    world.lambda.set_timeout(Duration::from_secs(30));
+    world.body(&event).await?;
+    world.body(&event.end()).await?;
+    Ok(())
 }
 
 /// A world in which `free` runs this statement under `SQL_POLICY=any`.

@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{Body, Ready, Trace};
+use crate::blocking::on_another_thread;
 use crate::error::{Code, Error, Result};
 use crate::event::printable;
 use crate::plan::{Plan, Strategy};
@@ -16,6 +17,12 @@ use crate::postgres::{Connection, Names, NewGrant, role};
 use crate::record::{self, Record, Recording, Settings};
 use crate::request::Request;
 use crate::secret::secret_name;
+
+/// From how many bytes of statements on a plan is checked on another thread: the parser
+/// takes its time by their length, a second and more for the longest on a small
+/// function, and keeps the event's clock from ringing. Below, changing the thread costs
+/// as much.
+const LONG_PLAN_BYTES: usize = 4096;
 
 impl Ready {
     pub(super) async fn escalate(
@@ -55,13 +62,22 @@ impl Ready {
             Ok((release, plan))
         };
         let ((), planned) = tokio::join!(self.database.warm_up(&self.aws), planning);
-        let authorized = planned.and_then(|(release, plan)| {
-            let plan = plan.authorize(&self.config.policy)?;
-            Ok((release, plan))
-        });
+        let authorized = match planned {
+            Ok((release, plan)) => self.authorize(plan).await.map(|plan| (release, plan)),
+            Err(error) => Err(error),
+        };
         let plan = authorized.as_ref().map(|(_, plan)| plan);
         self.record(request, trace.release.as_deref(), answer.with_plan(plan));
         authorized
+    }
+
+    /// Checks what the plugins ask for.
+    async fn authorize(&self, plan: Plan) -> Result<AuthorizedPlan> {
+        if plan.sql_bytes() < LONG_PLAN_BYTES {
+            return plan.authorize(&self.config.policy);
+        }
+        let policy = self.config.policy.clone();
+        on_another_thread(move || plan.authorize(&policy)).await
     }
 
     /// Has the log keep the event and its answer, where the operator wants it.
