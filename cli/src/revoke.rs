@@ -10,8 +10,9 @@ use crate::sweep::report;
 
 /// End runs by hand, as their deescalate events would.
 ///
-/// Also with a DBA's login, which has to be a superuser, or a member of the function's
-/// user (`GRANT sym_bot TO …`, since PostgreSQL 16 `WITH SET TRUE`).
+/// Also with a DBA's login: LEDGER_OWNER names the function's user then, and the login has
+/// to be a superuser, or a member of it (`GRANT sym_bot TO …`, since PostgreSQL 16 `WITH
+/// SET TRUE`).
 ///
 /// Exits with 1 where the run isn't open, or nobody of that name has one that is.
 #[derive(Args)]

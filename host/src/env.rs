@@ -108,7 +108,7 @@ variables! {
         "The database that holds schema `sym`. All functions of a cluster name the same one.",
         "`DB_NAME`";
     LEDGER_OWNER = "LEDGER_OWNER",
-        "Whose schema `sym` is: the user of another function that shares the ledger, and has given this one's user what it may do there.",
+        "Whose schema `sym` is, where `DB_USER` is not that user: of another function that shares the ledger, or of a person with `symctl`. Nobody else's functions are called.",
         "`DB_USER`";
     SECRETS = "SECRETS",
         "Where temporary users' credentials go: `aws` (Secrets Manager), or `file:///dir` for local work.",

@@ -315,7 +315,18 @@ async fn ends_at_once_take_the_role_back_whatever_the_databases_isolation() -> a
         }
         world.is_as(&before).await?;
     }
-    // Who calls the functions in another way is told.
+    // pg_cron logs in as the function's user, and gets that user's level. Who calls the
+    // functions in another way is told.
+    let lent = Event::escalate();
+    world.body(&lent).await?;
+    world.let_time_pass().await?;
+    let bot = world.login("sym_bot", &world.bot_password).await;
+    let bot = bot.map_err(anyhow::Error::msg)?;
+    let outcome = bot
+        .query_one("SELECT outcome FROM sym.expire()", &[])
+        .await?;
+    assert_eq!(outcome.get::<_, &str>(0), "taken-back");
+    world.sweep().await?;
     let lent = Event::escalate();
     world.body(&lent).await?;
     let end = format!("SELECT sym.give_back(lower('{}'), '{{}}')", lent.run_srn());

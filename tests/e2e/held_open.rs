@@ -301,3 +301,38 @@ async fn who_may_write_everything_can_not_lock_the_ledger() -> anyhow::Result<()
     assert_eq!(world.query(outcome).await?.as_deref(), Some("taken-back"));
     Ok(())
 }
+
+#[tokio::test]
+async fn what_an_administrator_holds_keeps_no_login() -> anyhow::Result<()> {
+    let roles = ["r1", "r2", "r3", "r4", "r5", "r6"];
+    let list = roles.join(", ");
+    let create: String = roles.map(|role| format!("CREATE ROLE {role};")).concat();
+    let world = World::builder()
+        .sql(&format!(
+            "{create} GRANT {list} TO sym_bot WITH ADMIN OPTION; CREATE ROLE administrator LOGIN CREATEROLE PASSWORD 'a';
+             GRANT {list} TO administrator WITH ADMIN OPTION"
+        ))
+        .file("readonly.sql", format!("GRANT {list}, readonly TO {{username}};"))
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (user, password, session) = temporary_user(&world, &event).await?;
+    let administrator = world.login("administrator", "a").await;
+    let administrator = administrator.map_err(anyhow::Error::msg)?;
+    // Since 16 this holds each of the roles.
+    administrator
+        .batch_execute(&format!("BEGIN; GRANT {list} TO {PERSON}"))
+        .await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    if world.postgres.install().major >= 16 {
+        assert!(answer.contains("keeps a membership of its"), "{answer}");
+    }
+    assert!(count_orders(&session).await.is_err());
+    assert!(world.login(&user, &password).await.is_err());
+    assert!(world.secrets().await?.is_empty());
+    administrator.batch_execute("ROLLBACK").await?;
+    world.sweep().await?;
+    assert!(!world.role_exists(&user).await?);
+    assert_eq!(world.open_runs().await?, 0);
+    Ok(())
+}

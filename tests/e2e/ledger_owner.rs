@@ -13,7 +13,7 @@ const OLDER: &str = "DO $$ DECLARE marker regprocedure; BEGIN
                   WHERE p.pronamespace = 'sym'::regnamespace AND p.proname LIKE 'version\\_%' LOOP
         EXECUTE format('DROP FUNCTION %s', marker);
     END LOOP; END $$;
-    COMMENT ON SCHEMA sym IS 'sym-postgres 1'; DROP FUNCTION sym.take_membership(oid, oid)";
+    COMMENT ON SCHEMA sym IS 'sym-postgres 1'; DROP FUNCTION sym.take_membership(oid, oid, boolean)";
 
 #[tokio::test]
 async fn a_dbas_login_does_all_and_makes_nothing() -> anyhow::Result<()> {
@@ -21,7 +21,16 @@ async fn a_dbas_login_does_all_and_makes_nothing() -> anyhow::Result<()> {
         .sql("CREATE ROLE dba SUPERUSER LOGIN PASSWORD 'dba'")
         .start()
         .await?;
-    let dba = [("DB_USER", "dba"), ("DB_PASSWORD", "dba")];
+    let dba = [
+        ("DB_USER", "dba"),
+        ("DB_PASSWORD", "dba"),
+        ("LEDGER_OWNER", "sym_bot"),
+    ];
+    let unnamed = world.symctl_with(&["grants"], &dba[..2]).await?;
+    assert!(
+        unnamed.stderr.contains("name it in `LEDGER_OWNER`"),
+        "{unnamed:?}"
+    );
     let (role, user) = (Event::escalate(), Event::escalate_temporary_user());
     let before = world.state().await?;
     world.body(&role).await?;
@@ -54,7 +63,11 @@ async fn an_administrator_acts_as_the_function_or_is_told_how() -> anyhow::Resul
         .sql("ALTER ROLE master LOGIN PASSWORD 'master'")
         .start()
         .await?;
-    let master = [("DB_USER", "master"), ("DB_PASSWORD", "master")];
+    let master = [
+        ("DB_USER", "master"),
+        ("DB_PASSWORD", "master"),
+        ("LEDGER_OWNER", "sym_bot"),
+    ];
     world.body(&Event::escalate()).await?;
     let refused = world.symctl_with(&["grants"], &master).await?;
     assert!(
@@ -107,6 +120,8 @@ async fn what_somebody_else_called_sym_is_not_run() -> anyhow::Result<()> {
                  EXECUTE format('CREATE FUNCTION sym.%I() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$', marker);
                  CREATE FUNCTION sym.get_ready() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
                      EXECUTE 'GRANT readonly TO squatter'; END $$;
+                 CREATE FUNCTION sym.open_grants() RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN
+                     RESET ROLE; EXECUTE 'GRANT readonly TO squatter'; END $$;
                  CREATE FUNCTION sym.lend(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN
                      EXECUTE 'GRANT readonly TO squatter'; RETURN '{{}}'; END $$;
              END $do$; RESET SESSION AUTHORIZATION"
@@ -116,6 +131,21 @@ async fn what_somebody_else_called_sym_is_not_run() -> anyhow::Result<()> {
     let sentence = "schema `sym` in database `app` is missing or not the function's own: run what `symctl setup-sql` \
         prints [database-setup]";
     world.refuses(&Event::escalate(), sentence).await?;
+    // Least of all a superuser's `symctl` runs it.
+    world
+        .sql("CREATE ROLE dba SUPERUSER LOGIN PASSWORD 'dba'")
+        .await?;
+    for owner in ["sym_bot", "dba"] {
+        let dba = [
+            ("DB_USER", "dba"),
+            ("DB_PASSWORD", "dba"),
+            ("LEDGER_OWNER", owner),
+        ];
+        for command in [&["grants"][..], &["revoke", "--all"], &["doctor"]] {
+            let refused = world.symctl_with(command, &dba).await?;
+            assert_ne!(refused.code, Some(0), "{refused:?}");
+        }
+    }
     assert!(!world.is_member("squatter", "readonly").await?);
     Ok(())
 }

@@ -223,6 +223,7 @@ async fn people_see_who_has_what_and_end_it_by_hand() -> anyhow::Result<()> {
     let dba = [
         ("DB_USER", "postgres"),
         ("DB_PASSWORD", world.postgres.superuser_password()),
+        ("LEDGER_OWNER", "sym_bot"),
     ];
     let events = || {
         [

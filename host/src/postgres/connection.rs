@@ -183,6 +183,14 @@ impl Connection {
         match (greeting.owner, who) {
             (Some(owner), _) if owner == config.user => {}
             (Some(owner), Who::Function) if owner == config.ledger_owner => {}
+            // No SET ROLE would hold what somebody has put there for a superuser to run.
+            (Some(owner), Who::Person) if owner != config.ledger_owner => {
+                return Err(Failure::setup(format!(
+                    "schema `sym` in database `{}` belongs to `{owner}`: if that is the function's user, name it in \
+                     `LEDGER_OWNER`, and in no case otherwise",
+                    config.ledger
+                )));
+            }
             (None, Who::Function) => {}
             // Its functions would run as us.
             (Some(_), Who::Function) => return Err(schema::not_ours(&config.ledger)),

@@ -83,7 +83,8 @@ impl Failure {
         Self::new(Kind::Refusal { code, why })
     }
 
-    /// A temporary user can still log in, for this reason (see `sym.disable_user`).
+    /// A temporary user could not be disabled wholly, for this reason (see
+    /// `sym.disable_user`).
     pub fn user_kept(user: &str, why: &str) -> Self {
         let code = "access-remains".to_owned();
         let why = serde_json::json!({"why": why, "user": user});
@@ -452,8 +453,8 @@ fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
         ("access-remains", "upgraded") => (
             Code::AccessRemains,
             format!(
-                "since the server's upgrade `{user}` has role `{role}` by a grant that is not this function's any more: \
-                 a superuser has to run `REVOKE {role} FROM {user} GRANTED BY {}`",
+                "`{user}` has role `{role}` by a grant that is not this function's, and may have been before the server was \
+                 upgraded: a superuser has to run `REVOKE {role} FROM {user} GRANTED BY {}`",
                 text("grantor")
             ),
         ),
@@ -482,6 +483,13 @@ fn refusal(code: &str, why: &Value, names: Names<'_>) -> Error {
             format!(
                 "temporary user `{user}` can still log in: a transaction that could not be ended keeps it; an \
                  administrator has to end that (see pg_prepared_xacts, ROLLBACK PREPARED), and the next sweep tries again"
+            ),
+        ),
+        ("access-remains", "membership") => (
+            Code::AccessRemains,
+            format!(
+                "temporary user `{user}` can't log in any more, but an open transaction of somebody else's keeps a \
+                 membership of its: the next sweep tries again"
             ),
         ),
         ("access-remains", "blocked") => (

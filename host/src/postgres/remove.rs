@@ -50,8 +50,8 @@ pub struct Disabled {
     pub grant: Grant,
     /// Whether there is a user at all.
     pub has_user: bool,
-    /// Why not all of that could be done: `held` by an open transaction, or the user is
-    /// `privileged`. The rest is done all the same.
+    /// Why not all of that could be done: the user, or a `membership`, is `held` by an open
+    /// transaction, or the user is `privileged`. The rest is done all the same.
     pub kept: Option<String>,
     /// Names of the roles it had that own something now, and owned nothing before.
     pub owners: Vec<serde_json::Value>,
@@ -115,8 +115,9 @@ pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
 }
 
 /// All leavers' things get one owner. What runs as its owner could read what others
-/// have left: so a routine runs as who calls it, and a view, or a table with a rule, is
-/// nobody else's any more. Over what the leaver didn't own, it works no more anyhow.
+/// have left: so a routine runs as who calls it, and a view, or a table with a rule or a
+/// trigger, which a foreign key is too, is nobody else's any more. Over what the leaver
+/// didn't own, it works no more anyhow.
 const DISARM: &str = "one record; BEGIN \
     FOR one IN SELECT p.oid::regprocedure AS name FROM pg_proc p WHERE p.proowner = leaver AND p.prosecdef LOOP \
         EXECUTE format('ALTER ROUTINE %s SECURITY INVOKER', one.name); \
@@ -124,9 +125,11 @@ const DISARM: &str = "one record; BEGIN \
     FOR one IN SELECT DISTINCT c.oid::regclass AS name, CASE WHEN acl.grantee = 0 THEN 'PUBLIC' \
                           ELSE acl.grantee::regrole::text END AS holder \
                FROM pg_class c, \
-                    LATERAL (SELECT c.relacl UNION ALL SELECT a.attacl FROM pg_attribute a WHERE a.attrelid = c.oid) AS every (one), \
+                    LATERAL (SELECT c.relacl UNION ALL SELECT a.attacl FROM pg_attribute a \
+                             WHERE a.attrelid = c.oid AND NOT a.attisdropped) AS every (one), \
                     LATERAL aclexplode(every.one) acl \
-               WHERE c.relowner = leaver AND (c.relkind = 'v' OR c.relhasrules) AND acl.grantee <> leaver LOOP \
+               WHERE c.relowner = leaver AND (c.relkind = 'v' OR c.relhasrules OR c.relhastriggers) AND acl.grantee <> leaver \
+                 AND (acl.grantee = 0 OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = acl.grantee)) LOOP \
         EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', one.name, one.holder); \
     END LOOP; END";
 

@@ -167,9 +167,14 @@ async fn what_an_upgraded_server_says_another_granted_is_not_forgotten() -> anyh
              UPDATE sym.grants SET server_version = 150000",
         )
         .await?;
-    let sentence = "since the server's upgrade `sym_user` has role `readonly` by a grant that is not this function's any \
-        more: a superuser has to run `REVOKE readonly FROM sym_user GRANTED BY postgres` [access-remains]";
+    let sentence = "`sym_user` has role `readonly` by a grant that is not this function's, and may have been before the \
+        server was upgraded: a superuser has to run `REVOKE readonly FROM sym_user GRANTED BY postgres` [access-remains]";
     assert_eq!(world.send_text(SWEEP).await?, refusal(sentence));
+    // Also where another run has lent the same since.
+    let second = Event::escalate();
+    world.body(&second).await?;
+    assert_eq!(world.send(&event.end()).await?, refusal(sentence));
+    world.body(&second.end()).await?;
     assert_eq!(world.send(&event.end()).await?, refusal(sentence));
     assert_eq!(world.open_runs().await?, 1);
     world

@@ -72,7 +72,13 @@ async fn what_one_user_left_does_not_read_what_another_left() -> anyhow::Result<
              CREATE TABLE public.bell (id int); GRANT INSERT, SELECT ON public.bell TO PUBLIC;
              CREATE TABLE public.copy (id int); GRANT SELECT ON public.copy TO PUBLIC;
              CREATE RULE ring AS ON INSERT TO public.bell DO ALSO INSERT INTO public.copy SELECT id FROM public.work;
-             GRANT SELECT (id) ON public.window TO sym_user",
+             GRANT SELECT (id) ON public.window TO sym_user;
+             CREATE TABLE public.key (id int PRIMARY KEY); INSERT INTO public.key VALUES (1);
+             CREATE TABLE public.hanging (id int REFERENCES public.key ON DELETE CASCADE); INSERT INTO public.hanging VALUES (1);
+             CREATE FUNCTION public.copying() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 INSERT INTO public.copy SELECT id FROM public.work; RETURN OLD; END $$;
+             CREATE TRIGGER copying AFTER DELETE ON public.hanging FOR EACH ROW EXECUTE FUNCTION public.copying();
+             GRANT SELECT, DELETE ON public.key TO PUBLIC",
         )
         .await?;
     world.body(&owner.event.end()).await?;
@@ -83,6 +89,7 @@ async fn what_one_user_left_does_not_read_what_another_left() -> anyhow::Result<
         "SELECT public.peek()",
         "SELECT id FROM public.window",
         "INSERT INTO public.bell VALUES (1)",
+        "DELETE FROM public.key",
     ] {
         assert!(person.batch_execute(way).await.is_err(), "{way}");
     }
@@ -234,5 +241,25 @@ async fn a_statement_that_grants_less_than_it_says_fails_the_event() -> anyhow::
         .await?;
     world.body(&event).await?;
     world.body(&event.end()).await?;
+    Ok(())
+}
+
+// A dropped column keeps its privileges in the catalog, and their holder may be gone.
+#[tokio::test]
+async fn a_dropped_column_of_somebody_who_is_gone_is_in_nobodys_way() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("GRANT CREATE, USAGE ON SCHEMA public TO readonly; CREATE ROLE gone")
+        .start()
+        .await?;
+    let user = TemporaryUser::make(&world).await?;
+    let session = user.session(&world).await;
+    session
+        .batch_execute(
+            "CREATE TABLE public.ruled (a int, b int); GRANT SELECT (b) ON public.ruled TO gone;
+             CREATE RULE nothing AS ON INSERT TO public.ruled DO ALSO NOTHING; ALTER TABLE public.ruled DROP COLUMN b",
+        )
+        .await?;
+    world.sql("DROP OWNED BY gone; DROP ROLE gone").await?;
+    assert_eq!(world.send(&user.event.end()).await?, success(json!({})));
     Ok(())
 }

@@ -398,6 +398,7 @@ DECLARE
     keeps     boolean;
     had_set   boolean := false;
     owns      boolean;
+    others_grantor text;
     done      text;
 BEGIN
     done := sym.name_transaction(this_run);
@@ -452,16 +453,19 @@ BEGIN
                     PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-revoked', 'user', entry.user_oid::regrole::text,
                         'role', entry.role_oid::regrole::text));
                 END IF;
-            ELSIF sym.is_of_older_server(entry)
-                  AND EXISTS (SELECT FROM pg_auth_members m WHERE m.member = entry.user_oid AND m.roleid = entry.role_oid) THEN
-                PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'upgraded', 'user', entry.user_oid::regrole::text,
-                    'role', entry.role_oid::regrole::text, 'grantor', (SELECT min(m.grantor::regrole::text) FROM pg_auth_members m
-                        WHERE m.member = entry.user_oid AND m.roleid = entry.role_oid)));
             ELSIF namesake <> entry.user_oid AND sym.is_granted_by(entry.role_oid, namesake, entry.grantor_oid)
                   AND sym.other_runs(this_run, entry.role_oid, namesake) = '[]' THEN
                 -- Not with whom the row says, but with the user of its name:
                 -- somebody has changed the row, or the users.
                 PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-user', 'user', entry.user_name, 'role', entry.role_name));
+            END IF;
+        END IF;
+        IF entry.state = 'granted' AND NOT entry.standing AND sym.is_of_older_server(entry) THEN
+            others_grantor := (SELECT min(m.grantor::regrole::text) FROM pg_auth_members m
+                WHERE m.member = entry.user_oid AND m.roleid = entry.role_oid AND NOT pg_has_role(current_user, m.grantor, 'USAGE'));
+            IF others_grantor IS NOT NULL THEN
+                PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'upgraded', 'user', entry.user_oid::regrole::text,
+                    'role', entry.role_oid::regrole::text, 'grantor', others_grantor));
             END IF;
         END IF;
         paths := sym.remaining_paths(entry.role_oid, entry.user_oid);
@@ -595,6 +599,11 @@ DECLARE
     pids           int[] := '{}';
 BEGIN
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
+    IF entry.state = 'ending' AND entry.strategy IS DISTINCT FROM 'temporary-user' THEN
+        -- Of two runs that end at once, one has to see what it leaves to the other.
+        PERFORM sym.lock_user(entry.user_oid);
+        SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
+    END IF;
     IF entry.state IS DISTINCT FROM 'ending' THEN
         RETURN '{"sessions": 0, "role_owns": false}';
     END IF;
@@ -860,11 +869,17 @@ BEGIN
     RETURN false;
 END $$;
 
--- Takes a membership, and returns whether nobody kept us from it.
-CREATE OR REPLACE FUNCTION sym.take_membership(role_oid oid, user_oid oid) RETURNS boolean
+-- Takes a membership, and returns whether nobody kept us from it. Where another could
+-- not be taken already, there is no time to wait long for this one.
+CREATE OR REPLACE FUNCTION sym.take_membership(role_oid oid, user_oid oid, has_time boolean) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
+DECLARE
+    done text;
 BEGIN
-    FOR attempt IN 1..3 LOOP
+    IF NOT has_time THEN
+        done := set_config('lock_timeout', '20ms', true);
+    END IF;
+    FOR attempt IN 1..CASE WHEN has_time THEN 3 ELSE 1 END LOOP
         BEGIN
             EXECUTE format('REVOKE %s FROM %s', role_oid::regrole, user_oid::regrole);
             RETURN true;
@@ -895,11 +910,15 @@ BEGIN
     FOR locker IN
         SELECT DISTINCT l.pid FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid JOIN pg_roles r ON r.oid = a.usesysid
         WHERE l.locktype = 'relation' AND l.granted AND NOT r.rolsuper AND r.rolname <> current_user
+          -- Another function's user, or a person's `symctl`.
+          AND NOT has_function_privilege(a.usesysid, 'sym.give_back(text, jsonb)', 'EXECUTE')
           AND (l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
                    AND l.relation IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'sym'::regnamespace)
                    AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
                -- An administrator may have reasons.
-               OR of_roles AND NOT r.rolcreaterole AND l.relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass)
+               OR of_roles AND NOT EXISTS (SELECT FROM pg_roles x WHERE (x.rolcreaterole OR x.rolsuper)
+                                                  AND pg_has_role(a.usesysid, x.oid, 'MEMBER'))
+                   AND l.relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass)
                    AND l.mode IN ('RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
     LOOP
         BEGIN
@@ -913,7 +932,7 @@ END $$;
 
 -- Removal, stage 1: the user can't log in any more and is a member of nothing.
 -- The access ends with the COMMIT of this; but where `kept` says why not all of it
--- could be done (`held`, `privileged`), it has to be done again.
+-- could be done (`held`, `privileged`, `membership`), it has to be done again.
 CREATE OR REPLACE FUNCTION sym.disable_user(this_run text, ended_by text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -940,17 +959,6 @@ BEGIN
             PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-ours', 'user', entry.user_oid::regrole::text));
         END IF;
         -- What can be taken is taken, also where the rest can't be.
-        FOR membership IN
-            SELECT DISTINCT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
-            WHERE m.member = entry.user_oid AND r.rolname <> 'sym_managed'
-        LOOP
-            IF sym.owns_something(membership.roleid) THEN
-                owners := owners || membership.roleid::regrole::text;
-            END IF;
-            IF NOT sym.take_membership(membership.roleid, entry.user_oid) THEN
-                kept := 'held';
-            END IF;
-        END LOOP;
         BEGIN
             IF NOT sym.bar_user(entry.user_oid) THEN
                 kept := 'held';
@@ -958,6 +966,17 @@ BEGIN
         EXCEPTION WHEN insufficient_privilege THEN
             kept := 'privileged';
         END;
+        FOR membership IN
+            SELECT DISTINCT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+            WHERE m.member = entry.user_oid AND r.rolname <> 'sym_managed'
+        LOOP
+            IF sym.owns_something(membership.roleid) THEN
+                owners := owners || membership.roleid::regrole::text;
+            END IF;
+            IF NOT sym.take_membership(membership.roleid, entry.user_oid, kept IS DISTINCT FROM 'membership' AND kept IS DISTINCT FROM 'held') THEN
+                kept := coalesce(kept, 'membership');
+            END IF;
+        END LOOP;
     ELSIF entry.user_oid IS NOT NULL AND sym.role_named(entry.user_name) IS NOT NULL THEN
         PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-user', 'user', entry.user_name));
     END IF;
@@ -967,9 +986,9 @@ BEGIN
 END $$;
 
 -- An end failed: the run is overdue from now on, whatever its lease, so each sweep
--- tries again. Never a later expiry. Whoever holds the row keeps nobody waiting here.
+-- tries again. Never a later expiry.
 CREATE OR REPLACE FUNCTION sym.make_overdue(this_run text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE sym.grants g SET expires_at = now()
         WHERE g.run = this_run AND g.state IN ('pending', 'granted') AND g.expires_at > now();
@@ -1156,3 +1175,15 @@ BEGIN
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sym FROM PUBLIC;
+
+-- Who was given the functions has those that are new, too.
+DO $$ DECLARE holder oid; BEGIN
+    FOR holder IN SELECT DISTINCT acl.grantee FROM pg_proc p, aclexplode(p.proacl) acl
+                  WHERE p.oid = 'sym.give_back(text, jsonb)'::regprocedure AND acl.grantee NOT IN (0, p.proowner) LOOP
+        EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sym TO %s', holder::regrole);
+    END LOOP;
+END $$;
+
+-- Of pg_cron's sessions, too: in any other isolation what is read behind a lock is as it
+-- was before it.
+ALTER ROLE CURRENT_USER SET default_transaction_isolation = 'read committed';
