@@ -14,6 +14,7 @@ pub mod role;
 pub mod schema;
 pub mod setup;
 pub mod sweep;
+mod tls;
 pub mod user;
 
 pub use connection::{Connection, Who, rollback};

