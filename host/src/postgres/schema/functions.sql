@@ -973,7 +973,7 @@ BEGIN
             IF sym.owns_something(membership.roleid) THEN
                 owners := owners || membership.roleid::regrole::text;
             END IF;
-            IF NOT sym.take_membership(membership.roleid, entry.user_oid, kept IS DISTINCT FROM 'membership' AND kept IS DISTINCT FROM 'held') THEN
+            IF NOT sym.take_membership(membership.roleid, entry.user_oid, kept IS NULL) THEN
                 kept := coalesce(kept, 'membership');
             END IF;
         END LOOP;
@@ -1155,7 +1155,8 @@ BEGIN
                 outcome := 'sessions-ended';
             ELSIF entry.strategy = 'temporary-user' THEN
                 disabled := sym.disable_user(entry.run, 'expire');
-                outcome := CASE WHEN disabled ->> 'kept' IS NOT NULL THEN 'failed: the user can still log in'
+                outcome := CASE WHEN disabled ->> 'kept' = 'membership' THEN 'failed: the user has a role still'
+                                WHEN disabled ->> 'kept' IS NOT NULL THEN 'failed: the user can still log in'
                                 WHEN (disabled ->> 'has_user')::boolean THEN 'disabled' ELSE 'user-gone' END;
                 -- Under the lock: a run that was only pending has its user now.
                 PERFORM sym.end_sessions(g.user_oid) FROM sym.grants g WHERE g.run = entry.run AND g.user_oid IS NOT NULL;
