@@ -375,13 +375,10 @@ impl Ready {
                 Ok(Box::pin(self.escalate(&request, deadline, trace)).await?)
             }
             Kind::Deescalate => {
-                let mut ending = Ending::from_event(&event)?;
+                let ending = Ending::from_event(&event)?;
                 trace.run = Some(ending.run.clone());
-                if self.config.migrates_from_template {
-                    ending = ending.or_the_templates();
-                }
                 self.check_org(&ending.run)?;
-                Ok(Box::pin(self.end(&ending, "deescalate")).await?)
+                Ok(Box::pin(self.end(ending, "deescalate")).await?)
             }
             Kind::DryRun => {
                 let request = Request::from_event(&event, payload, self.config.duration_unit)?;

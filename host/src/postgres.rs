@@ -8,6 +8,7 @@ pub mod connection;
 pub mod doctor;
 pub mod failure;
 pub mod ledger;
+mod refusal;
 pub mod release;
 pub mod remove;
 pub mod role;

@@ -11,7 +11,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-pub use self::ending::{Ending, TemplateGrant};
+pub use self::ending::{Ending, TemplateGrant, Unknown};
 use crate::error::{Code, Error, Result};
 use crate::event::{self, Event, printable};
 

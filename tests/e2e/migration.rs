@@ -155,6 +155,30 @@ async fn what_the_template_lent_is_taken_back_once() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn an_end_that_says_too_little_keeps_none_from_coming() -> anyhow::Result<()> {
+    let world = migrating().start().await?;
+    let before = world.state().await?;
+    as_bot(&world, GRANT).await?;
+    let end = Event::escalate().end();
+    let says_nobody = end.clone().without("/run/actors");
+    world
+        .refuses(
+            &says_nobody,
+            "the ledger doesn't know this run, and Sym's role template may have begun it (`MIGRATE_FROM`): only a \
+             deescalate event with its requester and target can end it [invalid-event]",
+        )
+        .await?;
+    assert_eq!(world.run_state(&end).await?, None);
+    assert!(has_role(&world).await?);
+
+    world.body(&end).await?;
+    world.is_as(&before).await?;
+    // Of one that the ledger knows, nobody needs to say more.
+    world.body(&says_nobody).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn nothing_of_the_templates_is_taken_without_being_told() -> anyhow::Result<()> {
     let world = World::start().await?;
     as_bot(&world, GRANT).await?;

@@ -14,8 +14,13 @@ use crate::request::{Ending, Run};
 impl Ready {
     /// Ends a run, whatever its strategy. `by` says who wants it, for the ledger. One
     /// that can't be ended is overdue from now on: each sweep tries again.
-    pub(super) async fn end(&self, ending: &Ending, by: &str) -> Result<Body> {
-        let ended = self.try_to_end(ending, by).await;
+    pub(super) async fn end(&self, ending: Ending, by: &str) -> Result<Body> {
+        let ending = if self.config.migrates_from_template {
+            ending.or_the_templates()
+        } else {
+            ending
+        };
+        let ended = self.try_to_end(&ending, by).await;
         // Where there is no database, there is nobody to tell.
         if let Err(error) = &ended
             && error.code() != Code::DatabaseUnavailable

@@ -116,12 +116,6 @@ impl Ready {
     }
 
     async fn end_by_name(&self, run: &str, by: &str) -> Result<Body> {
-        let ending = Ending {
-            run: Run::parse(run)?,
-            requester: None,
-            target: None,
-            template: None,
-        };
-        Box::pin(self.end(&ending, by)).await
+        Box::pin(self.end(Ending::of(Run::parse(run)?), by)).await
     }
 }

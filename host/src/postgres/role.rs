@@ -8,7 +8,7 @@ use super::failure::Result;
 use super::ledger::{Grant, NewGrant};
 use crate::config::Sessions;
 use crate::name::RoleName;
-use crate::request::Ending;
+use crate::request::{Ending, Unknown};
 
 /// Lends a role, and takes it back at once: what an escalate would run into, and
 /// nothing changed.
@@ -95,8 +95,12 @@ pub async fn give_back(
         "target": ending.target,
         "sessions": if sessions == Sessions::Keep { "keep" } else { "end" },
     });
-    if let Some(template) = &ending.template {
-        details["template"] = json!({"user": template.user, "role": template.role});
+    match &ending.unknown {
+        Unknown::NeverBegan => {}
+        Unknown::Templates(grant) => {
+            details["template"] = json!({"user": grant.user, "role": grant.role});
+        }
+        Unknown::Untold => details["untold"] = json!(true),
     }
     let details = details.to_string();
     let run = ending.run.srn();

@@ -14,9 +14,20 @@ pub struct Ending {
     pub requester: Option<String>,
     /// What they had asked for.
     pub target: Option<String>,
-    /// What Sym's role template would take back, where a run that the ledger
-    /// doesn't know may be one of its.
-    pub template: Option<TemplateGrant>,
+    /// What the run is where the ledger doesn't know it.
+    pub unknown: Unknown,
+}
+
+/// What a run is that the ledger doesn't know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// It never began, and can't begin after its end.
+    NeverBegan,
+    /// Sym's role template may have begun it, and has lent this then.
+    Templates(TemplateGrant),
+    /// Sym's role template may have begun it, and nobody says what it has lent: to
+    /// close the run would keep the event that does say so from ending it.
+    Untold,
 }
 
 /// What Sym's role template lends for an event, by the rule that it comes with.
@@ -40,11 +51,24 @@ impl TemplateGrant {
 }
 
 impl Ending {
+    /// The end of a run of which nothing else is known.
+    pub fn of(run: Run) -> Self {
+        Self {
+            run,
+            requester: None,
+            target: None,
+            unknown: Unknown::NeverBegan,
+        }
+    }
+
     /// The same, where a run that the ledger doesn't know may be the template's.
     pub fn or_the_templates(mut self) -> Self {
-        if let (Some(requester), Some(target)) = (&self.requester, &self.target) {
-            self.template = Some(TemplateGrant::new(requester, target));
-        }
+        self.unknown = match (&self.requester, &self.target) {
+            (Some(requester), Some(target)) => {
+                Unknown::Templates(TemplateGrant::new(requester, target))
+            }
+            _ => Unknown::Untold,
+        };
         self
     }
 
@@ -60,14 +84,13 @@ impl Ending {
             .and_then(|actor| actor.username.as_deref());
         let target = event.fields.target.name.as_deref();
         Ok(Self {
-            run: run(event)?,
             requester: requester
                 .filter(|name| text(name, "", MAX_USERNAME_BYTES).is_ok())
                 .map(str::to_owned),
             target: target
                 .filter(|name| text(name, "", MAX_TARGET_BYTES).is_ok())
                 .map(str::to_owned),
-            template: None,
+            ..Self::of(run(event)?)
         })
     }
 }
@@ -80,15 +103,8 @@ mod tests {
     fn an_ending_needs_nothing_but_its_run() {
         let event = r#"{"run":{"srn":"o:run:f:1.0.0:i","actors":{"request":{"username":"\u0000"}}},"event":{"type":"deescalate"}}"#;
         let ending = Ending::from_event(&Event::parse(event).expect("parses")).expect("is valid");
-        assert_eq!(
-            ending,
-            Ending {
-                run: Run::parse("o:run:f:1.0.0:i").expect("is valid"),
-                requester: None,
-                target: None,
-                template: None,
-            }
-        );
+        let run = Run::parse("o:run:f:1.0.0:i").expect("is valid");
+        assert_eq!(ending, Ending::of(run));
     }
 
     #[test]

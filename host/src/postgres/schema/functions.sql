@@ -377,7 +377,8 @@ BEGIN
 END $$;
 
 -- Ends a run of the strategy `role`, or one that never began. `ending`: by,
--- requester, target, sessions (`keep`, or not). A run of a temporary user is
+-- requester, target, sessions (`keep`, or not), of a run that is not in the ledger
+-- `template` (user, role), or `untold`. A run of a temporary user is
 -- only named: removing it needs commits in between (`disable_user`, …,
 -- `drop_user`).
 --
@@ -407,6 +408,9 @@ BEGIN
         IF NOT FOUND THEN
             -- It may be one of Sym's template's: then it is a run of ours now.
             CONTINUE WHEN sym.adopt_from_template(this_run, ending);
+            IF ending ? 'untold' THEN
+                PERFORM sym.refuse('run-untold');
+            END IF;
             -- It may be under way, and then this waits for it; or it never
             -- began, and then it must not begin after its end.
             INSERT INTO sym.grants (run, state, requester, target, ended_at, ended_by)

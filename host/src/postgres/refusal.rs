@@ -1,0 +1,227 @@
+//! What our own SQL functions refuse, in sentences: what, and what to do.
+
+use serde_json::Value;
+
+use super::failure::Names;
+use crate::error::{Code, Error};
+use crate::event::printable;
+
+/// The error for a refusal with this code and DETAIL.
+pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
+    let text = |key: &str| printable(why[key].as_str().unwrap_or_default(), 80);
+    let user = if why["user"].is_string() {
+        text("user")
+    } else {
+        names.user.to_owned()
+    };
+    let role = if why["role"].is_string() {
+        text("role")
+    } else {
+        names.role.to_owned()
+    };
+    let bot = names.bot;
+    let (code, sentence) = match (code, why["why"].as_str().unwrap_or_default()) {
+        ("user-missing", _) => (
+            Code::UserMissing,
+            format!(
+                "database user `{user}` does not exist: create it, or have the resolver name another"
+            ),
+        ),
+        ("user-refused", "no-login") => (
+            Code::UserRefused,
+            format!("database user `{user}` may not log in, so nothing can be lent to it"),
+        ),
+        ("user-refused", "privileged") => (
+            Code::UserRefused,
+            format!("database user `{user}` is privileged, so nothing is lent to it"),
+        ),
+        ("user-refused", "exists") => (
+            Code::UserRefused,
+            format!(
+                "a database user `{user}` exists already and was not made for this run: the resolver has to name another for each run"
+            ),
+        ),
+        ("user-refused", _) => (
+            Code::UserRefused,
+            format!("database user `{user}` belongs to this function, so nothing is lent to it"),
+        ),
+        ("role-missing", _) => (
+            Code::RoleMissing,
+            format!(
+                "role `{role}` does not exist in the database: create it, or correct the target"
+            ),
+        ),
+        ("role-refused", "no-admin") => (
+            Code::RoleRefused,
+            format!(
+                "`{bot}` may not lend role `{role}`: an administrator has to run the GRANT that `symctl setup-sql --roles {role}` prints"
+            ),
+        ),
+        ("role-refused", "no-effect") => (
+            Code::RoleRefused,
+            format!(
+                "lending role `{role}` to `{user}` has no effect: an older membership of theirs hides it"
+            ),
+        ),
+        ("role-refused", kind) => {
+            let what = match kind {
+                "privileged" => "is privileged",
+                "system" => "belongs to the system",
+                "owner" => "owns objects",
+                "gives-roles" => {
+                    "has the ADMIN option on a role, which whoever it is lent to could keep"
+                }
+                "login" => {
+                    "may log in, and whoever it is lent to could set its password (before PostgreSQL 16)"
+                }
+                _ => "belongs to this function",
+            };
+            let through = text("through");
+            let sentence = if through == role {
+                format!("role `{role}` is never lent: it {what}")
+            } else {
+                format!("role `{role}` is never lent: it is a member of `{through}`, which {what}")
+            };
+            (Code::RoleRefused, sentence)
+        }
+        ("run-ended", "replay") => (
+            Code::RunEnded,
+            format!(
+                "this run has ended, and can't begin again for another {} seconds: send a new request; to try a saved \
+                 event again, give it another run id (`symctl invoke --new-run`)",
+                why["seconds"]
+            ),
+        ),
+        ("run-ended", "elsewhere") => (
+            Code::RunEnded,
+            format!(
+                "what this run lent to `{user}` was taken back in the database by somebody else: send a new request"
+            ),
+        ),
+        ("run-ended", "expired") => (
+            Code::RunEnded,
+            "this run's time is over: send a new request".to_owned(),
+        ),
+        ("run-ended", _) => (
+            Code::RunEnded,
+            "this run is being ended: send a new request".to_owned(),
+        ),
+        ("release-refused", "same-serial") => (
+            Code::InvalidPlugin,
+            format!(
+                "the release is refused: another one with its serial {} was accepted before: publish it anew",
+                why["serial"]
+            ),
+        ),
+        ("release-refused", _) => (
+            Code::InvalidPlugin,
+            format!(
+                "the release is refused: its serial {} is lower than {}, which was accepted before: publish it anew, or \
+                 run `symctl rollback`",
+                why["serial"], why["highest"]
+            ),
+        ),
+        ("setup", "no-marker") => (
+            Code::DatabaseSetup,
+            "role `sym_managed` is missing: run what `symctl setup-sql` prints".to_owned(),
+        ),
+        ("setup", _) => (
+            Code::DatabaseSetup,
+            format!(
+                "`{bot}` may not make users: an administrator has to run `ALTER ROLE {bot} CREATEROLE`"
+            ),
+        ),
+        ("run-untold", _) => (
+            Code::InvalidEvent,
+            "the ledger doesn't know this run, and Sym's role template may have begun it (`MIGRATE_FROM`): only a \
+             deescalate event with its requester and target can end it"
+                .to_owned(),
+        ),
+        ("run-conflict", "renamed") => (
+            Code::RunConflict,
+            format!(
+                "this run began as `{user}`, and the resolver says `{}` now: end it, and send a new request",
+                names.user
+            ),
+        ),
+        ("run-conflict", _) => (
+            Code::RunConflict,
+            "this run began with another strategy: end it, and send a new request".to_owned(),
+        ),
+        ("access-remains", "other-user") => (
+            Code::AccessRemains,
+            format!(
+                "database user `{user}` is not the one of this run any more (made anew, or restored from a backup), so \
+                 nothing was taken from it: an administrator has to look, and to revoke by hand; then the run can end"
+            ),
+        ),
+        ("access-remains", "other-role") => (
+            Code::AccessRemains,
+            format!(
+                "role `{role}` is not the one of this run any more (made anew, or restored from a backup), so nothing \
+                 was taken from `{user}`: an administrator has to look, and to revoke by hand; then the run can end"
+            ),
+        ),
+        ("access-remains", "upgraded") => (
+            Code::AccessRemains,
+            format!(
+                "`{user}` has role `{role}` by a grant that is not this function's, and may have been before the server was \
+                 upgraded: a superuser has to run `REVOKE {role} FROM {user} GRANTED BY {}`",
+                text("grantor")
+            ),
+        ),
+        ("access-remains", "not-revoked") => (
+            Code::AccessRemains,
+            format!(
+                "role `{role}` could not be taken back from `{user}`: an administrator has to run `REVOKE {role} FROM {user}`"
+            ),
+        ),
+        ("access-remains", "sessions") => (
+            Code::AccessRemains,
+            format!(
+                "the access of `{user}` was taken back, but an open session of theirs could not be ended: an \
+                 administrator has to end it, or grant `pg_signal_backend` to the function's user"
+            ),
+        ),
+        ("access-remains", "privileged") => (
+            Code::AccessRemains,
+            format!(
+                "temporary user `{user}` is more privileged than the function's user, so it could not be disabled: an \
+                 administrator has to run `ALTER ROLE {user} NOLOGIN NOSUPERUSER NOREPLICATION NOBYPASSRLS`"
+            ),
+        ),
+        ("access-remains", "held") => (
+            Code::AccessRemains,
+            format!(
+                "temporary user `{user}` can still log in: a transaction that could not be ended keeps it; an \
+                 administrator has to end that (see pg_prepared_xacts, ROLLBACK PREPARED), and the next sweep tries again"
+            ),
+        ),
+        ("access-remains", "membership") => (
+            Code::AccessRemains,
+            format!(
+                "temporary user `{user}` can't log in any more, but an open transaction of somebody else's keeps a \
+                 membership of its: the next sweep tries again"
+            ),
+        ),
+        ("access-remains", "blocked") => (
+            Code::AccessRemains,
+            format!(
+                "temporary user `{user}` can't log in any more and has no access, but could not be dropped: something \
+                 in the database still depends on it; the function's log names it"
+            ),
+        ),
+        ("access-remains", _) => (
+            Code::AccessRemains,
+            format!(
+                "database user `{user}` doesn't look like the one that was made for this run, so it was left alone: an administrator has to look"
+            ),
+        ),
+        _ => return Error::internal(format!("unknown refusal {why}")),
+    };
+    let error = Error::new(code, sentence);
+    match why["blockers"].as_str() {
+        Some(blockers) => error.with_source(blockers.to_owned()),
+        None => error,
+    }
+}
