@@ -336,3 +336,36 @@ async fn what_an_administrator_holds_keeps_no_login() -> anyhow::Result<()> {
     assert_eq!(world.open_runs().await?, 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn who_administers_the_ledger_is_not_ended_for_a_lock() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE dba LOGIN PASSWORD 'dba'")
+        .start()
+        .await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    world
+        .sql(
+            "GRANT USAGE ON SCHEMA sym TO dba; GRANT UPDATE ON sym.grants TO dba;
+             GRANT EXECUTE ON FUNCTION sym.give_back(text, jsonb) TO dba",
+        )
+        .await?;
+    let dba = world
+        .login("dba", "dba")
+        .await
+        .map_err(anyhow::Error::msg)?;
+    let superuser = world.postgres.admin_in("app").await?;
+    for holder in [&dba, &superuser] {
+        holder
+            .batch_execute("BEGIN; LOCK TABLE sym.grants IN SHARE MODE")
+            .await?;
+    }
+    let answer = world.send(&event.end()).await?.to_string();
+    assert!(answer.contains("[database-conflict]"), "{answer}");
+    dba.batch_execute("ROLLBACK").await?;
+    superuser.batch_execute("ROLLBACK").await?;
+    world.body(&event.end()).await?;
+    assert!(!world.is_member(PERSON, "readonly").await?);
+    Ok(())
+}
