@@ -3,6 +3,7 @@
 
 mod agreement;
 mod event;
+mod everything;
 mod guest;
 mod more;
 mod world;
@@ -10,6 +11,7 @@ mod world;
 use serde_json::{Value, json};
 
 pub(crate) use self::event::Event;
+pub(crate) use self::everything::Everything;
 pub(crate) use self::guest::{Behaviour, resolver, target};
 pub(crate) use self::more::{Finished, SWEEP};
 pub(crate) use self::world::{BOT, Builder, ORDERS, PERSON, State, World, count_orders};

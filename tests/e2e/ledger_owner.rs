@@ -1,6 +1,6 @@
-//! Whose the ledger is: the function's, and nobody else makes it or changes it.
+//! Whose the ledger is: the function's, which alone makes it and brings it up to date.
 
-use crate::fixture::{Event, World};
+use crate::fixture::{BOT, Event, OLD_SCHEMA, World};
 
 /// Whose each thing in schema `sym` is.
 const OWNERS: &str = "SELECT string_agg(DISTINCT owner::regrole::text, ',') FROM (
@@ -147,5 +147,34 @@ async fn what_somebody_else_called_sym_is_not_run() -> anyhow::Result<()> {
         }
     }
     assert!(!world.is_member("squatter", "readonly").await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_schema_is_brought_up_to_date_on_a_ledger_in_use() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let ledger = world.ledger_rows().await?;
+    for comment in ["NULL", "'sym-postgres 0'", "'our access tool'"] {
+        let old = format!(
+            "{OLD_SCHEMA} COMMENT ON SCHEMA sym IS {comment};
+             CREATE OR REPLACE FUNCTION sym.is_granted_by(role_oid oid, user_oid oid, grantor_oid oid) RETURNS boolean
+             LANGUAGE sql AS 'SELECT false'"
+        );
+        world.sql(&old).await?;
+        world.lambda.restart().await?;
+        assert_eq!(world.sweep().await?, 0, "{comment}");
+        assert_eq!(world.ledger_rows().await?, ledger, "{comment}");
+        let comment = world
+            .query("SELECT obj_description('sym'::regnamespace)")
+            .await?;
+        assert!(comment.is_some_and(|comment| comment.starts_with("sym-postgres ")));
+    }
+    let owner = "SELECT bool_and(proowner = 'sym_bot'::regrole AND proacl IS NOT NULL) FROM pg_proc
+        WHERE pronamespace = 'sym'::regnamespace";
+    assert_eq!(world.query(owner).await?.as_deref(), Some("true"), "{BOT}");
+    world.body(&event.end()).await?;
+    assert_eq!(world.person_counts_orders().await, Err("42501".to_owned()));
     Ok(())
 }

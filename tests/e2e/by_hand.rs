@@ -1,0 +1,186 @@
+//! People at the ledger: who has what, and ending it by hand.
+
+use serde_json::{Value, json};
+
+use crate::fixture::{Event, Everything, ORDERS, PERSON, World};
+
+#[tokio::test]
+async fn people_see_who_has_what_and_end_it_by_hand() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE colleague LOGIN")
+        .start()
+        .await?;
+    let before = world.state().await?;
+    let dba = [
+        ("DB_USER", "postgres"),
+        ("DB_PASSWORD", world.postgres.superuser_password()),
+        ("LEDGER_OWNER", "sym_bot"),
+    ];
+    let events = || {
+        [
+            Event::escalate(),
+            Event::escalate_temporary_user(),
+            Event::escalate().user("colleague@healthy-health.co"),
+        ]
+    };
+    for login in [&[][..], &dba[..]] {
+        let [role, temporary, other] = events();
+        for event in [&role, &temporary, &other] {
+            world.body(event).await?;
+        }
+        let grants = world.symctl_with(&["grants", "--json"], login).await?;
+        assert_eq!(grants.code, Some(0), "{grants:?}");
+        let grants = grants.json()?;
+        let runs: Vec<Value> = [&role, &temporary, &other]
+            .map(|event| json!(event.run_srn()))
+            .into();
+        let mut seen: Vec<Value> = grants
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|grant| grant["run"].clone())
+            .collect();
+        seen.sort_by_key(Value::to_string);
+        assert_eq!(seen, runs);
+        let table = world.symctl_with(&["grants"], login).await?.stdout;
+        assert!(
+            table.contains("sym_user") && table.contains("colleague"),
+            "{table}"
+        );
+
+        let ended = world
+            .symctl_with(&["revoke", &role.run_srn(), "--json"], login)
+            .await?;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert_eq!(ended.json()?[0]["result"], "ended");
+        assert_eq!(world.person_counts_orders().await, Err("42501".to_owned()));
+        let user = ["revoke", "--user", "colleague@healthy-health.co"];
+        assert_eq!(world.symctl_with(&user, login).await?.code, Some(0));
+        assert!(!world.is_member("colleague", "readonly").await?);
+        assert_eq!(world.open_runs().await?, 1);
+        let all = world.symctl_with(&["revoke", "--all"], login).await?;
+        assert_eq!(all.code, Some(0), "{all:?}");
+        world.is_as(&before).await?;
+        assert_eq!(world.open_runs().await?, 0);
+    }
+    Ok(())
+}
+
+// Who mistypes must not believe that access has ended.
+#[tokio::test]
+async fn revoking_what_is_not_open_fails_in_one_sentence() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let run = event.run_srn();
+    let last = if run.ends_with('0') { '1' } else { '0' };
+    let mistyped = format!("{}{last}", &run[..run.len() - 1]);
+    // The second time the ledger has a row of it.
+    for _ in 0..2 {
+        for more in [&[][..], &["--json"]] {
+            let arguments = [&["revoke", &mistyped], more].concat();
+            let revoked = world.symctl(&arguments).await?;
+            let sentence = format!(
+                "error: no run `{mistyped}` was open: `symctl grants` shows those that are\n"
+            );
+            assert_eq!(
+                (
+                    revoked.code,
+                    revoked.stderr.as_str(),
+                    revoked.stdout.as_str()
+                ),
+                (Some(1), sentence.as_str(), "")
+            );
+        }
+    }
+    for name in ["Sym-User@healthy-health.co", "SYM_USER", "nobody"] {
+        let revoked = world.symctl(&["revoke", "--user", name]).await?;
+        let sentence = format!(
+            "error: nobody has an open run as requester or database user `{name}`: `symctl grants` shows the names as they are \
+             written\n"
+        );
+        assert_eq!((revoked.code, revoked.stderr), (Some(1), sentence));
+        assert_eq!(revoked.stdout, "");
+    }
+    assert_eq!(world.person_counts_orders().await, Ok(ORDERS));
+
+    // An SRN is the same in whatever case.
+    let run = run.replacen("healthy", "Healthy", 1);
+    let revoked = world.symctl(&["revoke", &run]).await?;
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    assert_eq!(world.open_runs().await?, 0);
+    for more in [&[][..], &["--json"]] {
+        let arguments = [&["revoke", "--all"], more].concat();
+        let revoked = world.symctl(&arguments).await?;
+        assert_eq!(revoked.code, Some(0), "{revoked:?}");
+        assert_eq!(revoked.stderr, "nothing is open\n");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn revoking_says_which_access_goes_on() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let (first, second) = (Event::escalate(), Event::escalate());
+    world.body(&first).await?;
+    world.body(&second).await?;
+    let revoked = world.symctl(&["revoke", &first.run_srn()]).await?;
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    for part in [
+        "NOTE",
+        "`sym_user` keeps `readonly` until 1 more run(s) end; the membership in `readonly` that `sym_bot` granted remains",
+    ] {
+        assert!(revoked.stdout.contains(part), "{revoked:?}");
+    }
+    let session = world.login(PERSON, &world.person_password).await;
+    let session = session.map_err(anyhow::Error::msg)?;
+    session.batch_execute("BEGIN; SELECT 1").await?;
+    session
+        .batch_execute("DECLARE kept CURSOR FOR SELECT * FROM orders")
+        .await?;
+    let revoked = world.symctl(&["revoke", &second.run_srn()]).await?;
+    assert!(revoked.stdout.contains("1 session(s) ended"), "{revoked:?}");
+    assert_eq!(world.person_counts_orders().await, Err("42501".to_owned()));
+
+    world.sql("GRANT readonly TO sym_user").await?;
+    let standing = Event::escalate();
+    world.body(&standing).await?;
+    world.sql("GRANT SELECT ON orders TO sym_user").await?;
+    let revoked = world.symctl(&["revoke", "--user", PERSON]).await?;
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    // Since 16 a membership of ours stands beside another's.
+    let goes_on = match world.postgres.install().major {
+        16.. => "`sym_user` still has `readonly` by memberships that are not this function's; ",
+        _ => "`sym_user` had `readonly` before this run, and keeps it; ",
+    };
+    for part in [
+        goes_on,
+        "`sym_user` has 1 more privilege(s) of its own",
+        "; the membership in `readonly` that `postgres` granted remains",
+    ] {
+        assert!(revoked.stdout.contains(part), "{revoked:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sweep_by_hand_is_the_same_and_its_dry_run_changes_nothing() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let before = world.state().await?;
+    let (role, user) = (Event::escalate(), Event::escalate_temporary_user());
+    world.body(&role).await?;
+    world.body(&user).await?;
+    world.let_time_pass().await?;
+    let overdue = Everything::of(&world).await?;
+    let shown = world.symctl(&["sweep", "--dry-run", "--json"]).await?;
+    let shown = shown.json()?;
+    assert_eq!(shown.as_array().map(Vec::len), Some(2), "{shown}");
+    assert_eq!(shown[0]["run"], role.run_srn());
+    assert_eq!(shown[1]["why"], "expired");
+    overdue.is_still(&world).await?;
+
+    let swept = world.symctl(&["sweep", "--json"]).await?;
+    assert_eq!(swept.code, Some(0), "{swept:?}");
+    assert_eq!(swept.json()?.as_array().map(Vec::len), Some(2));
+    world.is_as(&before).await
+}

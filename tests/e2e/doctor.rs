@@ -1,0 +1,137 @@
+//! What `symctl doctor` says.
+
+use serde_json::{Value, json};
+
+use crate::fixture::{Event, World};
+
+#[tokio::test]
+async fn the_doctor_names_the_statement_that_mends_it() -> anyhow::Result<()> {
+    let world = World::builder()
+        .variable("STRATEGY", "temporary-user")
+        .start()
+        .await?;
+    let healthy = world.symctl(&["doctor", "--json"]).await?;
+    assert_eq!(healthy.code, Some(0), "{healthy:?}");
+    for (damage, subject) in [
+        (
+            "REVOKE pg_signal_backend FROM sym_bot GRANTED BY master",
+            "ending sessions",
+        ),
+        ("ALTER ROLE sym_bot NOCREATEROLE", "making users"),
+        (
+            "REVOKE readonly FROM sym_bot GRANTED BY master CASCADE",
+            "roles to lend",
+        ),
+        (
+            "REVOKE sym_managed FROM sym_bot GRANTED BY master CASCADE",
+            "sym_managed",
+        ),
+        (
+            "REVOKE sym_graveyard FROM sym_bot GRANTED BY master",
+            "sym_graveyard",
+        ),
+        (
+            "DROP OWNED BY sym_graveyard; DROP ROLE sym_graveyard",
+            "sym_graveyard",
+        ),
+        (
+            "REVOKE sym_admins FROM sym_bot GRANTED BY master",
+            "sym_admins",
+        ),
+    ] {
+        world.sql(damage).await?;
+        let ill = world.symctl(&["doctor", "--json"]).await?;
+        assert_eq!(ill.code, Some(1), "{damage}: {ill:?}");
+        let ill = ill.json()?;
+        let findings: Vec<&Value> = ill
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|finding| finding["is_ok"] == false)
+            .collect();
+        assert_eq!(findings.len(), 1, "{damage}: {ill}");
+        assert_eq!(findings[0]["subject"], subject, "{damage}");
+        let fix = findings[0]["fix"].as_str().unwrap_or_default();
+        world.sql(fix).await?;
+        let mended = world.symctl(&["doctor", "--json"]).await?;
+        assert_eq!(mended.code, Some(0), "{damage}, then {fix}: {mended:?}");
+    }
+    let event = Event::escalate_temporary_user();
+    world.body(&event).await?;
+    world.body(&event.end()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_doctor_says_which_allowed_roles_can_not_be_lent() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE support; CREATE ROLE \"lent\nok   grants: none\"")
+        .start()
+        .await?;
+    world
+        .sql("GRANT \"lent\nok   grants: none\" TO sym_bot WITH ADMIN OPTION")
+        .await?;
+    // One that may be lent comes from the database, and begins no line.
+    let all = world.symctl(&["doctor"]).await?;
+    assert_eq!(all.code, Some(0), "{all:?}");
+    assert!(!all.stdout.contains("\nok   grants: none"), "{all:?}");
+    assert!(all.stdout.contains("readonly"), "{all:?}");
+
+    let look = async |allowed: &str| {
+        let variables = [("GRANTABLE_ROLES", allowed)];
+        let found = world.symctl_with(&["doctor", "--json"], &variables).await?;
+        let findings = found.json()?;
+        let findings = findings.as_array().cloned().unwrap_or_default();
+        let is_it = |finding: &&Value| finding["subject"] == "roles to lend";
+        let finding = findings.iter().find(is_it).cloned().unwrap_or_default();
+        anyhow::Ok((found.code, finding))
+    };
+    let (code, finding) = look("readonly").await?;
+    assert_eq!((code, &finding["found"]), (Some(0), &json!("readonly")));
+    assert_eq!(finding["fix"], Value::Null);
+
+    let (code, finding) = look("nosuch").await?;
+    let found = "none of GRANTABLE_ROLES: `nosuch` doesn't exist";
+    assert_eq!((code, &finding["found"]), (Some(1), &json!(found)));
+    let (code, finding) = look("nosuch,support").await?;
+    let found =
+        "none of GRANTABLE_ROLES: `nosuch` doesn't exist, the ADMIN option on `support` is missing";
+    assert_eq!((code, &finding["found"]), (Some(1), &json!(found)));
+    let (code, finding) = look("readonly,support").await?;
+    let found = "readonly; of GRANTABLE_ROLES not all: the ADMIN option on `support` is missing";
+    assert_eq!((code, &finding["found"]), (Some(0), &json!(found)));
+    world
+        .sql(finding["fix"].as_str().unwrap_or_default())
+        .await?;
+    let (_, finding) = look("readonly,support").await?;
+    assert_eq!(finding["found"], "readonly, support");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_doctor_looks_at_the_database_of_targets_too() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let look = async |name: &str| {
+        let variables = [("LEDGER_DB", "app"), ("DB_NAME", name)];
+        world.symctl_with(&["doctor"], &variables).await
+    };
+    let found = look("nope").await?;
+    assert_eq!(found.code, Some(1), "{found:?}");
+    assert!(found.stdout.contains("ok   database: "), "{found:?}");
+    let wrong = "FAIL targets' database: the database that the function connects to does not exist: check its variables \
+        `DB_NAME` and `LEDGER_DB`";
+    assert!(found.stdout.contains(wrong), "{found:?}");
+    world.sql("CREATE DATABASE other").await?;
+    let found = look("other").await?;
+    assert_eq!(found.code, Some(0), "{found:?}");
+    let right = "ok   targets' database: `other` can be connected to";
+    assert!(found.stdout.contains(right), "{found:?}");
+    world
+        .sql("REVOKE CONNECT ON DATABASE other FROM PUBLIC")
+        .await?;
+    let found = look("other").await?;
+    assert_eq!(found.code, Some(1), "{found:?}");
+    let wrong = "permission denied for database \"other\"";
+    assert!(found.stdout.contains(wrong), "{found:?}");
+    Ok(())
+}

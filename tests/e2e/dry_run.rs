@@ -1,0 +1,76 @@
+//! A request that is answered with the plan, and changes nothing.
+
+use crate::fixture::{Event, Everything, World, refusal};
+
+#[tokio::test]
+async fn a_request_is_answered_with_the_plan_and_changes_nothing() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    world.still_works().await?;
+    let before = Everything::of(&world).await?;
+    let (role, user) = (Event::escalate(), Event::escalate_temporary_user());
+    let plan = world.body(&role.clone().dry_run()).await?;
+    let plan = plan["plan"].as_str().unwrap_or_default();
+    assert!(
+        plan.starts_with("readonly for sym_user until 2") && plan.ends_with(" UTC"),
+        "{plan}"
+    );
+    let plan = world.body(&user.clone().dry_run()).await?;
+    let plan = plan["plan"].as_str().unwrap_or_default();
+    assert!(
+        plan.starts_with("temporary user symuser")
+            && plan.contains(" with readonly until 2")
+            && plan.ends_with(" UTC"),
+        "{plan}"
+    );
+    before.is_still(&world).await?;
+
+    // The run may begin all the same, and then the plan says so.
+    world.body(&role).await?;
+    world.body(&user).await?;
+    let lent = Everything::of(&world).await?;
+    let plan = world.body(&role.clone().dry_run()).await?;
+    let plan = plan["plan"].as_str().unwrap_or_default();
+    assert!(plan.ends_with("; lent already by this run"), "{plan}");
+    world.body(&user.clone().dry_run()).await?;
+    lent.is_still(&world).await
+}
+
+#[tokio::test]
+async fn a_request_is_answered_with_what_stands_in_the_way() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let nobody = Event::escalate().user("nobody@healthy-health.co").dry_run();
+    let missing = "database user `nobody` does not exist: create it, or have the resolver name another [user-missing]";
+    world.still_works().await?;
+    let before = Everything::of(&world).await?;
+    assert_eq!(world.send(&nobody).await?, refusal(missing));
+    before.is_still(&world).await?;
+
+    world
+        .sql("REVOKE ADMIN OPTION FOR readonly FROM sym_bot GRANTED BY master")
+        .await?;
+    let before = Everything::of(&world).await?;
+    for event in [Event::escalate(), Event::escalate_temporary_user()] {
+        let answer = world.send(&event.dry_run()).await?.to_string();
+        assert!(
+            answer.contains("`symctl setup-sql --roles readonly`")
+                && answer.contains("[role-refused]"),
+            "{answer}"
+        );
+    }
+    before.is_still(&world).await
+}
+
+#[tokio::test]
+async fn the_plan_says_who_is_a_member_already() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("GRANT readonly TO sym_user")
+        .start()
+        .await?;
+    let plan = world.body(&Event::escalate().dry_run()).await?;
+    let plan = plan["plan"].as_str().unwrap_or_default();
+    assert!(
+        plan.ends_with("; already a member, and stays one"),
+        "{plan}"
+    );
+    Ok(())
+}
