@@ -191,6 +191,48 @@ async fn a_session_does_not_keep_what_the_template_lent() -> anyhow::Result<()> 
     Ok(())
 }
 
+/// One that was lent again before the end of the first was through: of the two ends at
+/// once, one has to end what the first left.
+#[tokio::test]
+async fn a_session_falls_between_no_two_ends() -> anyhow::Result<()> {
+    let world = World::builder()
+        .variable("MIGRATE_FROM", "template")
+        .start()
+        .await?;
+    let bot = world.login(BOT, &world.bot_password).await;
+    let bot = bot.map_err(anyhow::Error::msg)?;
+    bot.batch_execute("GRANT readonly TO sym_user").await?;
+    let session = world.login(PERSON, &world.person_password).await;
+    let session = session.map_err(anyhow::Error::msg)?;
+    session.batch_execute("SET ROLE readonly").await?;
+    let (first, second) = (Event::escalate(), Event::escalate());
+    let dying = world.another(&[("SYM_CRASH_AFTER_STEP", "1")]).await?;
+    let died = dying.invoke(&first.end().to_string()).await?;
+    assert!(matches!(died, Answer::Died(_)));
+    world.body(&second).await?;
+
+    let end_second = format!(
+        "BEGIN; SELECT sym.give_back(lower('{}'), '{{}}')",
+        second.run_srn()
+    );
+    bot.batch_execute(&end_second).await?;
+    let finisher = world.login(BOT, &world.bot_password).await;
+    let finisher = finisher.map_err(anyhow::Error::msg)?;
+    let finish_first = format!("SELECT sym.finish(lower('{}'), false)", first.run_srn());
+    let finishing = tokio::spawn(async move { finisher.batch_execute(&finish_first).await });
+    let waits = format!(
+        "SELECT count(*) = 1 FROM pg_stat_activity WHERE usename = '{BOT}' AND wait_event_type = 'Lock'"
+    );
+    world.wait_until(&waits).await?;
+    bot.batch_execute("COMMIT").await?;
+    finishing.await??;
+    world.body(&second.end()).await?;
+    let counted = count_orders(&session).await;
+    assert!(counted.is_err(), "{counted:?}");
+    assert_eq!(world.open_runs().await?, 0);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_session_that_stands_in_a_transaction_keeps_nothing() -> anyhow::Result<()> {
     let world = World::start().await?;
