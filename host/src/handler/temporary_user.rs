@@ -40,7 +40,7 @@ impl Ready {
         Ok(body)
     }
 
-    /// The user, its setup, its secret, and the COMMIT. The names are those of
+    /// The user, its secret, its setup, and the COMMIT. The names are those of
     /// the run's first try, whatever the plugins say today. `is_stored` becomes true
     /// with a secret, be it one that a try left that died after it.
     async fn make_once(
@@ -70,7 +70,8 @@ impl Ready {
             .steps()
             .iter()
             .any(|step| matches!(step, AuthorizedStep::Sql(_)));
-        let (prepared, stored) = if has_statements && self.database.is_split() {
+        let is_across = has_statements && self.database.is_split();
+        let (prepared, stored) = if is_across {
             let prepared = user::prepare(connection, grant, new.name, secret).await?;
             if prepared.state == "granted" {
                 return Ok(prepared);
@@ -100,16 +101,21 @@ impl Ready {
         } else {
             user::make(connection, grant, secret, &new, &verifier, store).await?
         };
-        match stored {
+        let password = match stored {
             // An earlier try, or the same event served at the same moment, was first.
             None => return Ok(prepared),
             Some(stored) => match stored? {
-                Created::New => {}
+                Created::New => None,
                 // From a try that died after it: one run, one password.
-                Created::Existing(password) => {
-                    user::take_password(connection, run, &password.to_verifier()?).await?;
-                }
+                Created::Existing(password) => Some(password.to_verifier()?),
             },
+        };
+        if !is_across {
+            user::equip(connection, &new, password.as_ref()).await?;
+            return Ok(prepared);
+        }
+        if let Some(verifier) = &password {
+            user::take_password(connection, run, verifier).await?;
         }
         user::commit(connection).await?;
         Ok(prepared)

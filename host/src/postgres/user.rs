@@ -1,12 +1,12 @@
 //! The strategy `temporary-user`: make a user, and everything it gets, in one
 //! transaction, whose COMMIT the caller gives when the secret is safe.
 //!
-//! 1. [`make`]: a committed row says what may exist from now on. Then one
-//!    transaction that holds the run, with the user, its setup and the row
-//!    `granted`; and beside it, as soon as the run is held, the caller's secret.
-//!    All of it is sent at once.
-//! 2. Where a secret was there, [`take_password`].
-//! 3. [`commit`].
+//! 1. [`make`]: a committed row says what may exist from now on. Then a transaction
+//!    that holds the run, and makes the user; and beside it, as soon as the run is
+//!    held, the caller's secret.
+//! 2. [`equip`], when both are there: what the user gets, the row `granted`, and the
+//!    COMMIT. What it gets locks what others need: since 16 a GRANT locks the role, so
+//!    nothing outside is waited for while it is held.
 //!
 //! A crash anywhere leaves at most a `pending` row and a secret for a user that
 //! doesn't exist; the same event again takes both up, and the sweep ends both.
@@ -58,15 +58,15 @@ pub async fn prepare(
     Grant::from_json(&answer)
 }
 
-/// Prepares the run, opens a transaction and does everything in it. `verifier` is
+/// Prepares the run, opens a transaction and makes the user in it. `verifier` is
 /// what the server stores of the password. `store` runs beside the user's making, and
 /// only while the run is held; the transaction is still open afterwards. Of a run that
 /// is `granted` already there is only its row, as it is: nothing is stored, and no
 /// transaction is open.
 ///
 /// # Errors
-/// A refusal of the SQL functions, a warning of a setup statement, an error of
-/// the server. The transaction has failed then: `ROLLBACK`. `store` may have run.
+/// A refusal of the SQL functions, an error of the server. The transaction has failed
+/// then: `ROLLBACK`. `store` may have run.
 pub async fn make<T>(
     connection: &mut Connection,
     grant: &NewGrant<'_>,
@@ -75,7 +75,6 @@ pub async fn make<T>(
     verifier: &Verifier,
     store: impl AsyncFnOnce(&Grant) -> T,
 ) -> Result<(Grant, Option<T>)> {
-    begin_setup(connection, user);
     let sender = &*connection;
     let storing = async {
         let begun = future::join(
@@ -97,17 +96,41 @@ pub async fn make<T>(
     };
     // Polled after the other, so sent behind it. Were the transaction not to begin,
     // `sym.confirm_user` would refuse.
-    let filling = fill(sender, user, verifier);
-    let (stored, filled): (Result<_>, _) = future::join(storing, filling).await;
+    let creating = create(sender, user, verifier);
+    let (stored, created): (Result<_>, _) = future::join(storing, creating).await;
     let (prepared, stored) = stored?;
     if stored.is_none() {
         rollback(connection).await?;
         let granted = prepare(connection, grant, user.name, secret).await?;
         return Ok((granted, None));
     }
-    filled?;
-    check_warnings(connection)?;
+    created?;
     Ok((prepared, stored))
+}
+
+/// Gives the user what it gets, and the password of a secret that was there already,
+/// in the transaction of [`make`], and ends that: all of it is true then.
+///
+/// # Errors
+/// A refusal of the SQL functions, a warning of a setup statement, an error of
+/// the server. The transaction has failed then: `ROLLBACK`. Whether a COMMIT that got no
+/// answer was carried out is not known; the same event again finds out.
+pub async fn equip(
+    connection: &mut Connection,
+    user: &NewUser<'_>,
+    password: Option<&Verifier>,
+) -> Result<()> {
+    if let Some(verifier) = password {
+        take_password(connection, user.run, verifier).await?;
+    }
+    begin_setup(connection, user);
+    if !user.steps.iter().any(is_statement) {
+        // Nothing of it can raise a warning. Behind an error a COMMIT is a ROLLBACK.
+        return fill(connection, user, Some(Query::new("COMMIT"))).await;
+    }
+    fill(connection, user, None).await?;
+    check_warnings(connection)?;
+    commit(connection).await
 }
 
 /// Opens a transaction that holds a run whose user is still to be made.
@@ -126,7 +149,7 @@ pub async fn hold(connection: &Connection, run: &Run, name: &RoleName) -> Result
 /// and nothing changed.
 ///
 /// # Errors
-/// As [`prepare`] and [`make`].
+/// As [`prepare`], [`make`] and [`equip`].
 pub async fn rehearse(
     connection: &mut Connection,
     grant: &NewGrant<'_>,
@@ -137,8 +160,9 @@ pub async fn rehearse(
     connection.run("BEGIN").await?;
     let prepared = prepare(connection, grant, user.name, secret).await?;
     if prepared.state != "granted" {
+        create(connection, user, verifier).await?;
         begin_setup(connection, user);
-        fill(connection, user, verifier).await?;
+        fill(connection, user, None).await?;
         check_warnings(connection)?;
     }
     rollback(connection).await?;
@@ -154,23 +178,23 @@ fn begin_setup(connection: &mut Connection, user: &NewUser<'_>) {
     }
 }
 
-/// The user, its setup, and the row `granted`, in the open transaction.
-async fn fill(connection: &Connection, user: &NewUser<'_>, verifier: &Verifier) -> Result<()> {
+/// The user, in the open transaction.
+async fn create(connection: &Connection, user: &NewUser<'_>, verifier: &Verifier) -> Result<()> {
     let (run, verifier) = (user.run.srn(), verifier.as_str());
     let connection_limit = i32::from(user.connection_limit);
+    let create = Query::new("SELECT sym.create_user($1, $2, $3, true)::text")
+        .text(&run)
+        .text(&verifier)
+        .with(&connection_limit, Type::INT4);
+    connection.pipeline(&[create]).await
+}
+
+/// The user's setup, and the row `granted`, in the open transaction; and `last`.
+async fn fill(connection: &Connection, user: &NewUser<'_>, last: Option<Query<'_>>) -> Result<()> {
+    let run = user.run.srn();
     let roles: Vec<Option<&str>> = user.steps.iter().map(role_of).collect();
-    let mut queries = Vec::with_capacity(user.steps.len() + 3);
-    queries.push(
-        Query::new("SELECT sym.create_user($1, $2, $3, true)::text")
-            .text(&run)
-            .text(&verifier)
-            .with(&connection_limit, Type::INT4),
-    );
-    if user
-        .steps
-        .iter()
-        .any(|step| matches!(step, AuthorizedStep::Sql(_)))
-    {
+    let mut queries = Vec::with_capacity(user.steps.len() + 4);
+    if user.steps.iter().any(is_statement) {
         queries.push(Query::new(SETUP_SEARCH_PATH));
     }
     for (index, step) in user.steps.iter().enumerate() {
@@ -187,6 +211,7 @@ async fn fill(connection: &Connection, user: &NewUser<'_>, verifier: &Verifier) 
         queries.push(Query::new("SET CONSTRAINTS ALL IMMEDIATE").foreign());
     }
     queries.push(Query::new("SELECT sym.confirm_user($1, true)::text").text(&run));
+    queries.extend(last);
     connection.pipeline(&queries).await
 }
 
@@ -278,6 +303,10 @@ fn role_of(step: &AuthorizedStep) -> Option<&str> {
         AuthorizedStep::GrantRole(role) => Some(role.as_str()),
         AuthorizedStep::Sql(_) => None,
     }
+}
+
+fn is_statement(step: &AuthorizedStep) -> bool {
+    matches!(step, AuthorizedStep::Sql(_))
 }
 
 fn is_free(step: &AuthorizedStep) -> bool {
