@@ -269,7 +269,7 @@ impl Host {
     /// The configuration's, or the database's; those of single runs are in the
     /// result.
     pub async fn sweep(&self) -> Result<Vec<Swept>, Errors> {
-        Ok(self.ready()?.sweep().await?)
+        Ok(self.ready()?.sweep(None).await?)
     }
 
     /// Ends runs by hand, as their deescalate events would.
@@ -386,7 +386,7 @@ impl Ready {
                 self.check_org(&request.run)?;
                 Ok(Box::pin(self.dry_run(&request, deadline, trace)).await?)
             }
-            Kind::Sweep => Box::pin(self.sweep_for_event(&mut trace.measured)).await,
+            Kind::Sweep => Box::pin(self.sweep_for_event(deadline, &mut trace.measured)).await,
         }
     }
 

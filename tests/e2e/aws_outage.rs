@@ -1,6 +1,8 @@
 //! Secrets Manager that is away: refusing connections, or silent. Access ends
 //! all the same, and what remains to be done is said and done later.
 
+use std::time::Duration;
+
 use anyhow::ensure;
 use sym_test_support::lambda::Lambda;
 use sym_test_support::proxy::Proxy;
@@ -145,4 +147,49 @@ async fn a_run_that_lends_a_role_needs_no_aws() -> anyhow::Result<()> {
         cloud.world.body_of(&cloud.lambda, &event).await?;
     }
     cloud.world.ledger_agrees().await
+}
+
+#[tokio::test]
+async fn a_silent_store_keeps_no_session_that_the_sweep_has_to_end() -> anyhow::Result<()> {
+    let cloud = Cloud::start().await?;
+    let world = &cloud.world;
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        let event = Event::escalate_temporary_user();
+        let body = world.body_of(&cloud.lambda, &event.to_string()).await?;
+        let name = body["secret_name"].as_str().unwrap_or_default().to_owned();
+        let secret = world.secret(&name).await?;
+        let text = |field: &str| secret[field].as_str().unwrap_or_default();
+        let session = world.login(text("username"), text("password")).await;
+        sessions.push(session.map_err(anyhow::Error::msg)?);
+    }
+    world.let_time_pass().await?;
+    cloud.set(Outage::Silent, true);
+    // Not long enough for one secret.
+    cloud.lambda.set_timeout(Duration::from_secs(5));
+    let answer = world.send_to(&cloud.lambda, SWEEP).await?;
+    assert_eq!(
+        answer,
+        refusal(
+            "the function's time was over before 3 overdue run(s) had ended: the next sweep goes on, and if it stays so, \
+             `symctl sweep` has no such limit [out-of-time]"
+        )
+    );
+    for session in &sessions {
+        assert!(count_orders(session).await.is_err());
+    }
+    // It counts all the same, so that the alarms ring.
+    let logs = cloud.lambda.logs();
+    for metric in [
+        "\"SweepFound\":3",
+        "\"SweepFailed\":3",
+        "\"GrantsOverdue\":3",
+    ] {
+        ensure!(logs.contains(metric), "{metric}: {logs}");
+    }
+    cloud.set(Outage::Silent, false);
+    cloud.lambda.set_timeout(Duration::from_secs(30));
+    let body = world.body_of(&cloud.lambda, SWEEP).await?;
+    assert_eq!(body["swept"], 3);
+    Ok(())
 }

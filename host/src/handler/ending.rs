@@ -1,6 +1,7 @@
 //! Ending access. No plugin is asked: the ledger says what was done, so one that
 //! was changed, broken or deleted since cannot keep access alive.
 
+use futures_util::future;
 use serde_json::json;
 
 use super::{Body, Ready};
@@ -10,6 +11,13 @@ use crate::postgres::remove::Finished;
 use crate::postgres::role::Ended;
 use crate::postgres::{Connection, Failure, Names, remove, role, sweep};
 use crate::request::{Ending, Run};
+
+/// A temporary user that can't do anything any more, as far as that could be done.
+pub(super) struct Disabled {
+    user: remove::Disabled,
+    /// Whether it has no session any more.
+    sessions: Result<()>,
+}
 
 impl Ready {
     /// Ends a run, whatever its strategy. `by` says who wants it, for the ledger. One
@@ -21,24 +29,28 @@ impl Ready {
             ending
         };
         let ended = self.try_to_end(&ending, by).await;
-        // Where there is no database, there is nobody to tell.
-        if let Err(error) = &ended
-            && error.code() != Code::DatabaseUnavailable
-        {
-            let run = &ending.run;
-            let mark =
-                async |connection: &mut Connection| sweep::make_overdue(connection, run).await;
-            let names = Names::default();
-            if let Err(error) = self.database.with_ledger(&self.aws, names, mark).await {
-                let cause = error.to_log();
-                tracing::warn!(
-                    run = run.srn(),
-                    cause,
-                    "no sweep tries this again before its lease is over"
-                );
-            }
+        if let Err(error) = &ended {
+            self.leave_to_sweep(&ending.run, error).await;
         }
         ended
+    }
+
+    /// Makes a run overdue that could not be ended.
+    async fn leave_to_sweep(&self, run: &Run, error: &Error) {
+        // Where there is no database, there is nobody to tell.
+        if error.code() == Code::DatabaseUnavailable {
+            return;
+        }
+        let mark = async |connection: &mut Connection| sweep::make_overdue(connection, run).await;
+        let names = Names::default();
+        if let Err(error) = self.database.with_ledger(&self.aws, names, mark).await {
+            let cause = error.to_log();
+            tracing::warn!(
+                run = run.srn(),
+                cause,
+                "no sweep tries this again before its lease is over"
+            );
+        }
     }
 
     async fn try_to_end(&self, ending: &Ending, by: &str) -> Result<Body> {
@@ -51,7 +63,8 @@ impl Ready {
             .with_ledger(&self.aws, Names::default(), give_back)
             .await?;
         if ended.outcome == "temporary-user" {
-            self.remove_user(&ending.run, by).await?;
+            let disabled = self.disable(&ending.run, by).await?;
+            self.tidy_up(&ending.run, disabled).await?;
             return Ok(Body::new());
         }
         let finished = if ended.grant.state == "ending" {
@@ -75,38 +88,59 @@ impl Ready {
         self.database.with_ledger(&self.aws, names, end).await
     }
 
-    /// Removes the run's user, stage by stage.
-    async fn remove_user(&self, run: &Run, by: &str) -> Result<()> {
-        let names = Names::default();
+    /// Takes all that the run's user can do, sessions included.
+    pub(super) async fn disable(&self, run: &Run, by: &str) -> Result<Disabled> {
         let disable =
             async |connection: &mut Connection| remove::disable(connection, run, by).await;
-        let disabled = self.database.with_ledger(&self.aws, names, disable).await?;
-        for role in disabled.owners.iter().filter_map(serde_json::Value::as_str) {
+        let names = Names::default();
+        let user = self.database.with_ledger(&self.aws, names, disable).await?;
+        for role in user.owners.iter().filter_map(serde_json::Value::as_str) {
             tracing::warn!(run = run.srn(), "{}", role_owns(role));
         }
-        // The credential is dead. A store that fails now delays the rest, and
-        // the run stays `ending` until the secret is gone too.
-        let secret = match &disabled.grant.secret {
-            Some(name) => {
-                let _timer = self.meters.secrets.start();
-                self.store.delete(&self.aws, name).await
-            }
-            None => Ok(()),
-        };
-        let user = disabled.grant.user_name.as_deref().unwrap_or_default();
         let names = Names {
-            user,
+            user: user.grant.user_name.as_deref().unwrap_or_default(),
             ..Names::default()
         };
-        if let (true, Some(oid)) = (disabled.has_user, disabled.grant.user_oid) {
-            self.end_sessions(names, oid).await?;
-            self.clear(names, run, oid).await?;
+        let sessions = match (user.has_user, user.grant.user_oid) {
+            (true, Some(oid)) => self.end_sessions(names, oid).await,
+            _ => Ok(()),
+        };
+        Ok(Disabled { user, sessions })
+    }
+
+    /// Removes the run's user, and its secret, stage by stage.
+    pub(super) async fn tidy_up(&self, run: &Run, disabled: Disabled) -> Result<()> {
+        let Disabled { user, sessions } = disabled;
+        let name = user.grant.user_name.as_deref().unwrap_or_default();
+        let names = Names {
+            user: name,
+            ..Names::default()
+        };
+        // A store that is silent keeps nothing in the database waiting.
+        let clear = async {
+            match (user.has_user, user.grant.user_oid) {
+                (true, Some(oid)) => self.clear(names, run, oid).await,
+                _ => Ok(()),
+            }
+        };
+        let forget = async {
+            match &user.grant.secret {
+                Some(name) => {
+                    let _timer = self.meters.secrets.start();
+                    self.store.delete(&self.aws, name).await
+                }
+                None => Ok(()),
+            }
+        };
+        let (cleared, secret) = future::join(clear, forget).await;
+        // First what the person with the password can still use.
+        sessions?;
+        cleared?;
+        if let Some(why) = &user.kept {
+            return Err(Failure::user_kept(name, why).into_error(names));
         }
-        // Said first: it is what the person with the password can still use.
-        if let Some(why) = &disabled.kept {
-            return Err(Failure::user_kept(user, why).into_error(names));
-        }
-        secret.map_err(|error| secret_remains(user, error))?;
+        // The credential is dead, and the run stays `ending` until the secret is gone too.
+        secret.map_err(|error| secret_remains(name, error))?;
         let drop = async |connection: &mut Connection| remove::drop_user(connection, run).await;
         self.database.with_ledger(&self.aws, names, drop).await?;
         // One that had begun to log in before the first stage, and was not in

@@ -1,14 +1,21 @@
 //! Ending what nobody has ended: runs whose event never came, users half
 //! removed, grants that somebody else took back.
 
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Body, Errors, Ready, Selection};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::metrics::{self, Measured};
 use crate::postgres::sweep::{OpenGrant, Overdue};
 use crate::postgres::{Connection, Names, sweep};
 use crate::request::{Ending, Run};
+
+/// Kept back of a sweep's time, to count what is left and to say what was done.
+const RESERVE: Duration = Duration::from_secs(2);
 
 /// What became of one run.
 #[derive(Debug)]
@@ -21,6 +28,28 @@ pub struct Swept {
     pub result: Result<Body>,
 }
 
+impl Swept {
+    fn of(overdue: Overdue, result: Result<Body>) -> Self {
+        let (run, why) = (overdue.run, overdue.why);
+        tracing::info!(run, why, is_ended = result.is_ok(), "sweep");
+        Self {
+            run,
+            why: Some(why),
+            result,
+        }
+    }
+}
+
+/// Nothing is begun when it is over.
+async fn in_time<T>(until: Option<Instant>, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = || Error::new(Code::OutOfTime, "the time was over");
+    match until {
+        None => work.await,
+        Some(until) if until <= Instant::now() => Err(late()),
+        Some(until) => timeout_at(until, work).await.map_err(|_| late())?,
+    }
+}
+
 impl Ready {
     /// What the sweep would end.
     pub(super) async fn overdue(&self) -> Result<Vec<Overdue>> {
@@ -30,30 +59,57 @@ impl Ready {
             .await
     }
 
-    /// Ends all that is overdue. One that fails doesn't keep the others.
-    pub(super) async fn sweep(&self) -> Result<Vec<Swept>> {
+    /// Ends all that is overdue, as far as there is time. One that fails doesn't keep
+    /// the others.
+    pub(super) async fn sweep(&self, until: Option<Instant>) -> Result<Vec<Swept>> {
         let mut swept = Vec::new();
+        let mut disabled = Vec::new();
+        // Of all of them, what can still be used.
         for overdue in self.overdue().await? {
-            let result = self.end_by_name(&overdue.run, "sweep").await;
-            swept.push(Swept {
-                run: overdue.run,
-                why: Some(overdue.why),
-                result,
-            });
+            let run = &overdue.run;
+            if overdue.strategy.as_deref() == Some("temporary-user") {
+                let disable = async { self.disable(&Run::parse(run)?, "sweep").await };
+                match in_time(until, disable).await {
+                    Ok(user) => disabled.push((overdue, user)),
+                    Err(error) => swept.push(Swept::of(overdue, Err(error))),
+                }
+            } else {
+                let ended = in_time(until, self.end_by_name(run, "sweep")).await;
+                swept.push(Swept::of(overdue, ended));
+            }
+        }
+        // Then what has to be cleared away, which can take all the time there is: in
+        // another order each time, so that no other waits for ever behind it.
+        let order = RandomState::new();
+        disabled.sort_by_cached_key(|(overdue, _)| order.hash_one(&overdue.run));
+        for (overdue, user) in disabled {
+            let tidy_up = async {
+                let run = Run::parse(&overdue.run)?;
+                Box::pin(self.tidy_up(&run, user)).await?;
+                Ok(Body::new())
+            };
+            let ended = in_time(until, tidy_up).await;
+            swept.push(Swept::of(overdue, ended));
         }
         Ok(swept)
     }
 
     /// The answer to the schedule's event. What failed is an error of its own,
     /// so that the alarm on errors rings.
-    pub(super) async fn sweep_for_event(&self, measured: &mut Measured) -> Result<Body, Errors> {
-        let swept = self.sweep().await?;
+    pub(super) async fn sweep_for_event(
+        &self,
+        deadline: Instant,
+        measured: &mut Measured,
+    ) -> Result<Body, Errors> {
+        let swept = self.sweep(deadline.checked_sub(RESERVE)).await?;
         let failed = swept.iter().filter(|swept| swept.result.is_err()).count();
         measured.count(metrics::SWEEP_FOUND, swept.len() as u64);
         measured.count(metrics::SWEEP_FAILED, failed as u64);
         let count = async |connection: &mut Connection| sweep::count(connection).await;
-        let names = Names::default();
-        match self.database.with_ledger(&self.aws, names, count).await {
+        let count = self
+            .database
+            .with_ledger(&self.aws, Names::default(), count);
+        match in_time(deadline.checked_sub(RESERVE / 4), count).await {
             Ok(counts) => {
                 measured.count(metrics::GRANTS_OPEN, counts.open);
                 measured.count(metrics::GRANTS_OVERDUE, counts.overdue);
@@ -66,14 +122,19 @@ impl Ready {
             "swept".to_owned(),
             json!(swept.iter().filter(|swept| swept.result.is_ok()).count()),
         );
-        for entry in &swept {
-            let (run, why) = (&entry.run, entry.why.as_deref().unwrap_or_default());
-            tracing::info!(run, why, is_ended = entry.result.is_ok(), "sweep");
+        let is_late = |error: &Error| error.code() == Code::OutOfTime;
+        let errors = swept.into_iter().filter_map(|swept| swept.result.err());
+        let (late, mut errors): (Vec<_>, Vec<_>) = errors.partition(is_late);
+        if !late.is_empty() {
+            errors.push(Error::new(
+                Code::OutOfTime,
+                format!(
+                    "the function's time was over before {} overdue run(s) had ended: the next sweep goes on, and if it \
+                     stays so, `symctl sweep` has no such limit",
+                    late.len()
+                ),
+            ));
         }
-        let errors: Vec<_> = swept
-            .into_iter()
-            .filter_map(|swept| swept.result.err())
-            .collect();
         if errors.is_empty() {
             Ok(body)
         } else {
