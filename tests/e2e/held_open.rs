@@ -3,9 +3,10 @@
 use anyhow::Context as _;
 use serde_json::json;
 use sym_test_support::lambda::Answer;
+use sym_test_support::proxy::Proxy;
 use tokio_postgres::Client;
 
-use crate::fixture::{BOT, Event, PERSON, SWEEP, World, count_orders, success};
+use crate::fixture::{BOT, Event, OLD_SCHEMA, PERSON, SWEEP, World, count_orders, success};
 
 /// Somebody with a login, and nothing else.
 async fn stranger(world: &World) -> anyhow::Result<Client> {
@@ -408,6 +409,177 @@ async fn who_administers_the_ledger_is_not_ended_for_a_lock() -> anyhow::Result<
     dba.batch_execute("ROLLBACK").await?;
     superuser.batch_execute("ROLLBACK").await?;
     world.body(&event.end()).await?;
+    assert!(!world.is_member(PERSON, "readonly").await?);
+    Ok(())
+}
+
+/// Up to 15 the role can be taken by SET ROLE, since 16 things can be given to it: what a
+/// prepared transaction does with it is there when it is committed.
+#[tokio::test]
+async fn what_was_made_in_the_roles_name_does_not_wait_for_the_end() -> anyhow::Result<()> {
+    let world = World::builder()
+        .setting("max_prepared_transactions", "2")
+        .sql("CREATE SCHEMA own; GRANT CREATE, USAGE ON SCHEMA own TO readonly, sym_user")
+        .start()
+        .await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let session = world.login(PERSON, &world.person_password).await;
+    let session = session.map_err(anyhow::Error::msg)?;
+    let make = if world.postgres.install().major < 16 {
+        "BEGIN; SET ROLE readonly; CREATE FUNCTION own.peek() RETURNS bigint LANGUAGE sql SECURITY DEFINER \
+             AS 'SELECT count(*) FROM public.orders'; PREPARE TRANSACTION 'peek'"
+    } else {
+        "BEGIN; CREATE VIEW own.peek AS SELECT * FROM public.orders; REASSIGN OWNED BY sym_user TO readonly; \
+             PREPARE TRANSACTION 'peek'"
+    };
+    session.batch_execute(make).await?;
+    let held = "the access of `sym_user` was taken back, but a prepared transaction may hold what was made with it: an \
+        administrator has to look, and to end it by ROLLBACK PREPARED; the function's log names it [access-remains]";
+    assert_eq!(
+        world.send(&event.end()).await?["errors"],
+        json!([held]),
+        "{}",
+        world.lambda.logs()
+    );
+    assert!(!world.is_member(PERSON, "readonly").await?);
+    assert!(world.lambda.logs().contains("prepared transaction 'peek'"));
+    assert_eq!(world.open_runs().await?, 1);
+    world.sql("ROLLBACK PREPARED 'peek'").await?;
+    assert_eq!(world.sweep().await?, 1);
+    assert_eq!(world.open_runs().await?, 0);
+    Ok(())
+}
+
+/// After an upgrade of the function no access can end before the ledger is migrated.
+#[tokio::test]
+async fn who_reads_the_ledger_keeps_no_end_away() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    if world.postgres.install().major < 14 {
+        return Ok(()); // pg_read_all_data came with 14.
+    }
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let reader = stranger(&world).await?;
+    world.sql("GRANT pg_read_all_data TO stranger").await?;
+    reader
+        .batch_execute("BEGIN; SELECT count(*) FROM sym.grants")
+        .await?;
+    // As version 7 was.
+    world
+        .sql(&format!(
+            "{OLD_SCHEMA} COMMENT ON SCHEMA sym IS 'sym-postgres 7'"
+        ))
+        .await?;
+    world.lambda.restart().await?;
+    world.body(&event.end()).await?;
+    assert!(!world.is_member(PERSON, "readonly").await?);
+    assert!(reader.batch_execute("SELECT 1").await.is_err());
+    Ok(())
+}
+
+/// Since 16 a GRANT of a role locks it until the COMMIT.
+#[tokio::test]
+async fn a_user_whose_secret_takes_long_keeps_no_other_end_waiting() -> anyhow::Result<()> {
+    let world = World::builder().aws().start().await?;
+    let lent = Event::escalate();
+    world.body(&lent).await?;
+    let wire = Proxy::start(world.aws().port())?;
+    let endpoint = format!("http://127.0.0.1:{}", wire.port());
+    let slow = world
+        .another(&[
+            ("AWS_ENDPOINT_URL", &endpoint),
+            ("STRATEGY", "temporary-user"),
+        ])
+        .await?;
+    wire.set_silent(true);
+    let making = Event::escalate_temporary_user();
+    let run = making.run_srn().to_lowercase();
+    let making = tokio::spawn(async move { slow.invoke(&making.to_string()).await });
+    world
+        .wait_until(&format!(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE '%' || right('{run}', 12) \
+             AND state = 'idle in transaction')"
+        ))
+        .await?;
+    assert_eq!(
+        world.send(&lent.end()).await?,
+        success(json!({"username": PERSON}))
+    );
+    assert!(!making.is_finished());
+    wire.set_silent(false);
+    making.await??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_databases_own_switch_tries_again_what_it_could_not_take() -> anyhow::Result<()> {
+    let world = World::builder()
+        .setting("max_prepared_transactions", "2")
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let hold = format!("BEGIN; ALTER ROLE {user} PASSWORD 'mine'; PREPARE TRANSACTION 'kept'");
+    session.batch_execute(&hold).await?;
+    world.let_time_pass().await?;
+    let outcome = "SELECT string_agg(outcome, ',') FROM sym.expire()";
+    for _ in 0..2 {
+        let outcome = world.query(outcome).await?;
+        assert_eq!(
+            outcome.as_deref(),
+            Some("failed: the user can still log in")
+        );
+    }
+    world.sql("ROLLBACK PREPARED 'kept'").await?;
+    assert_eq!(world.query(outcome).await?.as_deref(), Some("disabled"));
+    let can_login = format!("SELECT rolcanlogin FROM pg_roles WHERE rolname = '{user}'");
+    assert_eq!(world.query(&can_login).await?.as_deref(), Some("false"));
+    assert_eq!(world.query(outcome).await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_databases_own_switch_takes_what_no_session_can_keep() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    world.body(&Event::escalate()).await?;
+    let (user, password, _session) =
+        temporary_user(&world, &Event::escalate_temporary_user()).await?;
+    let session = world.login(PERSON, &world.person_password).await;
+    let session = session.map_err(anyhow::Error::msg)?;
+    session.batch_execute("BEGIN").await?;
+    world.let_time_pass().await?;
+    world
+        .sql("REVOKE pg_signal_backend FROM sym_bot GRANTED BY master")
+        .await?;
+    let outcomes =
+        "SELECT string_agg(split_part(outcome, ':', 2), ',' ORDER BY outcome) FROM sym.expire()";
+    assert_eq!(
+        world.query(outcomes).await?.as_deref(),
+        Some(" disabled, but sessions remain, taken-back, but sessions remain")
+    );
+    assert!(!world.is_member(PERSON, "readonly").await?);
+    assert!(world.login(&user, &password).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_databases_own_switch_has_ended_stays_so_when_its_time_is_over()
+-> anyhow::Result<()> {
+    let world = World::builder()
+        .setting("max_prepared_transactions", "2")
+        .start()
+        .await?;
+    world.body(&Event::escalate()).await?;
+    let (user, _, session) = temporary_user(&world, &Event::escalate_temporary_user()).await?;
+    let hold = format!("BEGIN; ALTER ROLE {user} PASSWORD 'mine'; PREPARE TRANSACTION 'kept'");
+    session.batch_execute(&hold).await?;
+    world.let_time_pass().await?;
+    let admin = world.postgres.admin_in("app").await?;
+    admin.batch_execute("SET statement_timeout = '1s'").await?;
+    let outcomes = "SELECT string_agg(split_part(outcome, ':', 1), ',') FROM sym.expire()";
+    let outcomes = admin.query_one(outcomes, &[]).await?;
+    assert_eq!(outcomes.get::<_, &str>(0), "taken-back,failed");
     assert!(!world.is_member(PERSON, "readonly").await?);
     Ok(())
 }

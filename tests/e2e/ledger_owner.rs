@@ -13,7 +13,7 @@ const OLDER: &str = "DO $$ DECLARE marker regprocedure; BEGIN
                   WHERE p.pronamespace = 'sym'::regnamespace AND p.proname LIKE 'version\\_%' LOOP
         EXECUTE format('DROP FUNCTION %s', marker);
     END LOOP; END $$;
-    COMMENT ON SCHEMA sym IS 'sym-postgres 1'; DROP FUNCTION sym.take_membership(oid, oid, boolean)";
+    COMMENT ON SCHEMA sym IS 'sym-postgres 1'; DROP FUNCTION sym.take_membership(oid, oid, oid, boolean)";
 
 #[tokio::test]
 async fn a_dbas_login_does_all_and_makes_nothing() -> anyhow::Result<()> {

@@ -204,6 +204,13 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
                  membership of its: the next sweep tries again"
             ),
         ),
+        ("access-remains", "prepared") => (
+            Code::AccessRemains,
+            format!(
+                "the access of `{user}` was taken back, but a prepared transaction may hold what was made with it: an \
+                 administrator has to look, and to end it by ROLLBACK PREPARED; the function's log names it"
+            ),
+        ),
         ("access-remains", "blocked") => (
             Code::AccessRemains,
             format!(

@@ -2,10 +2,10 @@
 //! again. The access ends with the first; the rest is tidying up, and making sure.
 //!
 //! 1. [`disable`]: no login, no memberships.
-//! 2. The caller deletes the secret.
-//! 3. [`end_sessions`].
-//! 4. [`databases`], and in each of them [`clear`]: what it owned goes to the
-//!    powerless role `sym_graveyard`, what was granted to it is revoked.
+//! 2. [`end_sessions`].
+//! 3. [`databases`], and in each of them [`clear`]: what was granted to it is revoked,
+//!    what it owned goes to the powerless role `sym_graveyard`.
+//! 4. Beside both, the caller deletes the secret.
 //! 5. [`drop_user`].
 //! 6. [`finish`], which is also the last stage of giving a role back: no session
 //!    is left, and the run has ended.
@@ -57,7 +57,7 @@ pub struct Disabled {
     pub owners: Vec<serde_json::Value>,
 }
 
-/// Stage 3: ends the user's sessions, and waits until they are gone. Returns
+/// Stage 2: ends the user's sessions, and waits until they are gone. Returns
 /// whether they are.
 ///
 /// # Errors
@@ -78,7 +78,7 @@ pub async fn end_sessions(connection: &Connection, user_oid: u32) -> Result<bool
     Ok(false)
 }
 
-/// Stage 4: the databases in which something hangs on the user.
+/// Stage 3: the databases in which something hangs on the user.
 ///
 /// # Errors
 /// What the connection ran into.
@@ -93,7 +93,8 @@ pub async fn databases(connection: &Connection, run: &Run) -> Result<Vec<String>
     }
 }
 
-/// Stage 4, in one of these databases.
+/// Stage 3, in one of these databases. What can keep an access, and what a failed try
+/// would have to do again, is committed piece by piece; the rest is one transaction.
 ///
 /// # Errors
 /// What the connection ran into, among it what we may not reassign.
@@ -106,31 +107,61 @@ pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
         return Ok(());
     };
     let user: &str = row.try_get(0)?;
+    let disarm = format!("DO $$ DECLARE leaver oid := {user_oid}; {DISARM} $$");
+    connection.run(&disarm).await?;
     // One simple query is one transaction.
-    let statements = format!(
-        "DO $$ DECLARE leaver oid := {user_oid}; {DISARM} $$; \
-         REASSIGN OWNED BY {user} TO sym_graveyard; DROP OWNED BY {user}"
-    );
-    connection.run(&statements).await
+    let rest = format!("REASSIGN OWNED BY {user} TO sym_graveyard; DROP OWNED BY {user}");
+    connection.run(&rest).await
 }
 
 /// All leavers' things get one owner. What runs as its owner could read what others
-/// have left: so a routine runs as who calls it, and a view, or a table with a rule or a
-/// trigger, which a foreign key is too, is nobody else's any more. Over what the leaver
-/// didn't own, it works no more anyhow.
-const DISARM: &str = "one record; BEGIN \
-    FOR one IN SELECT p.oid::regprocedure AS name FROM pg_proc p WHERE p.proowner = leaver AND p.prosecdef LOOP \
-        EXECUTE format('ALTER ROUTINE %s SECURITY INVOKER', one.name); \
-    END LOOP; \
-    FOR one IN SELECT DISTINCT c.oid::regclass AS name, CASE WHEN acl.grantee = 0 THEN 'PUBLIC' \
-                          ELSE acl.grantee::regrole::text END AS holder \
+/// have left, and until then what the leaver was granted: so a routine runs as who calls
+/// it, a view, or a table with a rule or a trigger, which a foreign key is too, is
+/// nobody else's any more, and what the function granted is revoked, with what was
+/// granted on. Over what the leaver didn't own, it works no more anyhow.
+///
+/// Of more things than one transaction can lock, or move in its time, many are moved
+/// here: everybody may make large objects.
+///
+/// Each statement by itself: one that fails, as in a schema that isn't the leaver's any
+/// more, keeps no other, and what the time is too short for is the next sweep's.
+const DISARM: &str = "todo text[]; statement text; number int := 0; BEGIN \
+    todo := ARRAY(SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oid::regprocedure) \
+                  FROM pg_proc p WHERE p.proowner = leaver AND p.prosecdef) \
+        || ARRAY(SELECT DISTINCT format('REVOKE ALL ON %s FROM %s CASCADE', c.oid::regclass, CASE WHEN acl.grantee = 0 THEN 'PUBLIC' \
+                          ELSE acl.grantee::regrole::text END) \
                FROM pg_class c, \
                     LATERAL (SELECT c.relacl UNION ALL SELECT a.attacl FROM pg_attribute a \
                              WHERE a.attrelid = c.oid AND NOT a.attisdropped) AS every (one), \
                     LATERAL aclexplode(every.one) acl \
                WHERE c.relowner = leaver AND (c.relkind = 'v' OR c.relhasrules OR c.relhastriggers) AND acl.grantee <> leaver \
-                 AND (acl.grantee = 0 OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = acl.grantee)) LOOP \
-        EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', one.name, one.holder); \
+                 AND (acl.grantee = 0 OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = acl.grantee))) \
+        || ARRAY(SELECT format('REVOKE ALL ON %s %s FROM %s CASCADE', granted.kind, granted.name, leaver::regrole) FROM ( \
+               SELECT DISTINCT CASE s.classid WHEN 'pg_class'::regclass THEN 'TABLE' WHEN 'pg_proc'::regclass THEN 'ROUTINE' \
+                          WHEN 'pg_namespace'::regclass THEN 'SCHEMA' WHEN 'pg_database'::regclass THEN 'DATABASE' \
+                          WHEN 'pg_type'::regclass THEN 'TYPE' WHEN 'pg_language'::regclass THEN 'LANGUAGE' \
+                          WHEN 'pg_foreign_server'::regclass THEN 'FOREIGN SERVER' WHEN 'pg_tablespace'::regclass THEN 'TABLESPACE' \
+                          WHEN 'pg_foreign_data_wrapper'::regclass THEN 'FOREIGN DATA WRAPPER' \
+                          WHEN 'pg_largeobject'::regclass THEN 'LARGE OBJECT' END AS kind, \
+                      (pg_identify_object(s.classid, s.objid, 0)).identity AS name \
+               FROM pg_shdepend s \
+               WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a' \
+                 AND s.dbid IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))) granted \
+               WHERE granted.kind IS NOT NULL) \
+        || ARRAY(SELECT CASE s.classid WHEN 'pg_class'::regclass THEN format('ALTER TABLE %s OWNER TO sym_graveyard', s.objid::regclass) \
+                          ELSE format('ALTER LARGE OBJECT %s OWNER TO sym_graveyard', s.objid) END \
+               FROM pg_shdepend s LEFT JOIN pg_class c ON s.classid = 'pg_class'::regclass AND c.oid = s.objid \
+               WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'o' \
+                 AND s.dbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) \
+                 AND (s.classid = 'pg_largeobject'::regclass OR c.relkind IN ('r', 'p', 'v', 'm', 'f')) \
+               OFFSET 500 LIMIT 200000); \
+    FOREACH statement IN ARRAY todo LOOP \
+        BEGIN \
+            EXECUTE statement; \
+        EXCEPTION WHEN OTHERS THEN NULL; \
+        END; \
+        number := number + 1; \
+        IF number % 50 = 0 THEN COMMIT; END IF; \
     END LOOP; END";
 
 /// Stage 5: there is no user any more.

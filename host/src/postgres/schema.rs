@@ -5,7 +5,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::connection::{Connection, Query};
+use super::connection::{Connection, Query, rollback};
 use super::failure::{Failure, Result};
 
 /// Raised with every change of `schema/`: of the tables, and of the functions.
@@ -70,6 +70,24 @@ fn lock() -> String {
 /// `database-setup` where the schema is missing and we may not make it, or it
 /// isn't ours.
 pub(crate) async fn migrate(connection: &Connection, database: &str) -> Result<()> {
+    let migrated = bring_up_to_date(connection, database).await;
+    if !matches!(&migrated, Err(failure) if failure.is_locked()) {
+        return migrated;
+    }
+    // No access can end before this is done, so nobody may keep us from it by reading.
+    rollback(connection).await?;
+    connection.query(&Query::new(END_HOLDERS)).await?;
+    bring_up_to_date(connection, database).await
+}
+
+/// Ends the sessions of others that have a lock on a table of ours. Not a superuser's.
+const END_HOLDERS: &str = "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid \
+    WHERE NOT r.rolsuper AND r.rolname <> current_user AND a.pid IN ( \
+        SELECT l.pid FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.locktype = 'relation' AND l.granted \
+          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) \
+          AND c.relnamespace = to_regnamespace('sym'))";
+
+async fn bring_up_to_date(connection: &Connection, database: &str) -> Result<()> {
     let result = async {
         connection.run(&format!("BEGIN; {}", lock())).await?;
         let rows = connection

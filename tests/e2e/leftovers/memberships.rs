@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{TemporaryUser, denied, has_set_option, is_ended, person};
-use crate::fixture::{Event, ORDERS, SWEEP, World, count_orders, refusal};
+use crate::fixture::{Event, ORDERS, PERSON, SWEEP, World, count_orders, refusal};
 
 #[tokio::test]
 async fn a_grant_beside_ours_is_reported_or_was_none() -> anyhow::Result<()> {
@@ -224,5 +224,56 @@ async fn a_view_that_was_made_the_roles_is_not_kept_by_its_session() -> anyhow::
     let body = world.body(&event.end()).await?;
     assert!(body["made"].is_string(), "{body:?}");
     assert!(session.batch_execute("SELECT FROM kept").await.is_err());
+    Ok(())
+}
+
+/// Up to 14 a user may make others members of itself.
+#[tokio::test]
+async fn who_was_made_a_member_of_a_temporary_user_has_nothing_of_it() -> anyhow::Result<()> {
+    let world = World::builder()
+        .setting("max_prepared_transactions", "2")
+        .start()
+        .await?;
+    if world.postgres.install().major > 14 {
+        return Ok(());
+    }
+    let user = TemporaryUser::make(&world).await?;
+    let session = user.session(&world).await;
+    session
+        .batch_execute(&format!("GRANT {} TO {PERSON}", user.name))
+        .await?;
+    // It can't be dropped for now.
+    session
+        .batch_execute("BEGIN; SELECT lo_create(0); PREPARE TRANSACTION 'kept'")
+        .await?;
+    world.send(&user.event.end()).await?;
+    assert!(world.role_exists(&user.name).await?);
+    assert!(!world.is_member(PERSON, &user.name).await?);
+    let set = format!("SET ROLE {}", user.name);
+    assert!(person(&world).await.batch_execute(&set).await.is_err());
+    Ok(())
+}
+
+/// Since 16 a REVOKE that names nobody chooses who granted it.
+#[tokio::test]
+async fn a_membership_is_taken_back_in_the_name_of_who_granted_it() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql(
+            "CREATE ROLE lenders; CREATE ROLE lent; GRANT lent TO lenders WITH ADMIN OPTION;
+             GRANT lenders TO sym_bot; GRANT SELECT ON orders TO lent",
+        )
+        .file(
+            "plugins.toml",
+            "[resolver]\ncomponent = \"default-resolver.wasm\"\n[targets.lent]\n",
+        )
+        .start()
+        .await?;
+    let event = Event::escalate().target("lent");
+    world.body(&event).await?;
+    assert!(world.is_member(PERSON, "lent").await?);
+    world.sql("GRANT lent TO sym_bot WITH ADMIN OPTION").await?;
+    world.body(&event.end()).await?;
+    assert!(!world.is_member(PERSON, "lent").await?);
+    assert_eq!(world.open_runs().await?, 0);
     Ok(())
 }

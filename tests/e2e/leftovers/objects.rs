@@ -184,7 +184,12 @@ async fn a_prepared_transaction_blocks_and_is_named_in_the_log() -> anyhow::Resu
         .batch_execute("BEGIN; CREATE TABLE notes (); PREPARE TRANSACTION 'time bomb'")
         .await?;
 
-    assert_eq!(world.send(&user.event.end()).await?, user.blocked());
+    let held = refusal(&format!(
+        "the access of `{}` was taken back, but a prepared transaction may hold what was made with it: an administrator \
+         has to look, and to end it by ROLLBACK PREPARED; the function's log names it [access-remains]",
+        user.name
+    ));
+    assert_eq!(world.send(&user.event.end()).await?, held);
     user.is_disabled(&world).await?;
     assert!(
         world
@@ -261,5 +266,103 @@ async fn a_dropped_column_of_somebody_who_is_gone_is_in_nobodys_way() -> anyhow:
         .await?;
     world.sql("DROP OWNED BY gone; DROP ROLE gone").await?;
     assert_eq!(world.send(&user.event.end()).await?, success(json!({})));
+    Ok(())
+}
+
+/// A schema of the person's own, where what is left may not be given to anybody, and a
+/// view that is held: neither keeps an access.
+#[tokio::test]
+async fn what_can_not_be_cleared_away_reads_nothing() -> anyhow::Result<()> {
+    let world = World::builder()
+        .file(
+            "readonly.sql",
+            "GRANT SELECT ON public.orders TO {username};",
+        )
+        .sql("GRANT SELECT ON orders TO sym_bot WITH GRANT OPTION; CREATE SCHEMA own AUTHORIZATION sym_user")
+        .start()
+        .await?;
+    let user = TemporaryUser::make(&world).await?;
+    let person = super::person(&world).await;
+    let grant = format!("GRANT ALL ON SCHEMA own TO {}", user.name);
+    person.batch_execute(&grant).await?;
+    let session = user.session(&world).await;
+    session
+        .batch_execute(
+            "CREATE FUNCTION own.leak() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*) FROM public.orders';
+             CREATE VIEW own.seen AS SELECT * FROM public.orders; GRANT SELECT ON own.seen TO sym_user",
+        )
+        .await?;
+    person
+        .batch_execute("BEGIN; SELECT FROM own.seen; SELECT own.leak()")
+        .await?;
+
+    assert_eq!(world.send(&user.event.end()).await?, user.blocked());
+    user.is_disabled(&world).await?;
+    let other = super::person(&world).await;
+    for leak in ["SELECT own.leak()", "SELECT FROM own.seen"] {
+        assert!(other.batch_execute(leak).await.is_err(), "{leak}");
+    }
+    let drop = "ROLLBACK; DROP SCHEMA own CASCADE";
+    person.batch_execute(drop).await?;
+    assert_eq!(world.sweep().await?, 1);
+    assert!(!world.role_exists(&user.name).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_routine_that_can_not_be_reached_has_nothing_to_read() -> anyhow::Result<()> {
+    let world = World::builder()
+        .file(
+            "readonly.sql",
+            "GRANT SELECT ON public.orders TO {username};",
+        )
+        .sql("GRANT SELECT ON orders TO sym_bot WITH GRANT OPTION; CREATE SCHEMA own AUTHORIZATION sym_user")
+        .start()
+        .await?;
+    let user = TemporaryUser::make(&world).await?;
+    let person = super::person(&world).await;
+    let grant = format!("GRANT ALL ON SCHEMA own TO {}", user.name);
+    person.batch_execute(&grant).await?;
+    let session = user.session(&world).await;
+    session
+        .batch_execute(
+            "CREATE FUNCTION own.leak() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*) FROM public.orders'",
+        )
+        .await?;
+    person.batch_execute("SELECT own.leak()").await?;
+    // Neither the user nor the function may look into it any more.
+    let revoke = format!("REVOKE ALL ON SCHEMA own FROM {}", user.name);
+    person.batch_execute(&revoke).await?;
+    assert_eq!(world.send(&user.event.end()).await?, user.blocked());
+    assert!(person.batch_execute("SELECT own.leak()").await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn more_than_one_transaction_can_move_is_moved_bit_by_bit() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("GRANT CREATE, USAGE ON SCHEMA public TO readonly")
+        .setting("max_locks_per_transaction", "10")
+        .start()
+        .await?;
+    let before = world.state().await?;
+    let user = TemporaryUser::make(&world).await?;
+    let session = user.session(&world).await;
+    // More than there are locks; each is small, as one transaction must make it.
+    for batch in 0..20 {
+        session
+            .batch_execute(&format!(
+                "DO $$ BEGIN FOR n IN 1..150 LOOP EXECUTE format('CREATE TABLE many_{batch}_%s ()', n); END LOOP; END $$"
+            ))
+            .await?;
+    }
+    session
+        .batch_execute("SELECT count(lo_create(0)) FROM generate_series(1, 3000)")
+        .await?;
+    assert_eq!(world.send(&user.event.end()).await?, success(json!({})));
+    world.is_as(&before).await?;
+    let owners = "SELECT count(*) FROM pg_shdepend WHERE refobjid = 'sym_graveyard'::regrole AND deptype = 'o'";
+    let moved = world.query(owners).await?.unwrap_or_default();
+    assert!(moved.parse::<u32>()? >= 6000, "{moved}");
     Ok(())
 }

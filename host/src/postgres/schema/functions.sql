@@ -47,6 +47,8 @@ END $$;
 DROP FUNCTION IF EXISTS sym.lock_run(text), sym.keeping_sessions(oid);
 -- Of versions before 8: what they return can't be replaced.
 DROP FUNCTION IF EXISTS sym.facts_of(oid), sym.end_kept_sessions(text, boolean), sym.bar_user(oid);
+-- Of versions before 9.
+DROP FUNCTION IF EXISTS sym.take_membership(oid, oid, boolean), sym.check_no_prepared(oid);
 
 -- Names the transaction after its run, for pg_stat_activity and the server's log.
 CREATE OR REPLACE FUNCTION sym.name_transaction(run text) RETURNS void
@@ -76,6 +78,16 @@ BEGIN
         || CASE WHEN current_setting('server_version_num')::int >= 160000
                 THEN format(' WITH INHERIT %s, SET FALSE', CASE WHEN inherits THEN 'TRUE' ELSE 'FALSE' END)
                 ELSE '' END;
+END $$;
+
+-- REVOKE of the membership that this grantor made. Since 16 there is one row a grantor,
+-- and a plain REVOKE may choose another's, and only warn.
+CREATE OR REPLACE FUNCTION sym.revoke_membership(role_oid oid, user_oid oid, grantor_oid oid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format('REVOKE %s FROM %s', role_oid::regrole, user_oid::regrole)
+        || CASE WHEN current_setting('server_version_num')::int >= 160000 AND grantor_oid IS NOT NULL
+                THEN format(' GRANTED BY %s', grantor_oid::regrole) ELSE '' END;
 END $$;
 
 -- Whether the memberships of a role that this function granted, or could have
@@ -408,9 +420,6 @@ BEGIN
         IF NOT FOUND THEN
             -- It may be one of Sym's template's: then it is a run of ours now.
             CONTINUE WHEN sym.adopt_from_template(this_run, ending);
-            IF ending ? 'untold' THEN
-                PERFORM sym.refuse('run-untold');
-            END IF;
             -- It may be under way, and then this waits for it; or it never
             -- began, and then it must not begin after its end.
             INSERT INTO sym.grants (run, state, requester, target, ended_at, ended_by)
@@ -418,7 +427,13 @@ BEGIN
                 ON CONFLICT DO NOTHING
                 RETURNING * INTO entry;
             CONTINUE WHEN NOT FOUND;
-            RETURN to_jsonb(entry) || '{"outcome": "never-began"}';
+            -- With the row, which isn't there then: nobody is beginning the run.
+            IF ending ? 'untold' THEN
+                PERFORM sym.refuse('run-untold');
+            END IF;
+            RETURN to_jsonb(entry) || jsonb_build_object('outcome', 'never-began',
+                -- Of the template's what somebody else granted since, or an upgrade made somebody else's.
+                'remaining', sym.remaining_paths(sym.role_named(ending #>> '{template,role}'), sym.role_named(ending #>> '{template,user}')));
         END IF;
         IF entry.state = 'ended' THEN
             RETURN to_jsonb(entry) || '{"outcome": "already-ended"}';
@@ -451,7 +466,7 @@ BEGIN
             namesake := sym.role_named(entry.user_name);
             IF sym.is_granted_by(entry.role_oid, entry.user_oid, entry.grantor_oid) THEN
                 had_set := sym.is_with_set(entry.role_oid, entry.user_oid, entry.grantor_oid);
-                EXECUTE format('REVOKE %s FROM %s', entry.role_oid::regrole, entry.user_oid::regrole);
+                done := sym.revoke_membership(entry.role_oid, entry.user_oid, entry.grantor_oid);
                 -- A REVOKE of what another granted only warns: look.
                 IF sym.is_granted_by(entry.role_oid, entry.user_oid, entry.grantor_oid) THEN
                     PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-revoked', 'user', entry.user_oid::regrole::text,
@@ -590,6 +605,23 @@ EXCEPTION WHEN insufficient_privilege THEN
     PERFORM sym.refuse_sessions(user_oid);
 END $$;
 
+-- Refuses to go on while there is a prepared transaction of the user's, or one that was
+-- prepared as a role that the user could take by SET ROLE, `lent` or one above it; of a
+-- temporary user's roles nobody knows any more, so there it is any that can't log in.
+-- What it has made is there only when it is committed, and nobody could look for it then.
+CREATE OR REPLACE FUNCTION sym.check_no_prepared(user_oid oid, lent oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    prepared text;
+BEGIN
+    SELECT string_agg(format('prepared transaction %L in database %I', p.gid, p.database), ', ') INTO prepared
+        FROM pg_prepared_xacts p JOIN pg_roles r ON r.rolname = p.owner
+        WHERE r.oid = user_oid OR CASE WHEN lent IS NULL THEN NOT r.rolcanlogin ELSE pg_has_role(lent, r.oid, 'MEMBER') END;
+    IF prepared IS NOT NULL THEN
+        PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'prepared', 'user', user_oid::regrole::text, 'blockers', prepared));
+    END IF;
+END $$;
+
 -- The last stage of both strategies, in a transaction after the one that took
 -- the access: ends the sessions that could keep it, or `everything` that the
 -- user has, waits until they are gone, and only then the run has ended. A
@@ -632,6 +664,9 @@ BEGIN
     END IF;
     FOR attempt IN 1..40 LOOP
         IF sym.end_these_sessions(entry.user_oid, pids) = 0 THEN
+            IF entry.strategy = 'role' THEN
+                PERFORM sym.check_no_prepared(entry.user_oid, entry.role_oid);
+            END IF;
             -- The run that was looked at, not one that has begun anew since.
             UPDATE sym.grants g SET state = 'ended', ended_at = now()
                 WHERE g.run = this_run AND g.state = 'ending' AND g.created_at = entry.created_at;
@@ -739,6 +774,18 @@ EXCEPTION WHEN invalid_text_representation THEN
     RETURN false; -- A comment that is no JSON is not ours.
 END $$;
 
+-- Whether a temporary user that is being removed can be used still: it may log in, or
+-- has a role, or somebody is a member of it.
+CREATE OR REPLACE FUNCTION sym.is_usable(user_oid oid, this_run text) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN sym.is_user_of(user_oid, this_run)
+       AND (EXISTS (SELECT FROM pg_roles r WHERE r.oid = user_oid AND r.rolcanlogin)
+            OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
+                       WHERE m.member = user_oid AND r.rolname <> 'sym_managed'
+                          OR m.roleid = user_oid AND u.rolname NOT IN (current_user, 'sym_admins')));
+END $$;
+
 -- Makes the user of a prepared run, or takes up one that an earlier try left.
 -- The setup's statements and `confirm_user` follow in the same transaction.
 -- Without `can_login` the user is made but can't be used until `confirm_user`:
@@ -779,9 +826,9 @@ BEGIN
     ELSIF sym.is_user_of(this_user, this_run) THEN
         EXECUTE format('ALTER ROLE %I ', entry.user_name) || options;
         -- What the earlier try gave may be more than this one asks for.
-        FOR membership IN SELECT DISTINCT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+        FOR membership IN SELECT m.roleid, m.grantor FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
                           WHERE m.member = this_user AND r.rolname <> 'sym_managed' LOOP
-            EXECUTE format('REVOKE %s FROM %s', membership.roleid::regrole, this_user::regrole);
+            done := sym.revoke_membership(membership.roleid, this_user, membership.grantor);
         END LOOP;
         is_taken_up := true;
     ELSE
@@ -875,7 +922,7 @@ END $$;
 
 -- Takes a membership, and returns whether nobody kept us from it. Where another could
 -- not be taken already, there is no time to wait long for this one.
-CREATE OR REPLACE FUNCTION sym.take_membership(role_oid oid, user_oid oid, has_time boolean) RETURNS boolean
+CREATE OR REPLACE FUNCTION sym.take_membership(role_oid oid, user_oid oid, grantor_oid oid, has_time boolean) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
 DECLARE
     done text;
@@ -885,7 +932,7 @@ BEGIN
     END IF;
     FOR attempt IN 1..CASE WHEN has_time THEN 3 ELSE 1 END LOOP
         BEGIN
-            EXECUTE format('REVOKE %s FROM %s', role_oid::regrole, user_oid::regrole);
+            done := sym.revoke_membership(role_oid, user_oid, grantor_oid);
             RETURN true;
         EXCEPTION
             WHEN insufficient_privilege OR dependent_objects_still_exist THEN
@@ -918,7 +965,7 @@ BEGIN
           AND NOT has_function_privilege(a.usesysid, 'sym.give_back(text, jsonb)', 'EXECUTE')
           AND (l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
                    AND l.relation IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'sym'::regnamespace)
-                   AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+                   AND l.mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
                -- An administrator may have reasons.
                OR of_roles AND NOT EXISTS (SELECT FROM pg_roles x WHERE (x.rolcreaterole OR x.rolsuper)
                                                   AND pg_has_role(a.usesysid, x.oid, 'MEMBER'))
@@ -971,17 +1018,25 @@ BEGIN
             kept := 'privileged';
         END;
         FOR membership IN
-            SELECT DISTINCT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+            SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m
+                JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
             WHERE m.member = entry.user_oid AND r.rolname <> 'sym_managed'
+               -- Up to 14 a user can make others members of itself, whom SET ROLE asks for no login.
+               OR m.roleid = entry.user_oid AND u.rolname NOT IN (current_user, 'sym_admins')
+            ORDER BY m.roleid = entry.user_oid
         LOOP
-            IF sym.owns_something(membership.roleid) THEN
+            IF membership.member = entry.user_oid AND sym.owns_something(membership.roleid)
+               AND membership.roleid::regrole::text <> ALL (owners) THEN
                 owners := owners || membership.roleid::regrole::text;
             END IF;
-            IF NOT sym.take_membership(membership.roleid, entry.user_oid, kept IS NULL) THEN
+            IF NOT sym.take_membership(membership.roleid, membership.member, membership.grantor, kept IS NULL) THEN
                 kept := coalesce(kept, 'membership');
             END IF;
         END LOOP;
-    ELSIF entry.user_oid IS NOT NULL AND sym.role_named(entry.user_name) IS NOT NULL THEN
+    ELSIF entry.user_oid IS NOT NULL AND sym.role_named(entry.user_name) IS NOT NULL
+          -- Dropped, and another run has made one of that name.
+          AND NOT EXISTS (SELECT FROM sym.grants g WHERE g.user_oid = sym.role_named(entry.user_name) AND g.state <> 'ended'
+                          AND g.run <> this_run AND sym.is_user_of(g.user_oid, g.run)) THEN
         PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-user', 'user', entry.user_name));
     END IF;
     UPDATE sym.grants g SET state = 'ending', ended_by = disable_user.ended_by WHERE g.run = this_run RETURNING * INTO entry;
@@ -1004,20 +1059,6 @@ CREATE OR REPLACE FUNCTION sym.end_sessions(user_oid oid) RETURNS int
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT sym.end_these_sessions(user_oid, sym.sessions_of(user_oid));
 $$;
-
--- Refuses to go on where a prepared transaction of the user's holds locks, and
--- could make things that nobody owns.
-CREATE OR REPLACE FUNCTION sym.check_no_prepared(user_oid oid) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    prepared text;
-BEGIN
-    SELECT string_agg(format('prepared transaction %L in database %I', p.gid, p.database), ', ') INTO prepared
-        FROM pg_prepared_xacts p JOIN pg_roles r ON r.rolname = p.owner WHERE r.oid = user_oid;
-    IF prepared IS NOT NULL THEN
-        PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'blocked', 'user', user_oid::regrole::text, 'blockers', prepared));
-    END IF;
-END $$;
 
 -- Removal, before stage 4, and where a setup in another database is tried again: in
 -- which databases something hangs on the user.
@@ -1065,7 +1106,7 @@ BEGIN
         IF NOT sym.is_user_of(entry.user_oid, this_run) THEN
             PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-ours', 'user', entry.user_oid::regrole::text));
         END IF;
-        done := sym.check_no_prepared(entry.user_oid);
+        done := sym.check_no_prepared(entry.user_oid, NULL);
         BEGIN
             EXECUTE format('DROP ROLE %s', entry.user_oid::regrole);
         EXCEPTION WHEN dependent_objects_still_exist THEN
@@ -1143,39 +1184,64 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     entry    record;
     disabled jsonb;
+    sessions int;
 BEGIN
     PERFORM sym.end_lockers(false);
     FOR entry IN SELECT o.run, o.strategy, o.state, g.user_oid FROM sym.overdue() o JOIN sym.grants g ON g.run = o.run
                  ORDER BY o.state = 'ending', o.strategy, o.user_name, o.run LOOP
         run := entry.run;
+        outcome := NULL;
         BEGIN
-            IF entry.strategy = 'temporary-user' AND entry.state = 'ending' THEN
+            IF entry.strategy = 'temporary-user' THEN
                 -- Removing it is the sweep's; nobody is to use it until then.
-                CONTINUE WHEN entry.user_oid IS NULL;
-                PERFORM sym.bar_user(r.oid) FROM pg_roles r WHERE r.oid = entry.user_oid AND r.rolcanlogin
-                    AND sym.is_user_of(r.oid, entry.run);
-                PERFORM sym.await_logins(entry.user_oid);
-                CONTINUE WHEN sym.end_sessions(entry.user_oid) = 0;
-                outcome := 'sessions-ended';
-            ELSIF entry.strategy = 'temporary-user' THEN
-                disabled := sym.disable_user(entry.run, 'expire');
-                outcome := CASE WHEN disabled ->> 'kept' = 'membership' THEN 'failed: the user has a role still'
-                                WHEN disabled ->> 'kept' IS NOT NULL THEN 'failed: the user can still log in'
-                                WHEN (disabled ->> 'has_user')::boolean THEN 'disabled' ELSE 'user-gone' END;
-                -- Under the lock: a run that was only pending has its user now.
-                PERFORM sym.end_sessions(g.user_oid) FROM sym.grants g WHERE g.run = entry.run AND g.user_oid IS NOT NULL;
+                IF entry.state <> 'ending' OR sym.is_usable(entry.user_oid, entry.run) THEN
+                    disabled := sym.disable_user(entry.run, 'expire');
+                    outcome := CASE WHEN disabled ->> 'kept' = 'membership' THEN 'failed: the user has a role still'
+                                    WHEN disabled ->> 'kept' IS NOT NULL THEN 'failed: the user can still log in'
+                                    WHEN (disabled ->> 'has_user')::boolean THEN 'disabled' ELSE 'user-gone' END;
+                END IF;
             ELSIF entry.state = 'ending' THEN
                 PERFORM sym.finish(entry.run, false);
                 outcome := 'ended';
             ELSE
                 outcome := sym.give_back(entry.run, '{"by": "expire"}') ->> 'outcome';
+            END IF;
+        EXCEPTION
+            WHEN query_canceled THEN
+                -- By statement_timeout, or by somebody: what has ended has ended.
+                outcome := 'failed: ' || SQLERRM;
+                RETURN NEXT;
+                RETURN;
+            WHEN OTHERS THEN
+                outcome := 'failed: ' || SQLERRM;
+        END;
+        -- By itself: a session that can't be ended doesn't give back what was taken.
+        BEGIN
+            IF entry.strategy = 'temporary-user' THEN
+                IF outcome IS NULL AND entry.user_oid IS NOT NULL THEN
+                    PERFORM sym.await_logins(entry.user_oid);
+                END IF;
+                -- A run that was only pending may have its user now.
+                sessions := (SELECT sym.end_sessions(g.user_oid) FROM sym.grants g WHERE g.run = entry.run AND g.user_oid IS NOT NULL);
+                IF outcome IS NULL AND sessions > 0 THEN
+                    outcome := 'sessions-ended';
+                END IF;
+            ELSE
                 PERFORM sym.end_these_sessions(g.user_oid, sym.keeping_sessions(g.user_oid, g.with_set))
                     FROM sym.grants g WHERE g.run = entry.run AND g.state = 'ending';
             END IF;
-        EXCEPTION WHEN OTHERS THEN
-            outcome := 'failed: ' || SQLERRM;
+        EXCEPTION
+            WHEN query_canceled THEN
+                outcome := 'failed: ' || SQLERRM;
+                RETURN NEXT;
+                RETURN;
+            WHEN OTHERS THEN
+                outcome := CASE WHEN outcome LIKE 'failed: %' THEN outcome ELSE format('failed: %s, but sessions remain: %s',
+                                coalesce(outcome, 'disabled'), SQLERRM) END;
         END;
-        RETURN NEXT;
+        IF outcome IS NOT NULL THEN
+            RETURN NEXT;
+        END IF;
     END LOOP;
 END $$;
 
