@@ -4,6 +4,9 @@
 use anyhow::anyhow;
 use sym_host::error::{Blame, Error};
 use sym_host::handler::{Errors, Host};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::output::{self, Status};
 
@@ -11,9 +14,13 @@ use crate::output::{self, Status};
 pub(crate) fn with_host(
     run: impl AsyncFnOnce(&Host) -> Result<Status, Errors>,
 ) -> anyhow::Result<Status> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+    // What the AWS SDK warns of on its way to credentials, the error says again.
+    let levels = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("aws_config", LevelFilter::ERROR);
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
+        .with(levels)
         .init();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,12 +1,14 @@
 //! AWS clients, made when the first is needed: a function whose password is in
 //! its environment and whose plugins are in its zip never pays for them.
 
+use std::error::Error as StdError;
 use std::time::{Duration, SystemTime};
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials as _;
-use aws_sdk_secretsmanager::error::DisplayErrorContext;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::operation::RequestId as _;
 use aws_sigv4::http_request::{
     SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
 };
@@ -116,9 +118,7 @@ impl Aws {
                     .with_decryption(true)
                     .send()
                     .await;
-                let answer = answer.map_err(|error| {
-                    unavailable().with_source(DisplayErrorContext(error).to_string())
-                })?;
+                let answer = answer.map_err(|error| unavailable().with_source(cause(&error)))?;
                 let value = answer
                     .parameter
                     .and_then(|parameter| parameter.value)
@@ -142,9 +142,7 @@ impl Aws {
                     .secret_id(id)
                     .send()
                     .await;
-                let answer = answer.map_err(|error| {
-                    unavailable().with_source(DisplayErrorContext(error).to_string())
-                })?;
+                let answer = answer.map_err(|error| unavailable().with_source(cause(&error)))?;
                 let text = answer.secret_string.ok_or_else(unavailable)?;
                 let Some(field) = field else {
                     return Ok(Password::from(text));
@@ -180,7 +178,7 @@ impl Aws {
             .await;
         credentials
             .map(Identity::from)
-            .map_err(|error| DisplayErrorContext(error).to_string())
+            .map_err(|error| chain(&error))
     }
 
     /// A token that Amazon RDS takes in place of a password, for 15 minutes.
@@ -203,6 +201,48 @@ impl Aws {
         presigned(database, &identity, region.as_ref(), signing)
             .map_err(|error| unavailable(&error.to_string()))
     }
+}
+
+/// Why a call failed, for the log: what the service says where it says something, and
+/// the chain of causes where it doesn't. Never the answer itself, which may hold the
+/// very secret that was asked for; the SDK's parser quotes from it, and its `Debug` is
+/// all of it.
+pub(crate) fn cause<E>(error: &SdkError<E>) -> String
+where
+    E: StdError + ProvideErrorMetadata + 'static,
+{
+    let unreadable = |status: u16| format!("an answer with status {status} that can't be read");
+    let mut text = match error {
+        SdkError::ServiceError(context) => {
+            let status = context.raw().status().as_u16();
+            match (error.code(), error.message()) {
+                (None, None) => unreadable(status),
+                (code, message) => format!(
+                    "{} (status {status}): {}",
+                    code.unwrap_or("no code"),
+                    message.unwrap_or("no message")
+                ),
+            }
+        }
+        SdkError::ResponseError(context) => unreadable(context.raw().status().as_u16()),
+        other => chain(other),
+    };
+    if let Some(id) = error.request_id() {
+        text.push_str(&format!(" (AWS's request id: {id})"));
+    }
+    text
+}
+
+/// An error and its causes in one line, as each of them shows itself: a chain of
+/// providers of credentials does so in several.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn presigned(

@@ -1,12 +1,11 @@
 //! AWS Secrets Manager.
 
-use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use aws_sdk_secretsmanager::types::Tag;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::unavailable;
-use crate::aws::Aws;
+use crate::aws::{Aws, cause};
 use crate::error::Result;
 use crate::secret::Secret;
 
@@ -40,15 +39,14 @@ pub(super) async fn create(
         .as_service_error()
         .is_some_and(|error| error.is_resource_exists_exception())
     {
-        return Err(unavailable().with_source(DisplayErrorContext(error).to_string()));
+        return Err(unavailable().with_source(cause(&error)));
     }
     let existing = client
         .get_secret_value()
         .secret_id(&secret.name)
         .send()
         .await;
-    let existing = existing
-        .map_err(|error| unavailable().with_source(DisplayErrorContext(error).to_string()))?;
+    let existing = existing.map_err(|error| unavailable().with_source(cause(&error)))?;
     Ok(Some(Zeroizing::new(
         existing.secret_string.unwrap_or_default(),
     )))
@@ -73,7 +71,7 @@ pub(super) async fn delete(aws: &Aws, name: &str) -> Result<()> {
         {
             Ok(())
         }
-        Err(error) => Err(unavailable().with_source(DisplayErrorContext(error).to_string())),
+        Err(error) => Err(unavailable().with_source(cause(&error))),
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`lambda`] | Lambda's runtime API, running the real `bootstrap` |
 //! | [`emulator`] | the same by AWS's own emulator, as confined as in Lambda |
 //! | [`aws`] | Secrets Manager, SSM and S3, as moto speaks them |
+//! | [`answers`] | an HTTP server that answers as told, for what moto never would |
 //! | [`guest`] | plugins by hand, as text, with or without good manners |
 //! | [`padding`] | components of any size |
 //! | [`vault`] | HashiCorp Vault, as far as one secret needs it |
@@ -34,6 +35,7 @@
 //! # }
 //! ```
 
+pub mod answers;
 pub mod aws;
 mod background;
 pub mod emulator;

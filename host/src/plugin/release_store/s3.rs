@@ -2,11 +2,11 @@
 
 use std::io::Write;
 
-use aws_sdk_s3::error::{DisplayErrorContext, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 
 use super::{Condition, Listed, Object, StoreError};
-use crate::aws::Aws;
+use crate::aws::{Aws, cause};
 
 pub(super) async fn get(
     aws: &Aws,
@@ -121,14 +121,13 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|answer| answer.status().as_u16())
 }
 
-fn is_without_bucket<E: aws_sdk_s3::error::ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
-    use aws_sdk_s3::error::ProvideErrorMetadata as _;
+fn is_without_bucket<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     error.code() == Some("NoSuchBucket")
 }
 
 fn unavailable<E>(error: SdkError<E>) -> StoreError
 where
-    E: std::error::Error + Send + Sync + 'static,
+    E: std::error::Error + ProvideErrorMetadata + 'static,
 {
-    StoreError::Unavailable(DisplayErrorContext(error).to_string())
+    StoreError::Unavailable(cause(&error))
 }
