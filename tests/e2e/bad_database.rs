@@ -105,6 +105,8 @@ async fn a_read_only_database_is_unavailable() -> anyhow::Result<()> {
         .start()
         .await?;
     world.refuses(&Event::escalate(), UNAVAILABLE).await?;
+    let log = world.lambda.logs();
+    assert!(log.contains("log: the server is read-only"), "{log}");
     world.sql("ALTER ROLE sym_bot RESET ALL").await?;
     world.still_works().await
 }

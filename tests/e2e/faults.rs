@@ -154,6 +154,27 @@ async fn silence_ends_before_lambdas_patience_and_the_next_try_works() -> anyhow
 }
 
 #[tokio::test]
+async fn a_server_that_lets_nobody_in_is_said_within_the_functions_time() -> anyhow::Result<()> {
+    let world = World::builder().proxy().start().await?;
+    world.lambda.set_timeout(Duration::from_secs(10));
+    let event = Event::escalate();
+    world.body(&event).await?;
+    world.proxy().set_silent(true);
+    for event in [Event::escalate_temporary_user(), event.end()] {
+        world.proxy().cut_all();
+        let (answer, time) = world.lambda.invoke_timed(&event).await?;
+        assert_eq!(answer.response()?, refusal(UNAVAILABLE));
+        ensure!(time < Duration::from_secs(8), "{time:?}");
+    }
+    let log = world.lambda.logs();
+    let causes = log.matches("log: no connection within 5 s").count();
+    ensure!(causes == 2, "{log}");
+    world.proxy().set_silent(false);
+    world.body(&event.end()).await?;
+    world.still_works().await
+}
+
+#[tokio::test]
 async fn a_connection_that_died_while_the_sandbox_was_frozen_is_replaced() -> anyhow::Result<()> {
     let world = World::start().await?;
     world.still_works().await?;

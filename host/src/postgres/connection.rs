@@ -22,7 +22,8 @@ use crate::sql::quote_identifier;
 
 /// Longest wait for a connection, TLS and login included. tokio-postgres's own
 /// limit covers the TCP connect only, so a server that accepts and stays silent
-/// would hold us for ever.
+/// would hold us for ever; and where both ran out, it would be left to chance
+/// whether the same is tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest wait for an answer, a little longer than the server's own
@@ -170,7 +171,9 @@ impl Connection {
             ));
         }
         if greeting.is_read_only {
-            return Err(Failure::timed_out());
+            return Err(Failure::gone(
+                "the server is read-only: a standby, or `default_transaction_read_only`",
+            ));
         }
         match (greeting.owner, who) {
             (Some(owner), _) if owner == config.user => {}
@@ -258,7 +261,6 @@ impl Connection {
             .user(&config.user)
             .password(password.expose())
             .application_name("sym-postgres")
-            .connect_timeout(CONNECT_TIMEOUT)
             .tcp_user_timeout(Duration::from_secs(10))
             .keepalives_idle(Duration::from_secs(30));
         let connecting = async {
@@ -278,7 +280,7 @@ impl Connection {
         };
         tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
-            .map_err(|_| Failure::timed_out())?
+            .map_err(|_| Failure::unreached(CONNECT_TIMEOUT))?
     }
 
     /// Drives the connection, and keeps what the server says by the way.
@@ -326,7 +328,8 @@ impl Connection {
         let (settings, rows) = answer_in(ANSWER_TIMEOUT, both).await?;
         settings?;
         let rows = rows?;
-        let row = rows.first().ok_or_else(Failure::timed_out)?;
+        let row = rows.first();
+        let row = row.ok_or_else(|| Failure::gone("the server's first answer has no row"))?;
         Ok(Greeting {
             version: row.try_get(0)?,
             is_superuser: row.try_get(1)?,
@@ -419,7 +422,7 @@ impl Connection {
 /// same; the connection has to go.
 async fn answer_in<T>(limit: Duration, answer: impl Future<Output = T>) -> Result<T> {
     let answer = tokio::time::timeout(limit, answer).await;
-    answer.map_err(|_| Failure::timed_out())
+    answer.map_err(|_| Failure::gone(format!("no answer within {} s", limit.as_secs())))
 }
 
 /// Ends the open transaction, if there is one: nothing of it has happened.

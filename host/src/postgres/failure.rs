@@ -1,6 +1,7 @@
 //! What can go wrong in the database, by SQLSTATE and never by text.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
@@ -21,8 +22,10 @@ pub struct Failure {
 #[derive(Debug)]
 enum Kind {
     /// The connection is no good any more: nothing of the call is left, or all
-    /// of it, and we can't know.
-    Gone,
+    /// of it, and we can't know. `why` where the server hasn't said it.
+    Gone { why: Option<String> },
+    /// There was no connection within the time that one may take.
+    Unreached { why: String },
     /// Another change was in progress.
     Conflict,
     /// Another change was in progress, for as long as we may wait.
@@ -61,9 +64,16 @@ impl Failure {
         Self { kind, source: None }
     }
 
-    /// A step took longer than it may.
-    pub(crate) fn timed_out() -> Self {
-        Self::new(Kind::Gone)
+    /// The connection is no good any more, for a reason that is for the log.
+    pub(crate) fn gone(why: impl Into<String>) -> Self {
+        let why = Some(why.into());
+        Self::new(Kind::Gone { why })
+    }
+
+    /// There was no connection for so long.
+    pub(crate) fn unreached(limit: Duration) -> Self {
+        let why = format!("no connection within {} s", limit.as_secs());
+        Self::new(Kind::Unreached { why })
     }
 
     pub(crate) fn setup(sentence: impl Into<String>) -> Self {
@@ -120,7 +130,7 @@ impl Failure {
 
     /// Whether the connection has to be replaced.
     pub fn is_gone(&self) -> bool {
-        matches!(self.kind, Kind::Gone)
+        matches!(self.kind, Kind::Gone { .. } | Kind::Unreached { .. })
     }
 
     /// Whether the password may be an old one.
@@ -129,9 +139,9 @@ impl Failure {
     }
 
     /// Whether the same call may succeed in a moment. One that has waited for a
-    /// lock has used up our time already.
+    /// lock, or for a connection, has used up our time already.
     pub fn is_transient(&self) -> bool {
-        matches!(self.kind, Kind::Gone | Kind::Conflict)
+        matches!(self.kind, Kind::Gone { .. } | Kind::Conflict)
     }
 
     /// Whether somebody else keeps a lock for longer than we may wait.
@@ -162,12 +172,18 @@ impl Failure {
     /// The error with its public sentence.
     pub fn into_error(self, names: Names<'_>) -> Error {
         let Self { kind, source } = self;
-        let error = match kind {
-            Kind::Lifted(error) => return error,
-            Kind::Gone => Error::new(
+        let unavailable = || {
+            Error::new(
                 Code::DatabaseUnavailable,
                 "the database is unavailable: try again, and if it stays so, see the function's log",
-            ),
+            )
+        };
+        let error = match kind {
+            Kind::Lifted(error) => return error,
+            Kind::Gone { why: None } => unavailable(),
+            Kind::Gone { why: Some(why) } | Kind::Unreached { why } => {
+                unavailable().with_source(why)
+            }
             Kind::Conflict | Kind::Locked => Error::new(
                 Code::DatabaseConflict,
                 "another change was in progress in the database: try again in a moment",
@@ -217,7 +233,7 @@ impl From<tokio_postgres::Error> for Failure {
         let kind = match error.code() {
             // Without a code it never came from the server: the connection
             // closed, the socket failed, TLS or authentication didn't work out.
-            None => Kind::Gone,
+            None => Kind::Gone { why: None },
             Some(state) if state.code() == REFUSAL => {
                 let why = error
                     .as_db_error()
@@ -240,9 +256,9 @@ impl From<tokio_postgres::Error> for Failure {
                 // case that has no SQLSTATE of its own.
                 "XX000" if is_concurrent_update(&error) => Kind::Conflict,
                 // A standby, or a primary that has become one.
-                "25006" => Kind::Gone,
+                "25006" => Kind::Gone { why: None },
                 code if code.starts_with("08") || code.starts_with("57P") || code == "53300" => {
-                    Kind::Gone
+                    Kind::Gone { why: None }
                 }
                 code => Kind::Refused {
                     state: code.to_owned(),
