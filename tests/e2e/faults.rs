@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use serde_json::Value;
+use sym_test_support::clock::Clock;
 use sym_test_support::proxy::Cut;
 
 use crate::fixture::{Event, ORDERS, PERSON, World, refusal};
@@ -196,6 +197,48 @@ async fn a_connection_that_died_while_the_sandbox_was_frozen_is_replaced() -> an
         world.is_as(&before).await?;
     }
     world.ledger_agrees().await
+}
+
+#[tokio::test]
+async fn a_connection_that_was_forgotten_on_the_way_costs_a_second() -> anyhow::Result<()> {
+    let clock = Clock::new()?;
+    let mut builder = World::builder().proxy();
+    for (name, value) in clock.env() {
+        builder = builder.variable(name, value);
+    }
+    let world = builder.start().await?;
+    world.still_works().await?;
+    let before = world.state().await?;
+    // Later, and where the clock was set back.
+    for (offset, escalate) in [(61, Event::escalate()), (0, Event::escalate())] {
+        clock.set(offset)?;
+        world.proxy().forget_all();
+        world.proxy().reset();
+        let (answer, time) = world.lambda.invoke_timed(&escalate).await?;
+        ensure!(
+            answer.response()?["errors"] == Value::Array(Vec::new()),
+            "{escalate}"
+        );
+        ensure!(time < Duration::from_secs(4), "{time:?}");
+        ensure!(world.proxy().traffic().connections == 1, "not replaced");
+        world.body(&escalate.end()).await?;
+    }
+
+    // One that works is asked once, and stays.
+    clock.set(61)?;
+    world.proxy().reset();
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let traffic = world.proxy().traffic();
+    ensure!(
+        traffic.round_trips == 2 && traffic.connections == 0,
+        "{traffic:?}"
+    );
+    world.proxy().reset();
+    world.body(&event.end()).await?;
+    let traffic = world.proxy().traffic();
+    ensure!(traffic.connections == 0, "{traffic:?}");
+    world.is_as(&before).await
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! before it is used, replaced without an error, and never put back in doubt.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use tokio::sync::Mutex;
@@ -13,6 +13,17 @@ use crate::config::{self, PasswordSource};
 use crate::error::Result;
 use crate::postgres::{Connection, Failure, Names, Who, failure, rollback, sweep};
 use crate::secret::Password;
+
+/// For how long an unused connection is taken for one that works. What stands in
+/// between, such as a NAT gateway or a firewall, forgets one that says nothing, and says
+/// nothing itself then; while the sandbox is frozen, no keepalive goes out. The impatient
+/// ones wait for minutes, and to ask costs a round trip.
+const TRUSTED: Duration = Duration::from_secs(60);
+
+/// How long a connection may take to show that it still works: with a login behind it
+/// that takes all of its time, it has to fit into the 10 seconds that the template's
+/// function has.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Between the tries after a conflict, or a connection that was gone. All that
 /// is called through here is the same twice as once.
@@ -29,10 +40,45 @@ pub(super) struct Database {
     config: config::Database,
     who: Who,
     meters: Arc<Meters>,
-    ledger: Mutex<Option<Connection>>,
+    ledger: Mutex<Option<Kept>>,
     password: Mutex<Option<Password>>,
     /// See [`Connection::acts_as`].
     acts_as: OnceLock<String>,
+}
+
+/// A connection, from one use to the next.
+struct Kept {
+    connection: Connection,
+    /// By the wall clock: the other one may stand still in a frozen sandbox.
+    used_at: SystemTime,
+}
+
+impl Kept {
+    fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            used_at: SystemTime::now(),
+        }
+    }
+
+    /// The connection, unless it is no good any more.
+    async fn into_usable(self) -> Option<Connection> {
+        let Self {
+            connection,
+            used_at,
+        } = self;
+        let is_usable = !connection.is_closed().await
+            && (!is_in_doubt(used_at, SystemTime::now())
+                || connection.answers_within(PROOF_TIMEOUT).await);
+        is_usable.then_some(connection)
+    }
+}
+
+/// Whether a connection may have been forgotten since it was used. A clock that was set
+/// back doesn't say how long that is.
+fn is_in_doubt(used_at: SystemTime, now: SystemTime) -> bool {
+    now.duration_since(used_at)
+        .map_or(true, |unused| unused >= TRUSTED)
 }
 
 impl Database {
@@ -62,14 +108,14 @@ impl Database {
     pub(super) async fn warm_up(&self, aws: &Aws) {
         let mut ledger = self.ledger.lock().await;
         if ledger.is_none() {
-            *ledger = self.connect(aws).await.ok();
+            *ledger = self.connect(aws).await.ok().map(Kept::new);
         }
     }
 
     /// Has the server make its plans while we ask for the first event.
     pub(super) async fn get_ready(&self) {
-        if let Some(connection) = &*self.ledger.lock().await {
-            connection.get_ready();
+        if let Some(kept) = &*self.ledger.lock().await {
+            kept.connection.get_ready();
         }
     }
 
@@ -86,9 +132,13 @@ impl Database {
         };
         let attempt = async || {
             let mut ledger = self.ledger.lock().await;
-            let mut connection = match ledger.take() {
-                Some(connection) if !connection.is_closed().await => connection,
-                _ => self.connect(aws).await?,
+            let usable = match ledger.take() {
+                Some(kept) => kept.into_usable().await,
+                None => None,
+            };
+            let mut connection = match usable {
+                Some(connection) => connection,
+                None => self.connect(aws).await?,
             };
             let timer = self.meters.database.start();
             let mut result = operation(&mut connection).await;
@@ -109,7 +159,7 @@ impl Database {
                 Err(_) => rollback(&connection).await.is_ok(),
             };
             if is_whole && !connection.is_used_up() {
-                *ledger = Some(connection);
+                *ledger = Some(Kept::new(connection));
             }
             result
         };
@@ -173,5 +223,20 @@ impl Database {
             *password = Some(read.clone());
         }
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_in_doubt_after_a_minute_or_where_the_clock_was_set_back() {
+        let used_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let after = |time: Duration| is_in_doubt(used_at, used_at + time);
+        assert!(!after(Duration::ZERO));
+        assert!(!after(TRUSTED - Duration::from_nanos(1)));
+        assert!(after(TRUSTED));
+        assert!(is_in_doubt(used_at, used_at - Duration::from_nanos(1)));
     }
 }

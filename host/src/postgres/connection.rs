@@ -360,6 +360,12 @@ impl Connection {
         self.client.is_closed()
     }
 
+    /// Whether the server answers, in one round trip that does nothing.
+    pub async fn answers_within(&self, limit: Duration) -> bool {
+        let answer = tokio::time::timeout(limit, self.client.batch_execute("")).await;
+        matches!(answer, Ok(Ok(())))
+    }
+
     /// Whether it must not serve another event: see [`use_up`](Self::use_up).
     pub fn is_used_up(&self) -> bool {
         self.is_used_up

@@ -10,6 +10,7 @@
 //! | [`emulator`] | the same by AWS's own emulator, as confined as in Lambda |
 //! | [`aws`] | Secrets Manager, SSM and S3, as moto speaks them |
 //! | [`answers`] | an HTTP server that answers as told, for what moto never would |
+//! | [`clock`] | a wall clock that a test can set |
 //! | [`guest`] | plugins by hand, as text, with or without good manners |
 //! | [`padding`] | components of any size |
 //! | [`vault`] | HashiCorp Vault, as far as one secret needs it |
@@ -38,6 +39,7 @@
 pub mod answers;
 pub mod aws;
 mod background;
+pub mod clock;
 pub mod emulator;
 pub mod guest;
 mod http;

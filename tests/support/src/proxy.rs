@@ -127,6 +127,14 @@ impl Proxy {
             .send_modify(|behaviour| behaviour.silent = silent);
     }
 
+    /// Passes nothing on any more of the connections that are open now, and keeps them
+    /// open: what stood in between has forgotten them.
+    pub fn forget_all(&self) {
+        self.wire
+            .behaviour
+            .send_modify(|behaviour| behaviour.forgotten += 1);
+    }
+
     /// Closes every new connection at once, as a port that nobody listens on
     /// does.
     pub fn set_refusing(&self, refusing: bool) {
@@ -178,6 +186,8 @@ struct Behaviour {
     gate: Option<Gate>,
     /// Connections of an earlier generation are cut.
     generation: u64,
+    /// Of connections of an earlier one nothing is passed on.
+    forgotten: u64,
 }
 
 /// Where a request is held back.
@@ -233,12 +243,16 @@ impl Wire {
         last: &Mutex<Direction>,
     ) {
         let mut behaviour = self.behaviour.subscribe();
+        let known = behaviour.borrow().forgotten;
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let count = match from.read(&mut buffer).await {
                 Ok(count) if count > 0 => count,
                 Ok(_) | Err(_) => return,
             };
+            if behaviour.borrow().forgotten != known {
+                continue;
+            }
             let latency = behaviour.borrow().latency;
             if !latency.is_zero() {
                 tokio::time::sleep(latency).await;
