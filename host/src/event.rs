@@ -7,9 +7,11 @@
 //! whole schema is not public. See `docs/sym-contract.md`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::error::{Code, Error, Result};
 use crate::name::is_format;
@@ -17,6 +19,11 @@ use crate::name::is_format;
 /// Longest event, in bytes. Sym's samples have 3 kB; prompt fields are free
 /// text, so there is room, but not for what would only cost memory.
 pub const MAX_BYTES: usize = 256 * 1024;
+
+/// Longest event that ends a run, in bytes. It has what its escalate had and what came
+/// since, and that one may have been as long as it could be: an access must not stay for
+/// that. Next to nothing of it is decoded.
+pub const MAX_ENDING_BYTES: usize = 1024 * 1024;
 
 /// What the event asks us to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +52,7 @@ impl Kind {
 }
 
 /// One event.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, expecting = "an object")]
 pub struct Event {
     /// About the schema.
@@ -64,7 +71,7 @@ pub struct Event {
 }
 
 /// `meta`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, expecting = "an object")]
 pub struct Meta {
     /// 4 and 6 are known; any other is read the same way.
@@ -72,7 +79,7 @@ pub struct Meta {
 }
 
 /// `run`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, expecting = "an object")]
 pub struct Run {
     /// Identifies the run; the same in all its events.
@@ -84,7 +91,7 @@ pub struct Run {
 }
 
 /// `event`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, expecting = "an object")]
 pub struct Spec {
     /// `escalate`, `deescalate`, `request`, …
@@ -97,7 +104,7 @@ pub struct Spec {
 }
 
 /// One of `run.actors`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, expecting = "an object")]
 pub struct Actor {
     /// Email address, or the bare name of a bot.
@@ -109,7 +116,7 @@ pub struct Actor {
 }
 
 /// `fields`. A deescalate event has only `target`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, expecting = "an object")]
 pub struct Fields {
     /// What is asked for.
@@ -121,7 +128,7 @@ pub struct Fields {
 }
 
 /// `fields.target`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, expecting = "an object")]
 pub struct Target {
     /// Its name in Sym's Terraform.
@@ -139,69 +146,85 @@ impl Event {
     /// `invalid-event`, naming the field that is of another type. Of a deescalate only
     /// its run is looked at.
     pub fn parse(json: &str) -> Result<Self> {
+        Self::strictly(json).or_else(|error| match Self::ending(json)? {
+            Some(ending) => Ok(ending),
+            None => Err(error),
+        })
+    }
+
+    /// Whether it is the end of a run, be it one that [`parse`](Self::parse) refuses.
+    pub fn is_ending(json: &str) -> bool {
+        let kinds = found(json, &["event", "type"]);
+        !kinds.is_empty()
+            && kinds
+                .iter()
+                .all(|kind| text(kind).as_deref() == Some("deescalate"))
+    }
+
+    fn strictly(json: &str) -> Result<Self> {
         if json.len() > MAX_BYTES {
-            return Err(Error::new(
-                Code::InvalidEvent,
-                format!(
-                    "the event is {} bytes long, at most {MAX_BYTES} are allowed",
-                    json.len()
-                ),
-            ));
+            return Err(too_long(json, MAX_BYTES));
         }
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        let parsed = serde_path_to_error::deserialize(&mut deserializer);
-        parsed.or_else(|error| {
-            if let Some(ending) = Self::ending(json) {
-                return Ok(ending);
-            }
-            // Its parts are the sender's: names of actors, for one.
-            let path = printable(&error.path().to_string(), 200);
+        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+            let path = error.path().to_string();
             let reason = error.into_inner();
-            let sentence = match reason.classify() {
-                serde_json::error::Category::Data if path == "." => {
-                    "the event is no JSON object, expected one of Sym's events".to_owned()
-                }
-                serde_json::error::Category::Data => {
-                    format!(
-                        "the event's field `{path}` is of the wrong type: {}",
-                        without_position(&reason)
-                    )
-                }
-                _ => "the event is not valid JSON".to_owned(),
-            };
-            Err(Error::new(Code::InvalidEvent, sentence).with_source(reason))
+            Error::new(Code::InvalidEvent, unreadable(json, &path, &reason)).with_source(reason)
         })
     }
 
     /// A deescalate, of which nothing but the run has to be as expected: an access must
-    /// not stay because a field changed that nobody needs.
-    fn ending(json: &str) -> Option<Self> {
-        let value: Value = serde_json::from_str(json).ok()?;
-        let text = |pointer: &str| value.pointer(pointer)?.as_str().map(str::to_owned);
-        let kind = text("/event/type").filter(|kind| kind == "deescalate")?;
+    /// not stay because of what nobody needs. `None` where it is none, or
+    /// its run's name is none.
+    ///
+    /// # Errors
+    /// `invalid-event` where it is too long even for that, or names two runs.
+    fn ending(json: &str) -> Result<Option<Self>> {
+        if !Self::is_ending(json) {
+            return Ok(None);
+        }
+        if json.len() > MAX_ENDING_BYTES {
+            return Err(too_long(json, MAX_ENDING_BYTES));
+        }
+        let mut runs = found(json, &["run", "srn"]).into_iter().map(text);
+        let srn = match runs.next() {
+            Some(None) => return Ok(None),
+            first => first.flatten(),
+        };
+        if runs.any(|other| other != srn) {
+            return Err(Error::new(
+                Code::InvalidEvent,
+                "the event has the field `run.srn` more than once, and not the same each time",
+            ));
+        }
+        // For the record, where it is said once.
+        let said = |path: &[&str]| match found(json, path)[..] {
+            [only] => text(only),
+            _ => None,
+        };
         let requester = Actor {
-            username: text("/run/actors/request/username"),
+            username: said(&["run", "actors", "request", "username"]),
             ..Actor::default()
         };
-        Some(Self {
+        Ok(Some(Self {
             run: Run {
-                srn: Some(text("/run/srn")?),
+                srn,
                 flow: None,
                 actors: BTreeMap::from([("request".to_owned(), requester)]),
             },
             event: Spec {
-                kind: Some(kind),
+                kind: Some("deescalate".to_owned()),
                 ..Spec::default()
             },
             fields: Fields {
                 target: Target {
-                    name: text("/fields/target/name"),
+                    name: said(&["fields", "target", "name"]),
                     ..Target::default()
                 },
                 ..Fields::default()
             },
             ..Self::default()
-        })
+        }))
     }
 
     /// What the event asks us to do.
@@ -231,6 +254,89 @@ impl Event {
                 "the event's field `event.type` is missing, expected `escalate`, `deescalate` or `request`",
             )),
         }
+    }
+}
+
+fn too_long(json: &str, limit: usize) -> Error {
+    let length = json.len();
+    Error::new(
+        Code::InvalidEvent,
+        format!("the event is {length} bytes long, at most {limit} are allowed"),
+    )
+}
+
+/// Why an event can't be read, and where.
+fn unreadable(json: &str, path: &str, reason: &serde_json::Error) -> String {
+    if !reason.is_data() {
+        return "the event is not valid JSON".to_owned();
+    }
+    if !json.trim_start().starts_with('{') {
+        return "the event is no JSON object, expected one of Sym's events".to_owned();
+    }
+    // Its parts are the sender's: names of actors, for one.
+    let path = printable(path, 200);
+    let text = reason.to_string();
+    let twice = text.strip_prefix("duplicate field `");
+    if let Some((field, _)) = twice.and_then(|rest| rest.split_once('`')) {
+        let field = match path.as_str() {
+            "." => field.to_owned(),
+            path => format!("{path}.{field}"),
+        };
+        return format!("the event has the field `{field}` more than once");
+    }
+    format!(
+        "the event's field `{path}` is of the wrong type: {}",
+        without_position(reason)
+    )
+}
+
+/// What stands at a path in JSON, as it is written: more than once where a name is there
+/// more than once. Nothing on the way is decoded but names, so nothing that stands beside
+/// it can be wrong.
+fn found<'a>(json: &'a str, path: &[&str]) -> Vec<&'a str> {
+    let Some((first, rest)) = path.split_first() else {
+        return vec![json];
+    };
+    let Ok(Members(members)) = serde_json::from_str(json) else {
+        return Vec::new();
+    };
+    let values = members
+        .into_iter()
+        .filter(|(name, _)| text(name.get()).as_deref() == Some(first));
+    values
+        .flat_map(|(_, value)| found(value.get(), rest))
+        .collect()
+}
+
+/// A string of JSON; `None` where it is something else.
+fn text(json: &str) -> Option<String> {
+    serde_json::from_str(json).ok()
+}
+
+/// The members of a JSON object, in their order and as they are written.
+struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AsWritten;
+
+        impl<'de> Visitor<'de> for AsWritten {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(AsWritten)
     }
 }
 
@@ -349,11 +455,72 @@ mod tests {
                 assert!(Event::parse(&json("escalate")).is_err());
             }
         }
+        // What can't be decoded, or is there twice.
+        let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+        for beside in [
+            r#""meta":"\ud83d""#,
+            r#""\ud83d":1"#,
+            r#""meta":1e999"#,
+            r#""fields":{},"fields":{}"#,
+            r#""event":{"type":"deescalate"}"#,
+            r#""run":{"srn":"a:b","\udead":[]}"#,
+            r#""run":{"flow":null,"flow":null}"#,
+            &format!(r#""meta":{deep}"#),
+            &format!(r#""meta":"{}""#, "a".repeat(MAX_BYTES)),
+        ] {
+            let json = |kind: &str| {
+                format!(
+                    r#"{{"event":{{"type":"{kind}"}},"run":{{"srn":"a:b","actors":{{"approve":{{"name":"\ud83d"}}}}}},{beside}}}"#
+                )
+            };
+            let event = Event::parse(&json("deescalate")).expect("is read");
+            assert_eq!(event.kind().ok(), Some(Kind::Deescalate));
+            assert_eq!(event.run.srn.as_deref(), Some("a:b"));
+            assert!(Event::parse(&json("escalate")).is_err());
+        }
         let event = r#"{"event":{"type":"deescalate"},"run":{"srn":7}}"#;
         assert_eq!(
             kind(event).expect_err("is refused"),
             "the event's field `run.srn` is of the wrong type: invalid type: integer '7', expected a string [invalid-event]"
         );
+    }
+
+    #[test]
+    fn an_ending_that_says_two_things_is_refused() {
+        #[track_caller]
+        fn check(json: &str, is_ending: bool, expected: &str) {
+            assert_eq!(Event::is_ending(json), is_ending);
+            assert_eq!(kind(json).expect_err("is refused"), expected);
+        }
+        let twice = "the event has the field `run.srn` more than once, and not the same each time [invalid-event]";
+        for runs in [
+            r#""run":{"srn":"a"},"run":{"srn":"b"}"#,
+            r#""run":{"srn":"a"},"run":{"srn":7}"#,
+            r#""run":{"srn":"a","srn":"b"}"#,
+        ] {
+            check(
+                &format!(r#"{{"event":{{"type":"deescalate"}},{runs}}}"#),
+                true,
+                twice,
+            );
+        }
+        check(
+            r#"{"event":{"type":"deescalate"},"event":{"type":"escalate"},"run":{"srn":"a"}}"#,
+            false,
+            "the event has the field `event` more than once [invalid-event]",
+        );
+        check(
+            r#"{"event":{"type":"escalate"},"run":{"srn":"a"},"run":{"srn":"a"}}"#,
+            false,
+            "the event has the field `run` more than once [invalid-event]",
+        );
+        check(
+            r#"{"event":{"type":"escalate"},"run":{"srn":"a","srn":"b"}}"#,
+            false,
+            "the event has the field `run.srn` more than once [invalid-event]",
+        );
+        let event = Event::parse(r#"{"event":{"type":"deescalate"},"meta":"\ud83d"}"#);
+        assert_eq!(event.expect("is read").run.srn, None);
     }
 
     #[test]
@@ -387,5 +554,18 @@ mod tests {
         let base = padding(0).len();
         assert!(kind(&padding(MAX_BYTES - base)).is_ok());
         assert!(kind(&padding(MAX_BYTES - base + 1)).is_err());
+
+        let ending = |length: usize| {
+            let event = r#"{"event":{"type":"deescalate"},"run":{"srn":"a"}}"#;
+            kind(&format!("{event}{}", " ".repeat(length - event.len())))
+        };
+        assert_eq!(ending(MAX_ENDING_BYTES), Ok(Kind::Deescalate));
+        assert_eq!(
+            ending(MAX_ENDING_BYTES + 1),
+            Err(
+                "the event is 1048577 bytes long, at most 1048576 are allowed [invalid-event]"
+                    .to_owned()
+            )
+        );
     }
 }

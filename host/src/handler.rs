@@ -220,7 +220,10 @@ impl Host {
             Ok(ready) => ready.serve(payload, deadline, trace).await,
             Err(errors) => {
                 // So that the alarm of this kind of event rings.
-                trace.kind = Event::parse(payload).and_then(|event| event.kind()).ok();
+                trace.kind = match Event::parse(payload) {
+                    Ok(event) => event.kind().ok(),
+                    Err(_) => Event::is_ending(payload).then_some(Kind::Deescalate),
+                };
                 Err(errors)
             }
         }
@@ -359,7 +362,9 @@ impl Ready {
         deadline: Instant,
         trace: &mut Trace,
     ) -> Result<Body, Errors> {
-        let event = Event::parse(payload)?;
+        let event = Event::parse(payload).inspect_err(|_| {
+            trace.kind = Event::is_ending(payload).then_some(Kind::Deescalate);
+        })?;
         let kind = event.kind()?;
         trace.kind = Some(kind);
         if self.config.mode == Mode::Shadow {

@@ -144,6 +144,38 @@ async fn refuses_an_event_that_is_too_long() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn ends_a_run_whatever_else_is_wrong_with_its_event() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let before = world.state().await?;
+    let beside =
+        |event: &Event, text: &str| event.to_string().replacen('{', &format!("{{{text},"), 1);
+    let long = format!(r#""x":"{}""#, "x".repeat(300_000));
+    for text in [
+        r#""run":{"actors":{"request":{"name":"\ud83d"}}}"#,
+        r#""run":{"flow":7}"#,
+        &long,
+    ] {
+        let event = Event::escalate();
+        let refused = world.send_text(&beside(&event, text)).await?;
+        assert!(refused.to_string().contains("[invalid-event]"), "{refused}");
+        world.body(&event).await?;
+        let answer = world.send_text(&beside(&event.end(), text)).await?;
+        assert_eq!(answer, success(json!({"username": "sym_user"})), "{text}");
+        world.is_as(&before).await?;
+    }
+
+    // Which of two runs is meant, nobody can say; the alarm of endings rings.
+    let event = Event::escalate();
+    let two = beside(&event.end(), r#""run":{"srn":"o:run:f:1.0.0:i"}"#);
+    let sentence = "the event has the field `run.srn` more than once, and not the same each time [invalid-event]";
+    world.refuses_text(&two, sentence).await?;
+    let log = world.lambda.logs();
+    let line = log.lines().last().unwrap_or_default();
+    assert!(line.contains(r#""Event":"deescalate""#), "{line}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn takes_fields_that_nobody_knows_and_leaves_out_those_nobody_needs() -> anyhow::Result<()> {
     let world = World::start().await?;
     for event in [
