@@ -4,6 +4,7 @@
 use anyhow::anyhow;
 use sym_host::error::{Blame, Error};
 use sym_host::handler::{Errors, Host};
+use sym_host::plugin::release_store::Unreachable;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -37,7 +38,14 @@ pub(crate) fn failed(errors: &[Error]) -> Status {
     for error in errors {
         output::error(&anyhow!("{} [{}]", error.to_log(), error.code()));
     }
-    let is_ours = |error: &Error| matches!(error.code().blame(), Blame::Upstream | Blame::Host);
+    // Why there is no release, its code doesn't say.
+    let is_stores = |error: &Error| {
+        let cause = std::error::Error::source(error);
+        cause.is_some_and(|cause| cause.is::<Unreachable>())
+    };
+    let is_ours = |error: &Error| {
+        matches!(error.code().blame(), Blame::Upstream | Blame::Host) || is_stores(error)
+    };
     if errors.iter().any(is_ours) {
         Status::Ours
     } else {

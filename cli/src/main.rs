@@ -34,6 +34,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use sym_host::plugin::release_store::Unreachable;
+
 use crate::output::Status;
 
 /// Lend PostgreSQL access for a while: the host's own path, from your machine.
@@ -77,8 +79,8 @@ fn main() -> ExitCode {
             } else {
                 Status::Done
             };
-            let _ = error.print();
-            return status.into();
+            output::written(error.print());
+            return output::finish(status).into();
         }
     };
     let result = match cli.command {
@@ -101,16 +103,17 @@ fn main() -> ExitCode {
         Command::Diff(args) => diff::run(&args),
         Command::Completions(args) => completions::run(&args, Cli::command()),
     };
-    match result {
-        Ok(status) => status.into(),
-        Err(error) => match error.downcast::<sym_host::error::Error>() {
-            Ok(error) => host::failed(&[error]).into(),
-            Err(error) => {
-                output::error(&error);
-                Status::Yours.into()
+    let status = result.unwrap_or_else(|error| match error.downcast::<sym_host::error::Error>() {
+        Ok(error) => host::failed(&[error]),
+        Err(error) => {
+            output::error(&error);
+            match error.chain().any(|cause| cause.is::<Unreachable>()) {
+                true => Status::Ours,
+                false => Status::Yours,
             }
-        },
-    }
+        }
+    });
+    output::finish(status).into()
 }
 
 #[cfg(test)]

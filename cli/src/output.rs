@@ -1,11 +1,16 @@
 //! The only file that prints.
 
-use std::io::Write as _;
+use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
+use anyhow::anyhow;
 use sym_host::error::{Blame, Code};
 use sym_host::event::shown;
 use sym_host::response::Response;
+
+/// Why standard output isn't whole.
+static LOST: OnceLock<io::Error> = OnceLock::new();
 
 /// What the exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,25 +71,50 @@ pub(crate) fn indented(text: &str, columns: usize) -> String {
     text.replace('\n', &format!("\n{:columns$}", ""))
 }
 
-/// Text for programs, to standard output. A reader that has gone away is no error.
+/// Text for programs, to standard output.
 pub(crate) fn raw(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes());
-    if !text.ends_with('\n') {
-        let _ = stdout.write_all(b"\n");
+    let write = || {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') {
+            stdout.write_all(b"\n")?;
+        }
+        stdout.flush()
+    };
+    written(write());
+}
+
+/// Remembers output that was lost. A reader that has gone away has lost nothing.
+pub(crate) fn written(result: io::Result<()>) {
+    if let Err(error) = result
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(error);
     }
+}
+
+/// The status of a command that is over, whose output may have been lost: nobody must
+/// take the rest of it for all.
+pub(crate) fn finish(status: Status) -> Status {
+    let Some(why) = LOST.get() else {
+        return status;
+    };
+    error(&anyhow!(
+        "the output is not whole, standard output can't be written: {why}"
+    ));
+    Status::Ours
 }
 
 /// An error and its causes, to standard error.
 pub(crate) fn error(error: &anyhow::Error) {
-    let mut stderr = std::io::stderr().lock();
+    let mut stderr = io::stderr().lock();
     let text = indented(&harmless(&format!("{error:#}")), "error: ".len());
     let _ = writeln!(stderr, "error: {text}");
 }
 
 /// A remark for the person, to standard error.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", harmless(text));
+    let _ = writeln!(io::stderr().lock(), "{}", harmless(text));
 }
 
 /// Data as JSON, to standard output.

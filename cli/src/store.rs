@@ -3,7 +3,9 @@
 use anyhow::{Context as _, anyhow, bail};
 use sym_host::aws::Aws;
 use sym_host::plugin::dsse::{self, Envelope, pre_authentication_encoding};
-use sym_host::plugin::release_store::{self, CURRENT, Condition, ReleaseStore, StoreError};
+use sym_host::plugin::release_store::{
+    self, CURRENT, Condition, ReleaseStore, StoreError, Unreachable,
+};
 use sym_host::plugin::statement::{Digest, Statement};
 use sym_host::plugin::trust::PublicKey;
 
@@ -137,26 +139,26 @@ impl Store {
         })
     }
 
-    /// All releases, the newest first. What can't be read is said and left out.
+    /// All releases, the newest first. What is none, or is gone, is said and left out.
     pub(crate) async fn releases(&self) -> anyhow::Result<Vec<Found>> {
-        let listed = self.store.list(&self.aws, release_store::RELEASES).await;
         let mut releases = Vec::new();
-        for entry in listed.map_err(|error| failed("releases", error))? {
-            match self.read(&entry.key).await {
-                Ok(bytes) => match read(&entry.key, &bytes) {
-                    Ok(found) => releases.push(found),
-                    Err(error) => left_out(&error),
-                },
+        for entry in self.list(release_store::RELEASES).await? {
+            let key = entry.key;
+            let found = match self.store.get(&self.aws, &key, dsse::MAX_BYTES).await {
+                Ok(object) => read(&key, &object.bytes),
+                Err(error @ (StoreError::Missing | StoreError::TooLarge { .. })) => {
+                    Err(failed(&key, error))
+                }
+                // What can't be read now would look as if it weren't there.
+                Err(error) => return Err(failed(&key, error)),
+            };
+            match found {
+                Ok(found) => releases.push(found),
                 Err(error) => left_out(&error),
             }
         }
         releases.sort_by_key(|found| std::cmp::Reverse(found.statement.serial));
         Ok(releases)
-    }
-
-    async fn read(&self, key: &str) -> anyhow::Result<Vec<u8>> {
-        let object = self.store.get(&self.aws, key, dsse::MAX_BYTES).await;
-        Ok(object.map_err(|error| failed(key, error))?.bytes)
     }
 
     /// An object's bytes, at most as many as these.
@@ -254,7 +256,8 @@ fn read(key: &str, bytes: &[u8]) -> anyhow::Result<Found> {
 fn failed(key: &str, error: StoreError) -> anyhow::Error {
     match error {
         StoreError::Unavailable(detail) => {
-            anyhow!(detail).context(format!("`{key}` can't be read or written"))
+            let cause = anyhow::Error::new(Unreachable(detail));
+            cause.context(format!("`{key}` can't be read or written"))
         }
         error => anyhow!("`{key}` {error}"),
     }

@@ -54,15 +54,23 @@ pub(crate) fn report(swept: Vec<Swept>, as_json: bool) -> Status {
     let mut errors = Vec::new();
     for entry in swept {
         let why = entry.why.unwrap_or_else(|| "by hand".to_owned());
-        let (result, body) = match entry.result {
-            Ok(body) => ("ended", Some(body)),
+        let mut datum = json!({"run": entry.run, "why": why});
+        let (result, note) = match entry.result {
+            Ok(body) => {
+                let note = remarks(&body);
+                datum["body"] = body.into();
+                ("ended", note)
+            }
             Err(error) => {
+                datum["body"] = Value::Null;
+                datum["code"] = error.code().as_str().into();
+                datum["error"] = error.message().into();
                 errors.push(error);
-                ("failed", None)
+                ("failed", String::new())
             }
         };
-        let note = body.as_ref().map(remarks).unwrap_or_default();
-        data.push(json!({"run": entry.run, "why": why, "result": result, "body": body}));
+        datum["result"] = result.into();
+        data.push(datum);
         rows.push([result.to_owned(), why, entry.run, note]);
     }
     if as_json {

@@ -102,15 +102,7 @@ impl Aws {
         match &database.password {
             PasswordSource::Given(password) => Ok(password.clone()),
             PasswordSource::Parameter(name) => {
-                let unavailable = || {
-                    Error::new(
-                        Code::SecretUnavailable,
-                        format!(
-                            "the function can't read its database password from the SSM parameter `{name}`: check \
-                             that it exists and that the function's role may read it"
-                        ),
-                    )
-                };
+                let place = format!("the SSM parameter `{name}`");
                 let client = self.client(aws_sdk_ssm::Client::new).await;
                 let answer = client
                     .get_parameter()
@@ -118,23 +110,15 @@ impl Aws {
                     .with_decryption(true)
                     .send()
                     .await;
-                let answer = answer.map_err(|error| unavailable().with_source(cause(&error)))?;
+                let answer = answer.map_err(|error| unread(&place, &error))?;
                 let value = answer
                     .parameter
                     .and_then(|parameter| parameter.value)
-                    .ok_or_else(unavailable)?;
+                    .ok_or_else(|| refused(&place))?;
                 Ok(Password::from(value))
             }
             PasswordSource::Secret { id, field } => {
-                let unavailable = || {
-                    Error::new(
-                        Code::SecretUnavailable,
-                        format!(
-                            "the function can't read its database password from the secret `{id}`: check that it \
-                             exists and that the function's role may read it"
-                        ),
-                    )
-                };
+                let place = format!("the secret `{id}`");
                 let answer = self
                     .secrets_manager()
                     .await
@@ -142,8 +126,8 @@ impl Aws {
                     .secret_id(id)
                     .send()
                     .await;
-                let answer = answer.map_err(|error| unavailable().with_source(cause(&error)))?;
-                let text = answer.secret_string.ok_or_else(unavailable)?;
+                let answer = answer.map_err(|error| unread(&place, &error))?;
+                let text = answer.secret_string.ok_or_else(|| refused(&place))?;
                 let Some(field) = field else {
                     return Ok(Password::from(text));
                 };
@@ -200,6 +184,52 @@ impl Aws {
         let signing = SystemTime::now();
         presigned(database, &identity, region.as_ref(), signing)
             .map_err(|error| unavailable(&error.to_string()))
+    }
+}
+
+/// The bot's password isn't there, or is kept from us.
+fn refused(place: &str) -> Error {
+    Error::new(
+        Code::SecretUnavailable,
+        format!(
+            "the function can't read its database password from {place}: check that it exists and that the function's \
+             role may read it"
+        ),
+    )
+}
+
+/// Why the bot's password could not be read, and whether waiting helps.
+fn unread<E>(place: &str, error: &SdkError<E>) -> Error
+where
+    E: StdError + ProvideErrorMetadata + 'static,
+{
+    let sentence = if is_passing(error) {
+        Error::new(
+            Code::SecretUnavailable,
+            format!(
+                "the function can't read its database password from {place}, as AWS can't be reached or is busy: try \
+                 again in a moment"
+            ),
+        )
+    } else {
+        refused(place)
+    };
+    sentence.with_source(cause(error))
+}
+
+/// Whether the same call may succeed in a moment.
+fn is_passing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    match error {
+        SdkError::TimeoutError(_) => true,
+        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+        SdkError::ServiceError(context) => {
+            let code = error.code().unwrap_or_default();
+            let is_throttled = ["Throttl", "TooManyRequests", "RequestLimitExceeded"]
+                .iter()
+                .any(|part| code.contains(part));
+            is_throttled || matches!(context.raw().status().as_u16(), 429 | 500..)
+        }
+        _ => false,
     }
 }
 

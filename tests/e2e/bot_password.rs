@@ -2,6 +2,7 @@
 
 use aws_lc_rs::{digest, hmac};
 use serde_json::json;
+use sym_test_support::answers::Answers;
 use sym_test_support::aws::Service;
 
 use crate::fixture::{BOT, Builder, Event, World, refusal};
@@ -167,6 +168,41 @@ async fn is_looked_for_again_once_it_is_there() -> anyhow::Result<()> {
         .put_parameter("/symops.com/DB_PASSWORD", &world.bot_password)
         .await?;
     world.still_works().await
+}
+
+#[tokio::test]
+async fn is_asked_for_again_where_aws_is_busy_or_away() -> anyhow::Result<()> {
+    let busy = |status: u16, code: &str| {
+        let body = json!({"__type": code}).to_string();
+        Answers::start(move |_| (status, body.clone()))
+    };
+    let (throttled, broken) = (
+        busy(400, "ThrottlingException")?,
+        busy(500, "InternalServiceError")?,
+    );
+    for (source, place) in [
+        ("DB_PASSWORD_KEY", "the SSM parameter `bot`"),
+        ("DB_PASSWORD_SECRET", "the secret `bot`"),
+    ] {
+        let world = World::builder()
+            .without_variable("DB_PASSWORD")
+            .variable(source, "bot")
+            .aws_answers(&throttled)
+            .start()
+            .await?;
+        let sentence = format!(
+            "the function can't read its database password from {place}, as AWS can't be reached or is busy: try again in \
+             a moment [secret-unavailable]"
+        );
+        world.refuses(&Event::escalate(), &sentence).await?;
+        for endpoint in [broken.endpoint(), "http://127.0.0.1:1".to_owned()] {
+            let lambda = world.another(&[("AWS_ENDPOINT_URL", &endpoint)]).await?;
+            let event = Event::escalate().to_string();
+            let answer = world.send_to(&lambda, &event).await?;
+            assert_eq!(answer, refusal(&sentence), "{endpoint}");
+        }
+    }
+    Ok(())
 }
 
 #[tokio::test]

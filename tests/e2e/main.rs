@@ -27,6 +27,7 @@ mod iam;
 mod ledger_owner;
 mod leftovers;
 mod locks;
+mod lost_output;
 mod manifest_schema;
 mod metrics;
 mod migration;

@@ -9,7 +9,7 @@ use super::dsse;
 use super::engine::{ENGINE_ID, Engine, TARGET};
 use super::manifest::{self, Manifest};
 use super::release::{File, Release};
-use super::release_store::{self, ReleaseStore, StoreError};
+use super::release_store::{self, ReleaseStore, StoreError, Unreachable};
 use super::source::invalid;
 use super::statement::{NativeEntry, Statement};
 use super::trust::{self, Trust, VerifiedRelease};
@@ -258,7 +258,9 @@ fn unavailable(what: &str, error: StoreError) -> Error {
     };
     let result = Error::new(Code::ReleaseUnavailable, sentence);
     match error {
-        StoreError::Unavailable(detail) => result.with_source(format!("{what}: {detail}")),
+        StoreError::Unavailable(detail) => {
+            result.with_source(Unreachable(format!("{what}: {detail}")))
+        }
         _ => result,
     }
 }
