@@ -2,7 +2,9 @@
 
 use clap::Args;
 
-use crate::host::with_host;
+use sym_host::handler::Host;
+
+use crate::host::with_host_by;
 use crate::output::{self, Status};
 
 /// Check everything that events will need, and say what mends what is missing.
@@ -18,7 +20,8 @@ pub(crate) struct DoctorArgs {
 }
 
 pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Status> {
-    with_host(async |host| {
+    let make = || Host::for_doctor(|name| std::env::var(name).ok());
+    with_host_by(make, async |host| {
         let findings = host.diagnose().await?;
         let is_ok = findings.iter().all(|finding| finding.is_ok);
         if args.json {

@@ -15,6 +15,24 @@ use crate::output::{self, Status};
 pub(crate) fn with_host(
     run: impl AsyncFnOnce(&Host) -> Result<Status, Errors>,
 ) -> anyhow::Result<Status> {
+    with_host_by(|| Host::for_person(|name| std::env::var(name).ok()), run)
+}
+
+/// The same with a host that is made otherwise.
+pub(crate) fn with_host_by(
+    make: impl FnOnce() -> Host,
+    run: impl AsyncFnOnce(&Host) -> Result<Status, Errors>,
+) -> anyhow::Result<Status> {
+    start_log();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(async { run(&make()).await });
+    Ok(result.unwrap_or_else(|Errors(errors)| failed(&errors)))
+}
+
+/// The host's log, on standard error.
+pub(crate) fn start_log() {
     // What the AWS SDK warns of on its way to credentials, the error says again.
     let levels = Targets::new()
         .with_default(LevelFilter::WARN)
@@ -23,14 +41,6 @@ pub(crate) fn with_host(
         .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
         .with(levels)
         .init();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let result = runtime.block_on(async {
-        let host = Host::for_person(|name| std::env::var(name).ok());
-        run(&host).await
-    });
-    Ok(result.unwrap_or_else(|Errors(errors)| failed(&errors)))
 }
 
 /// Shows errors, with their causes: this is the operator's terminal.

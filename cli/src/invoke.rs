@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::Value;
 use sym_host::handler::{Host, Invocation};
 
+use crate::host::start_log;
 use crate::output::{self, Status};
 
 /// Serve one event as the function would, with the function's variables from
@@ -43,10 +44,7 @@ pub(crate) fn run(args: &InvokeArgs) -> anyhow::Result<Status> {
         event = with_run_id(&event, &id)?;
         output::note(&format!("run id: {id}"));
     }
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
-        .init();
+    start_log();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -250,6 +250,11 @@ impl Host {
         Self::start(with_plugins, Who::Person)
     }
 
+    /// The same for [`diagnose`](Self::diagnose), which looks at the plugins too.
+    pub fn for_doctor(environment: impl Fn(&str) -> Option<String>) -> Self {
+        Self::start(environment, Who::Person)
+    }
+
     /// Who has what until when.
     ///
     /// # Errors

@@ -92,8 +92,8 @@ async fn without_plugins_access_still_ends() -> anyhow::Result<()> {
     fs::rename(&plugins, &aside)?;
     world.lambda.restart().await?;
 
-    let sentence =
-        "the plugins can't be read: the function's log says which and why [release-unavailable]";
+    let sentence = "the plugins can't be read: check that they are where `PLUGINS` says, and that the function may read them \
+        [release-unavailable]";
     world.refuses(&Event::escalate(), sentence).await?;
     assert_eq!(
         world.send(&role.end()).await?,
@@ -123,8 +123,8 @@ async fn a_release_that_is_wrong_says_what_and_is_read_again() -> anyhow::Result
         world.refuses(&Event::escalate(), &sentence).await?;
     }
     fs::remove_file(&path)?;
-    let sentence =
-        "the plugins can't be read: the function's log says which and why [release-unavailable]";
+    let sentence = "the plugins can't be read: check that they are where `PLUGINS` says, and that the function may read them \
+        [release-unavailable]";
     world.refuses(&Event::escalate(), sentence).await?;
     fs::write(&path, honest)?;
     world.still_works().await

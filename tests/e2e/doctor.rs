@@ -135,3 +135,15 @@ async fn the_doctor_looks_at_the_database_of_targets_too() -> anyhow::Result<()>
     assert!(found.stdout.contains(wrong), "{found:?}");
     Ok(())
 }
+
+// Who looks at grants needs no plugins; a function does.
+#[tokio::test]
+async fn the_doctor_misses_the_plugins() -> anyhow::Result<()> {
+    let world = World::builder().without_variable("PLUGINS").start().await?;
+    let doctor = world.symctl(&["doctor"]).await?;
+    assert_eq!((doctor.code, doctor.stdout.as_str()), (Some(1), ""));
+    let sentence = "error: the function's variable `PLUGINS` is not set [invalid-config]\n";
+    assert!(doctor.stderr.ends_with(sentence), "{doctor:?}");
+    assert_eq!(world.symctl(&["grants"]).await?.code, Some(0));
+    Ok(())
+}

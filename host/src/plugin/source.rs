@@ -200,7 +200,7 @@ pub(super) fn read_directory_with(
     let unavailable = |error: io::Error| {
         Error::new(
             Code::ReleaseUnavailable,
-            "the plugins can't be read: the function's log says which and why",
+            "the plugins can't be read: check that they are where `PLUGINS` says, and that the function may read them",
         )
         .with_source(format!("{}: {error}", root.display()))
     };
