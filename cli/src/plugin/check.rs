@@ -9,11 +9,13 @@ mod sql;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 use sym_host::plan::Strategy;
 use sym_host::plugin::Release;
+use sym_host::plugin::manifest::FILE_NAME;
 
 use super::cases::{parse_sql_policy, parse_strategy};
 use super::outcome::Conditions;
@@ -111,6 +113,32 @@ impl Checking<'_> {
         sql::check(self).await
     }
 
+    /// What the plugin of a table of `plugins.toml` is asked: a target for itself,
+    /// the resolver for any, under the strategy that it then has.
+    fn asked_for(&self, section: &str) -> (&str, Strategy) {
+        let asked = match section.strip_prefix("targets.") {
+            Some(name) => self.release.targets().find(|(target, _)| *target == name),
+            None => self.release.targets().next(),
+        };
+        match asked {
+            Some((name, target)) => {
+                let strategy = target.strategy().unwrap_or(self.conditions.strategy);
+                (name, strategy)
+            }
+            None => ("target", self.conditions.strategy),
+        }
+    }
+
+    /// Whether one of these checks found something wrong.
+    fn has_error(&self, section: &str, checks: &[&str]) -> bool {
+        let mut findings = self.findings.iter();
+        findings.any(|finding| {
+            finding.level == Level::Error
+                && finding.subject == section
+                && checks.contains(&finding.check)
+        })
+    }
+
     fn add(&mut self, level: Level, subject: &str, check: &'static str, text: impl Into<String>) {
         self.findings.push(Finding {
             level,
@@ -131,6 +159,9 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {
         names::check(&mut checking).await
     })?;
     let findings = checking.findings;
+    if findings.is_empty() {
+        bail!("there is nothing to check: `{FILE_NAME}` names neither a resolver nor a target");
+    }
     let worst = findings.iter().map(|finding| finding.level).max();
     let is_ok = match worst.unwrap_or(Level::Ok) {
         Level::Ok => true,

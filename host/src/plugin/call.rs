@@ -73,6 +73,13 @@ pub struct Said {
     pub message: String,
 }
 
+impl Said {
+    /// Whether nobody chose it: an exception, or a panic.
+    pub fn is_breakage(&self) -> bool {
+        self.code == failure::FAILED
+    }
+}
+
 impl<T> Called<T> {
     /// Nothing was called.
     pub(super) fn not(result: Result<T>) -> Self {

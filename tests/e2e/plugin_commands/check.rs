@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Desk;
-use crate::fixture::{Behaviour, resolver, target};
+use crate::fixture::{Behaviour, resolver, resolver_of_all, target};
 
 /// The findings of one kind that matter at least so much.
 fn findings<'a>(result: &'a Value, level: &str, check: &str) -> Vec<&'a str> {
@@ -26,6 +26,8 @@ fn two_people_with_one_name_are_found() -> anyhow::Result<()> {
         "plugin",
         "check",
         "resolver.wasm",
+        "--strategy",
+        "temporary-user",
         "--without-native",
         "--json",
     ];
@@ -102,4 +104,102 @@ fn a_start_that_leaves_little_is_a_warning() -> anyhow::Result<()> {
         "{result}"
     );
     Ok(())
+}
+
+const CHECK: [&str; 4] = ["plugin", "check", "--without-native", "--json"];
+
+// What an exception, a panic and a setting that is missing look like.
+#[test]
+fn a_resolver_that_answers_nobody_is_found_with_its_words() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let of_target = "[resolver]\ncomponent = 'resolver.wasm'\n[targets.readonly]\n";
+    desk.write("plugins.toml", of_target)?;
+    let failure = Behaviour::Failure("failed", "it has no resolve_user");
+    desk.write("resolver.wasm", resolver_of_all(&failure))?;
+    let result = desk.json(1, &CHECK)?;
+    let errors = findings(&result, "error", "names");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    let count = errors[0].split_whitespace().nth(4).unwrap_or_default();
+    assert!(
+        errors[0].contains(&format!("breaks for {count} of {count} people")),
+        "{errors:?}"
+    );
+    assert_eq!(errors[0].matches("it has no resolve_user").count(), 1);
+    assert!(
+        findings(&result, "error", "call")[0].contains("it has no resolve_user"),
+        "{result}"
+    );
+
+    let failure = Behaviour::Failure("invalid-config", "domain is missing");
+    desk.write("resolver.wasm", resolver_of_all(&failure))?;
+    let result = desk.json(1, &CHECK)?;
+    let errors = findings(&result, "error", "names");
+    assert!(
+        errors[0]
+            .contains("people a name: `deploy-bot`: failure `invalid-config`: domain is missing"),
+        "{errors:?}"
+    );
+
+    // Whoever they are, they are of the wrong domain.
+    let denial = Behaviour::Failure("denied", "Only for c.example.");
+    desk.write("resolver.wasm", resolver_of_all(&denial))?;
+    let result = desk.json(0, &CHECK)?;
+    let warnings = findings(&result, "warning", "names");
+    assert!(
+        warnings[0].contains("`--domain`; `deploy-bot`: Only for c.example."),
+        "{warnings:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_resolver_for_roles_alone_is_not_asked_for_temporary_users() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    // The requester's own name, as README.md's resolver has it, in every run.
+    let code = "(i32.store (i32.const 200) (i32.const 0))
+        (i32.store (i32.const 204) (i32.load offset=16 (local.get 0)))
+        (i32.store (i32.const 208) (i32.load offset=20 (local.get 0)))
+        (return (i32.const 200))";
+    desk.write("resolver.wasm", resolver_of_all(&Behaviour::Code(code)))?;
+    let temporary = ["--strategy", "temporary-user"];
+    for (targets, more, code) in [
+        ("[targets.readonly]\n", &[][..], 0),
+        ("[targets.readonly]\n", &temporary, 1),
+        ("[targets.readonly]\nstrategy = 'role'\n", &temporary, 0),
+        (
+            "[targets.a]\n[targets.b]\nstrategy = 'temporary-user'\n",
+            &[],
+            1,
+        ),
+        ("", &[], 0),
+        ("", &temporary, 1),
+    ] {
+        let manifest = format!("[resolver]\ncomponent = 'resolver.wasm'\n{targets}");
+        desk.write("plugins.toml", manifest)?;
+        let result = desk.json(code, &[&CHECK[..], more].concat())?;
+        let runs = findings(&result, "error", "runs");
+        assert_eq!(runs.len(), usize::try_from(code)?, "{targets}: {result}");
+        let asked = findings(&result, "ok", "names").concat();
+        let is_left_out = asked.contains("strategy temporary-user: no target has it");
+        assert_eq!(is_left_out, code == 0, "{targets}: {asked}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_no_plugin_is_said_once() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    // The one where the other belongs.
+    desk.write(
+        "plugins.toml",
+        "[resolver]\ncomponent = 'target.wasm'\n[targets.readonly]\ncomponent = 'resolver.wasm'\n",
+    )?;
+    let result = desk.json(1, &CHECK)?;
+    for subject in ["resolver", "targets.readonly"] {
+        let findings = result["findings"].as_array().expect("is a list");
+        let of_it = findings.iter().filter(|found| found["subject"] == subject);
+        assert_eq!(of_it.count(), 1, "{result}");
+    }
+    desk.write("plugins.toml", "")?;
+    desk.refuses(&["plugin", "check"], &["there is nothing to check"])
 }

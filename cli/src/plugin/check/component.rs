@@ -1,12 +1,12 @@
 //! What can be said of each component: its world, its sizes, and what its start
 //! takes.
 
-use sym_host::error::Error;
-use sym_host::plugin::Limit;
+use sym_host::error::Code;
 use sym_host::plugin::manifest::MAX_COMPONENT_BYTES;
 use sym_host::plugin::package::{TARGETS, precompile};
 use sym_host::plugin::statement::MAX_NATIVE_BYTES;
 use sym_host::plugin::trial::Part;
+use sym_host::plugin::{Called, Limit};
 
 use super::{Checking, Level};
 use crate::plugin::show::{bytes, number};
@@ -100,8 +100,8 @@ fn limits(checking: &mut Checking<'_>, part: &Part) {
 }
 
 async fn start(checking: &mut Checking<'_>, part: &Part) -> anyhow::Result<()> {
-    let request = sample_request("ada@a.example", "target", 0)?;
-    let strategy = checking.conditions.strategy;
+    let (target, strategy) = checking.asked_for(part.section());
+    let request = sample_request("ada@a.example", target, 0)?;
     let called = part.call(&request, strategy, "ada").await;
     let limits = part.limits();
     let shares = [
@@ -136,26 +136,29 @@ async fn start(checking: &mut Checking<'_>, part: &Part) -> anyhow::Result<()> {
     let text = format!("its start takes {}{hint}", text.join(" and "));
     checking.add(level, part.section(), "start", text);
     // A refusal or a failure may be right for an invented request. A trap is not.
-    if let Err(error) = &called.result
-        && is_breakage(error)
-    {
-        let text = format!("breaks on an ordinary request: {}", error.to_log());
+    if let Some(why) = breakage(&called) {
+        let text = format!("breaks on an ordinary request: {why}");
         checking.add(Level::Error, part.section(), "call", text);
     }
     Ok(())
 }
 
-/// Whether a plugin broke or passed a limit, rather than to answer or refuse.
-pub(super) fn is_breakage(error: &Error) -> bool {
-    use sym_host::error::Code;
-    matches!(
-        error.code(),
-        Code::PluginTrapped
-            | Code::PluginFuel
-            | Code::PluginTime
-            | Code::PluginMemory
-            | Code::PluginStack
-            | Code::PluginOutput
-            | Code::PluginLog
-    )
+/// Why a plugin broke or passed a limit, where it did, rather than to answer or
+/// refuse.
+pub(super) fn breakage<T>(called: &Called<T>) -> Option<String> {
+    let error = called.result.as_ref().err()?;
+    let is_breakage = match &called.failure {
+        Some(said) => said.is_breakage(),
+        None => matches!(
+            error.code(),
+            Code::PluginTrapped
+                | Code::PluginFuel
+                | Code::PluginTime
+                | Code::PluginMemory
+                | Code::PluginStack
+                | Code::PluginOutput
+                | Code::PluginLog
+        ),
+    };
+    is_breakage.then(|| error.to_log())
 }

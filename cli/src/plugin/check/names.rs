@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use sym_host::error::Code;
+use sym_host::event::printable;
 use sym_host::plan::Strategy;
 
-use super::component::is_breakage;
+use super::component::breakage;
 use super::people::people;
 use super::{Checking, Level};
 use crate::plugin::outcome::name_error;
@@ -14,6 +15,10 @@ use crate::plugin::subject::sample_request;
 
 /// How many examples a finding shows.
 const SHOWN: usize = 3;
+/// How much of a failure's message it shows, in characters.
+const MESSAGE: usize = 300;
+/// The resolver's table in `plugins.toml`.
+const SECTION: &str = "resolver";
 
 /// What a resolver said of all people.
 #[derive(Default)]
@@ -23,8 +28,8 @@ struct Survey {
     named: BTreeMap<String, Vec<(u32, String)>>,
     /// Whose name the host refuses, and why.
     refused: Vec<String>,
-    /// Whom the resolver denied.
-    denied: usize,
+    /// Whom the resolver denied, and with which words.
+    denied: Vec<String>,
     /// For whom it gave a failure.
     failed: Vec<String>,
     /// For whom it broke.
@@ -32,22 +37,54 @@ struct Survey {
 }
 
 pub(super) async fn check(checking: &mut Checking<'_>) -> anyhow::Result<()> {
-    if !checking.release.has_resolver() {
+    if !checking.release.has_resolver() || checking.has_error(SECTION, &["world"]) {
         return Ok(());
     }
     let people = people(&checking.args.domain);
     for strategy in [Strategy::Role, Strategy::TemporaryUser] {
-        let survey = survey(checking, &people, strategy).await;
+        let Some(target) = target_of(checking, strategy) else {
+            checking.add(
+                Level::Ok,
+                SECTION,
+                "names",
+                format!(
+                    "strategy {strategy}: no target has it, so its names weren't looked at; `--strategy` says which is that of targets that name none"
+                ),
+            );
+            continue;
+        };
+        let survey = survey(checking, &people, &target, strategy).await;
         report(checking, strategy, &survey);
+        if strategy == Strategy::TemporaryUser {
+            runs(checking, &target).await?;
+        }
     }
-    runs(checking).await
+    Ok(())
 }
 
-async fn survey(checking: &Checking<'_>, people: &[String], strategy: Strategy) -> Survey {
+/// A target that people of this strategy ask for. Where there is none at all, as
+/// for a lone resolver, it is the strategy that the command was given.
+fn target_of(checking: &Checking<'_>, strategy: Strategy) -> Option<String> {
+    let default = checking.conditions.strategy;
+    let mut targets = checking.release.targets().peekable();
+    if targets.peek().is_none() {
+        return (strategy == default).then(|| "target".to_owned());
+    }
+    targets
+        .find(|(_, target)| target.strategy().unwrap_or(default) == strategy)
+        .map(|(name, _)| name.to_owned())
+}
+
+async fn survey(
+    checking: &Checking<'_>,
+    people: &[String],
+    target: &str,
+    strategy: Strategy,
+) -> Survey {
     let mut survey = Survey::default();
     for (index, person) in (0..).zip(people) {
         // Each asks in a run of their own, as they would.
-        let request = sample_request(person, "target", index);
+        let request = sample_request(person, target, index);
         let Ok(request) = request else {
             // The host itself refuses such an event.
             continue;
@@ -56,6 +93,7 @@ async fn survey(checking: &Checking<'_>, people: &[String], strategy: Strategy) 
             break;
         };
         survey.asked += 1;
+        let why_it_broke = breakage(&called);
         match called.result {
             Ok(name) => match name_error(&name, &checking.conditions.policy) {
                 None => survey
@@ -69,18 +107,20 @@ async fn survey(checking: &Checking<'_>, people: &[String], strategy: Strategy) 
                         .push(format!("`{}`: {}", shown(person), error.message()))
                 }
             },
-            Err(error) if error.code() == Code::Denied => survey.denied += 1,
-            Err(error) if is_breakage(&error) => {
-                survey
-                    .broke
-                    .push(format!("`{}`: {}", shown(person), error.to_log()))
-            }
             Err(error) => {
-                let why = match &called.failure {
-                    Some(said) => format!("failure `{}`", shown(&said.code)),
-                    None => error.to_log(),
+                let (list, why) = match (why_it_broke, &called.failure) {
+                    (Some(why), _) => (&mut survey.broke, why),
+                    (None, _) if error.code() == Code::Denied => {
+                        (&mut survey.denied, error.message().to_owned())
+                    }
+                    (None, Some(said)) => {
+                        let code = shown(&said.code);
+                        let message = printable(said.message.trim(), MESSAGE);
+                        (&mut survey.failed, format!("failure `{code}`: {message}"))
+                    }
+                    (None, None) => (&mut survey.failed, error.to_log()),
                 };
-                survey.failed.push(format!("`{}`: {why}", shown(person)));
+                list.push(format!("`{}`: {why}", shown(person)));
             }
         }
     }
@@ -91,7 +131,7 @@ fn report(checking: &mut Checking<'_>, strategy: Strategy, survey: &Survey) {
     let mut add = |level, text: String| {
         checking.add(
             level,
-            "resolver",
+            SECTION,
             "names",
             format!("strategy {strategy}: {text}"),
         );
@@ -100,9 +140,10 @@ fn report(checking: &mut Checking<'_>, strategy: Strategy, survey: &Survey) {
         add(
             Level::Error,
             format!(
-                "breaks for {} people: {}",
+                "breaks for {} of {} people: {}",
                 survey.broke.len(),
-                some(&survey.broke)
+                survey.asked,
+                some(&survey.broke, 1)
             ),
         );
     }
@@ -114,26 +155,24 @@ fn report(checking: &mut Checking<'_>, strategy: Strategy, survey: &Survey) {
                 "two people, one name, {} times: {}; who asks gets access for the other, so accept one mail domain alone \
                  or keep what tells people apart",
                 collisions.len(),
-                some(&collisions)
+                some(&collisions, SHOWN)
             ),
         );
     }
-    if survey.asked > 0 && survey.denied == survey.asked {
-        add(
-            Level::Warning,
-            "denies all of the generated people: give a domain that it accepts with `--domain`"
-                .to_owned(),
-        );
+    let named: usize = survey.named.values().map(Vec::len).sum();
+    if survey.asked > 0 && named == 0 {
+        if let Some((level, text)) = nobody(survey) {
+            add(level, text);
+        }
         return;
     }
-    let named: usize = survey.named.values().map(Vec::len).sum();
     add(
         Level::Ok,
         format!(
             "of {} generated people, {named} got one of {} names, {} were denied",
             survey.asked,
             survey.named.len(),
-            survey.denied
+            survey.denied.len()
         ),
     );
     for (what, examples) in [
@@ -143,10 +182,33 @@ fn report(checking: &mut Checking<'_>, strategy: Strategy, survey: &Survey) {
         if !examples.is_empty() {
             add(
                 Level::Ok,
-                format!("{} {what}: {}", examples.len(), some(examples)),
+                format!("{} {what}: {}", examples.len(), some(examples, SHOWN)),
             );
         }
     }
+}
+
+/// Why nobody got a name. `None`: because it breaks, which was said.
+fn nobody(survey: &Survey) -> Option<(Level, String)> {
+    // Bots are denied by many a resolver that answers no person either.
+    let of_another_domain = survey.denied.len() * 2 > survey.asked;
+    if of_another_domain {
+        let text = format!(
+            "denies {} of {} generated people and names nobody: give a domain that it accepts with `--domain`; {}",
+            survey.denied.len(),
+            survey.asked,
+            some(&survey.denied, 1)
+        );
+        return Some((Level::Warning, text));
+    }
+    let examples = [&survey.failed, &survey.refused];
+    let examples = examples.into_iter().find(|examples| !examples.is_empty())?;
+    let text = format!(
+        "gives none of {} generated people a name: {}",
+        survey.asked,
+        some(examples, 1)
+    );
+    Some((Level::Error, text))
 }
 
 /// Different people with the same name, in the order in which they were asked
@@ -175,11 +237,11 @@ fn collisions(survey: &Survey) -> Vec<String> {
 }
 
 /// A temporary user is another one for each run, and the same for the same run.
-async fn runs(checking: &mut Checking<'_>) -> anyhow::Result<()> {
+async fn runs(checking: &mut Checking<'_>, target: &str) -> anyhow::Result<()> {
     let person = format!("ada@{}", checking.args.domain[0]);
     let mut names = Vec::new();
     for run in [1, 1, 2] {
-        let request = sample_request(&person, "target", run)?;
+        let request = sample_request(&person, target, run)?;
         let called = checking
             .release
             .try_resolver(&request, Strategy::TemporaryUser)
@@ -194,7 +256,7 @@ async fn runs(checking: &mut Checking<'_>) -> anyhow::Result<()> {
         let text =
             "names the same request differently each time: a temporary user can't be found again"
                 .to_owned();
-        checking.add(Level::Error, "resolver", "runs", text);
+        checking.add(Level::Error, SECTION, "runs", text);
     }
     if names[1] == names[2] {
         let text = format!(
@@ -202,14 +264,14 @@ async fn runs(checking: &mut Checking<'_>) -> anyhow::Result<()> {
              so put the run's id into the name",
             shown(&names[1])
         );
-        checking.add(Level::Error, "resolver", "runs", text);
+        checking.add(Level::Error, SECTION, "runs", text);
     }
     Ok(())
 }
 
-fn some(examples: &[String]) -> String {
-    let shown = examples.iter().take(SHOWN).cloned().collect::<Vec<_>>();
-    let more = examples.len().saturating_sub(SHOWN);
+fn some(examples: &[String], most: usize) -> String {
+    let shown = examples.iter().take(most).cloned().collect::<Vec<_>>();
+    let more = examples.len().saturating_sub(most);
     match more {
         0 => shown.join(", "),
         _ => format!("{}, and {more} more", shown.join(", ")),
@@ -218,5 +280,5 @@ fn some(examples: &[String]) -> String {
 
 /// A name without what would play with the terminal.
 fn shown(name: &str) -> String {
-    sym_host::event::printable(name, 40)
+    printable(name, 40)
 }
