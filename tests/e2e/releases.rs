@@ -13,7 +13,7 @@ use sym_test_support::aws::{Aws, Service};
 use sym_test_support::tools;
 
 use self::publisher::{Publisher, SECOND};
-use crate::fixture::{Builder, Event, PERSON, World, refusal, success};
+use crate::fixture::{Behaviour, Builder, Event, PERSON, World, refusal, resolver_of_all, success};
 
 const DENIED: &str = "Not today. [denied]";
 
@@ -433,5 +433,69 @@ async fn what_is_not_published_changes_nothing() -> anyhow::Result<()> {
         .expect_err("is there")
         .to_string();
     assert!(error.contains("never overwritten"), "{error}");
+    Ok(())
+}
+
+// What no function could do for anybody is not signed, whatever its SQL_POLICY; what
+// some could, or would for somebody, is advice.
+#[tokio::test]
+async fn what_can_work_for_nobody_is_not_published() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    let first = publisher.path(publisher.first());
+    let manifest = std::fs::read_to_string(first.join("plugins.toml"))?;
+    let publish = || {
+        let more = ["--without-native"];
+        let mut command = publisher.publish_command(publisher.first(), "team.key", &more);
+        let output = command.output()?;
+        let errors = String::from_utf8(output.stderr)?;
+        anyhow::Ok((output.status.code(), errors))
+    };
+    for (sql, why) in [
+        (
+            "GRANT SELECT ON ON orders TO {username}",
+            "isn't a statement that PostgreSQL can read",
+        ),
+        (
+            "GRANT pg_write_server_files TO {username}",
+            "is reserved for PostgreSQL [not-allowed]",
+        ),
+        ("ALTER USER {username} SUPERUSER", "[not-allowed]"),
+        ("COMMIT", "[not-allowed]"),
+    ] {
+        std::fs::write(first.join("readonly.sql"), sql)?;
+        let (code, errors) = publish()?;
+        assert_eq!(code, Some(1), "{sql}: {errors}");
+        let sentence =
+            "target `readonly-sql`, file `readonly.sql`, can't work under any SQL_POLICY: step 1 ";
+        assert_eq!(errors.matches(sentence).count(), 1, "{errors}");
+        assert!(errors.contains(why), "{sql}: {errors}");
+        assert!(errors.ends_with("; nothing was published\n"), "{errors}");
+        assert!(!publisher.store().exists(), "{sql}");
+    }
+    let role = "[targets.all]\nrole = \"pg_read_all_data\"\n";
+    std::fs::write(first.join("readonly.sql"), "DROP TABLE orders")?;
+    std::fs::write(first.join("plugins.toml"), format!("{manifest}\n{role}"))?;
+    let (code, errors) = publish()?;
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(
+        errors.contains("target `all`, role `pg_read_all_data`"),
+        "{errors}"
+    );
+    std::fs::write(first.join("plugins.toml"), &manifest)?;
+
+    let failure = Behaviour::Failure("failed", "it has no resolve_user");
+    std::fs::write(
+        first.join("default-resolver.wasm"),
+        resolver_of_all(&failure),
+    )?;
+    let (code, errors) = publish()?;
+    assert_eq!(code, Some(0), "{errors}");
+    for part in [
+        "warning: targets.readonly-sql: step 1 ",
+        "warning: resolver: strategy role: breaks for ",
+        "it has no resolve_user",
+    ] {
+        assert!(errors.contains(part), "`{part}`: {errors}");
+    }
     Ok(())
 }

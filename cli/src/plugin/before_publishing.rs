@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use anyhow::bail;
 use sym_host::plugin::Release;
 
 use super::subject::Subject;
@@ -21,8 +22,11 @@ pub(crate) struct Trial {
 /// Tries a directory that was loaded and checked.
 ///
 /// # Errors
-/// The cases can't be read.
+/// The cases can't be read, or a target can't work for anybody.
 pub(crate) async fn try_out(directory: &Path, release: &Release) -> anyhow::Result<Trial> {
+    if let Some(why) = check::impossible(release) {
+        bail!("{why}; nothing was published");
+    }
     let results = test::run_own_cases(directory, release).await?;
     let verdicts = || results.iter().flat_map(|result| &result.verdicts);
     let failed = verdicts().filter(|verdict| !verdict.passed);

@@ -8,14 +8,16 @@ mod sql;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
-use sym_host::plan::Strategy;
+use sym_host::plan::{Plan, Strategy};
 use sym_host::plugin::Release;
 use sym_host::plugin::manifest::FILE_NAME;
+use sym_host::policy::{Policy, SqlPolicy};
 
 use super::cases::{parse_sql_policy, parse_strategy};
 use super::outcome::Conditions;
@@ -23,6 +25,13 @@ use super::subject::Subject;
 use crate::engine::engine;
 use crate::output::{self, Status};
 use crate::store::block_on;
+
+/// Where the people are from that a resolver is tried on.
+const DOMAINS: [&str; 2] = ["a.example", "b.example"];
+/// How long a resolver is asked for names before it is published. One in Rust takes
+/// a quarter of it, by docs/performance.md; one in Python, which starts an interpreter
+/// for each person, takes longer.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Check a plugin: what it imports and exports, its sizes, what its start takes
 /// of its limits, what its SQL had better not do, and whether its resolver gives
@@ -43,10 +52,10 @@ pub(crate) struct CheckArgs {
     strategy: Strategy,
     /// The function's SQL_POLICY.
     #[arg(long, value_parser = parse_sql_policy, default_value = "grants")]
-    sql_policy: sym_host::policy::SqlPolicy,
+    sql_policy: SqlPolicy,
     /// A mail domain of the people that the resolver is tried on. May be given
     /// again.
-    #[arg(long, value_name = "DOMAIN", default_values = ["a.example", "b.example"])]
+    #[arg(long, value_name = "DOMAIN", default_values = DOMAINS)]
     domain: Vec<String>,
     /// Don't compile for Lambda's architectures, which takes a while for large
     /// components.
@@ -87,6 +96,8 @@ struct Checking<'a> {
     subject: &'a Subject,
     release: &'a Release,
     conditions: Conditions,
+    /// When to ask for no more names.
+    deadline: Option<Instant>,
     findings: Vec<Finding>,
 }
 
@@ -102,6 +113,7 @@ impl CheckArgs {
             subject,
             release,
             conditions,
+            deadline: None,
             findings: Vec::new(),
         }
     }
@@ -184,24 +196,56 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {
 }
 
 /// What had better be otherwise in a directory that is about to be published, by
-/// the rules that hold where nobody says others. Not whether two people get one
-/// name: that hangs on mail domains, which nobody has said here.
+/// the rules that hold where nobody says others. Of names only what is wrong
+/// whoever the people are: whether two get one name hangs on mail domains, which
+/// nobody has said here.
 pub(crate) async fn advice(subject: &Subject, release: &Release) -> anyhow::Result<Vec<String>> {
     let args = CheckArgs {
         path: PathBuf::new(),
         strategy: Strategy::Role,
-        sql_policy: sym_host::policy::SqlPolicy::Grants,
-        domain: Vec::new(),
+        sql_policy: SqlPolicy::Grants,
+        domain: DOMAINS.map(str::to_owned).to_vec(),
         without_native: true,
         strict: false,
         json: false,
     };
     let mut checking = args.checking(subject, release);
     checking.all_but_names().await?;
+    checking.deadline = Some(Instant::now() + PATIENCE);
+    names::check(&mut checking).await?;
     let mut findings = checking.findings;
-    findings.retain(|finding| finding.level != Level::Ok);
+    findings.retain(|finding| match finding.level {
+        Level::Ok => false,
+        Level::Warning => finding.check != "names",
+        Level::Error => true,
+    });
     Ok(findings
         .iter()
         .map(|finding| format!("{}: {}", finding.subject, finding.text))
         .collect())
+}
+
+/// Why a target of a release can't work for anybody, whatever the function's
+/// SQL_POLICY is. Only of what is the same for everybody who asks: what a component
+/// says of one of them says nothing of another.
+pub(crate) fn impossible(release: &Release) -> Option<String> {
+    let policy = Policy {
+        sql: SqlPolicy::Any,
+        ..Conditions::default().policy
+    };
+    release.targets().find_map(|(name, target)| {
+        let (strategy, steps) = target.fixed()?;
+        let plan = Plan {
+            strategy,
+            // Nobody's, so that no statement is refused for being about them.
+            username: "nobody-in-particular".to_owned(),
+            steps,
+        };
+        let error = plan.authorize(&policy).err()?;
+        Some(format!(
+            "target `{name}`, {target}, can't work under any SQL_POLICY: {} [{}]",
+            error.to_log(),
+            error.code()
+        ))
+    })
 }

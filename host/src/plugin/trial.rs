@@ -223,6 +223,26 @@ impl Release {
     }
 }
 
+impl TargetEntry {
+    /// What it asks for whoever asks, and how: the statements of a file, or a role.
+    /// `None` where a component says it. A file that names no strategy can only be
+    /// for a temporary user.
+    pub fn fixed(&self) -> Option<(Strategy, Vec<Step>)> {
+        let strategy = self.strategy();
+        match &self.setup {
+            TargetKind::Component(_) => None,
+            TargetKind::Sql(_, steps) => {
+                let strategy = strategy.unwrap_or(Strategy::TemporaryUser);
+                Some((strategy, steps.clone()))
+            }
+            TargetKind::Role(role) => {
+                let strategy = strategy.unwrap_or(Strategy::Role);
+                Some((strategy, vec![Step::GrantRole(role.clone())]))
+            }
+        }
+    }
+}
+
 impl Given {
     fn put_on_trial<E: Export + 'static>(&self, plugin: &Plugin<E>) -> Result<Arc<Plugin<E>>> {
         let mut config = plugin.config().as_ref().clone();

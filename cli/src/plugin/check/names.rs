@@ -2,6 +2,7 @@
 //! says has to be somebody else for each of them.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use sym_host::error::Code;
 use sym_host::event::printable;
@@ -83,6 +84,12 @@ async fn survey(
 ) -> Survey {
     let mut survey = Survey::default();
     for (index, person) in (0..).zip(people) {
+        if checking
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
+            break;
+        }
         // Each asks in a run of their own, as they would.
         let request = sample_request(person, target, index);
         let Ok(request) = request else {
