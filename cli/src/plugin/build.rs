@@ -71,6 +71,7 @@ pub(crate) struct Built {
 /// standard error.
 pub(crate) fn build(root: &Path) -> Result<Built> {
     let project = Project::read(root)?;
+    remove_old(&project.component())?;
     fs::create_dir_all(project.build_directory())
         .with_context(|| format!("`{}` can't be made", project.build_directory().display()))?;
     let wasm = match project.language {
@@ -88,4 +89,36 @@ pub(crate) fn build(root: &Path) -> Result<Built> {
         component: path,
         bytes: component.len() as u64,
     })
+}
+
+/// Nobody may take what an earlier build made for what this one fails to make.
+fn remove_old(component: &Path) -> Result<()> {
+    match fs::remove_file(component) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("`{}` can't be removed", component.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The component that a project's build makes, where it isn't there: below the
+/// project's root.
+pub(crate) fn missing_component(root: &Path) -> Option<String> {
+    let project = Project::read(root).ok()?;
+    let component = project.component();
+    (!component.exists()).then(|| project.below(&component))
+}
+
+/// What there is to say where a source of the project in `root` is newer than its
+/// component.
+pub(crate) fn staleness(root: &Path) -> Option<String> {
+    let project = Project::read(root).ok()?;
+    let component = project.component();
+    let built = component.metadata().ok()?.modified().ok()?;
+    let source = project.source_newer_than(built)?;
+    Some(format!(
+        "`{}` is older than `{}`: `symctl plugin build`",
+        project.below(&component),
+        project.below(&source)
+    ))
 }

@@ -163,6 +163,7 @@ impl Checking<'_> {
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {
     let subject = Subject::find(&args.path)?;
+    subject.note_staleness();
     let targets = BTreeSet::from(["target".to_owned()]);
     let release = subject.load(&engine()?, &targets)?;
     let mut checking = args.checking(&subject, &release);

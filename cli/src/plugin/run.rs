@@ -154,6 +154,7 @@ fn once(args: &RunArgs) -> anyhow::Result<Status> {
     let event = read_event(&args.event)?;
     let request = request_of(&event)?;
     let subject = Subject::find(&args.plugin)?;
+    subject.note_staleness();
     let targets = BTreeSet::from([request.target.name.clone()]);
     let release = subject.load(&engine()?, &targets)?;
     let conditions = args.conditions.conditions();

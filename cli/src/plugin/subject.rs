@@ -4,15 +4,18 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
+use sym_host::error::Error;
 use sym_host::plugin::manifest::{FILE_NAME, MAX_COMPONENT_BYTES};
 use sym_host::plugin::{Engine, Release};
 use sym_host::request::Request;
 
+use super::build::{missing_component, staleness};
 use super::cases::event::SAMPLE;
 use super::outcome::request_of;
 use crate::host::failed;
+use crate::output;
 
 /// What a path names.
 pub(crate) enum Subject {
@@ -45,6 +48,15 @@ impl Subject {
         Ok(Self::Directory(found))
     }
 
+    /// Says where its component isn't what its sources are.
+    pub(crate) fn note_staleness(&self) {
+        if let Self::Directory(root) = self
+            && let Some(note) = staleness(root)
+        {
+            output::note(&note);
+        }
+    }
+
     /// The bytes of one of its components, by its path in `plugins.toml`.
     pub(crate) fn component(&self, path: &str) -> anyhow::Result<Vec<u8>> {
         match self {
@@ -61,12 +73,30 @@ impl Subject {
         targets: &BTreeSet<String>,
     ) -> anyhow::Result<Release> {
         Ok(match self {
-            Self::Directory(path) => Release::of_directory(engine, path)?,
+            Self::Directory(path) => match Release::of_directory(engine, path) {
+                Ok(release) => release,
+                Err(error) => return Err(with_build(path, error)),
+            },
             Self::Component(path) => {
                 let bytes = read_component(path)?;
                 Release::of_component(engine, &name(path), bytes, targets)?
             }
         })
+    }
+}
+
+/// A project that wasn't built yet is no release, and its author knows no other
+/// reason than that.
+fn with_build(root: &Path, error: Error) -> anyhow::Error {
+    match missing_component(root) {
+        Some(component)
+            if error
+                .message()
+                .contains(&format!("`{component}` is missing")) =>
+        {
+            anyhow!("`{component}` is missing: `symctl plugin build` makes it")
+        }
+        _ => error.into(),
     }
 }
 

@@ -88,6 +88,7 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
     for path in &args.cases {
         paths.extend(cases::find(path)?);
     }
+    subject.note_staleness();
     if args.cases.is_empty() {
         paths = own_cases(&subject)?;
     }

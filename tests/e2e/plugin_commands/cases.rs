@@ -265,6 +265,66 @@ fn cases_that_make_no_sense_are_refused_in_a_sentence() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A project whose sources nothing can build: its tool is no program.
+fn project(desk: &Desk) -> anyhow::Result<()> {
+    let manifest = desk.read("plugins.toml")?;
+    desk.write(
+        "plugins.toml",
+        manifest.replace("target.wasm", "build/x.wasm"),
+    )?;
+    desk.write(
+        "sym-plugin.toml",
+        "name = 'x'\nversion = '1.0.0'\nlanguage = 'python'\n",
+    )?;
+    desk.write("src/target.py", "# It says what a target means.\n")?;
+    desk.write("wit/sym.wit", "")?;
+    desk.write(".venv/bin/componentize-py", "")?;
+    desk.write("cases/people.toml", CASES)
+}
+
+#[test]
+fn a_build_that_fails_leaves_no_component_to_test() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let target = std::fs::read(desk.path("target.wasm"))?;
+    project(&desk)?;
+    let sentence = "`build/x.wasm` is missing: `symctl plugin build` makes it";
+    desk.refuses(&["plugin", "test"], &[sentence])?;
+    desk.write("build/x.wasm", target)?;
+    desk.ends(0, &["plugin", "test"])?;
+    desk.ends(1, &["plugin", "build"])?;
+    desk.refuses(&["plugin", "test"], &[sentence])
+}
+
+#[test]
+fn a_component_that_is_older_than_its_sources_is_noted() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let target = std::fs::read(desk.path("target.wasm"))?;
+    project(&desk)?;
+    desk.write("build/x.wasm", target)?;
+    desk.write("event.json", super::event_of("a@a.example")?)?;
+    let commands = [
+        &["plugin", "test"][..],
+        &["plugin", "check", "--without-native"],
+        &["plugin", "run", "event.json"],
+    ];
+    let note = "`build/x.wasm` is older than `src/more/names.py`: `symctl plugin build`\n";
+    for arguments in commands {
+        assert_eq!(desk.symctl(arguments)?.stderr, "", "{arguments:?}");
+    }
+    desk.write("src/more/names.py", "")?;
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    let source = std::fs::File::options()
+        .write(true)
+        .open(desk.path("src/more/names.py"))?;
+    source.set_modified(later)?;
+    // What Python leaves there is no source.
+    desk.write("src/__pycache__/names.pyc", "")?;
+    for arguments in commands {
+        assert_eq!(desk.symctl(arguments)?.stderr, note, "{arguments:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_plan_is_carried_out_and_rolled_back() -> anyhow::Result<()> {
     let desk = Desk::new()?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
@@ -171,6 +172,33 @@ impl Project {
     pub(crate) fn component(&self) -> PathBuf {
         self.build_directory().join(format!("{}.wasm", self.name))
     }
+
+    /// The newest of its sources, where that was changed after this time.
+    pub(crate) fn source_newer_than(&self, time: SystemTime) -> Option<PathBuf> {
+        let (changed, path) = newest(&self.root.join("src"))?;
+        (changed > time).then_some(path)
+    }
+
+    /// A path as its root sees it.
+    pub(crate) fn below(&self, path: &Path) -> String {
+        let path = path.strip_prefix(&self.root).unwrap_or(path);
+        path.display().to_string()
+    }
+}
+
+/// The file below a directory that was changed last, and when. What tools leave
+/// there, as Python does, is none.
+fn newest(directory: &Path) -> Option<(SystemTime, PathBuf)> {
+    let entries = fs::read_dir(directory).ok()?.flatten();
+    let of_entry = |entry: fs::DirEntry| {
+        let kind = entry.file_type().ok()?;
+        if kind.is_dir() {
+            let is_cache = entry.file_name() == "__pycache__";
+            return (!is_cache).then(|| newest(&entry.path())).flatten();
+        }
+        Some((entry.metadata().ok()?.modified().ok()?, entry.path()))
+    };
+    entries.filter_map(of_entry).max()
 }
 
 /// Refuses a name that isn't one everywhere: as a file, and as a package of
