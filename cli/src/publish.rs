@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::json;
 use sym_host::aws::Aws;
 use sym_host::error::Error;
+use sym_host::plugin::manifest::FILE_NAME;
 use sym_host::plugin::package::{Package, TARGETS, precompile};
 use sym_host::plugin::release_store::{object_key, release_key};
 use sym_host::plugin::statement::{Digest, NativeEntry, SCHEMA, Statement};
@@ -197,6 +198,12 @@ async fn load(args: &PublishArgs) -> anyhow::Result<Result<(PathBuf, Release), E
         .directory
         .canonicalize()
         .with_context(|| format!("can't read `{}`", args.directory.display()))?;
+    if !directory.join(FILE_NAME).is_file() {
+        bail!(
+            "`{}` has no `{FILE_NAME}`: name the directory that has one",
+            args.directory.display()
+        );
+    }
     if args.audience.iter().any(String::is_empty) {
         bail!("a function in `--audience` has no name: separate the names by one comma each");
     }

@@ -21,6 +21,9 @@ pub(crate) fn run(args: &ReleasesArgs) -> anyhow::Result<Status> {
     let store = Store::open(&args.url)?;
     let (current, releases) =
         block_on(async { Ok((store.current().await?, store.releases().await?)) })?;
+    if current.is_none() && releases.is_empty() {
+        return Err(store.nothing());
+    }
     let current = current.map(|current| current.release.digest);
     let is_current = |found: &Found| Some(found.digest) == current;
     if args.json {
@@ -36,7 +39,7 @@ pub(crate) fn run(args: &ReleasesArgs) -> anyhow::Result<Status> {
         rows.push([
             found.id(),
             found.statement.created.clone(),
-            found.signed_by.join(", "),
+            found.signers(),
             found.statement.audience.join(", "),
             if is_current(found) { "in use" } else { "" }.to_owned(),
         ]);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
 use clap::Args;
 use sym_host::event::printable;
 use sym_host::plugin::ENGINE_ID;
@@ -29,13 +28,7 @@ pub(crate) struct StatusArgs {
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Status> {
     let store = Store::open(&args.url)?;
     let current = block_on(store.current())?;
-    let current = current.with_context(|| {
-        format!(
-            "nothing was published to `{}` yet: `symctl publish`",
-            store.url()
-        )
-    })?;
-    let found = current.release;
+    let found = current.ok_or_else(|| store.nothing())?.release;
     if args.json {
         output::json(&describe(&found, true));
         return Ok(Status::Done);
@@ -48,7 +41,7 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Status> {
     ));
     output::data(&format!(
         "signed by {} (`symctl verify` looks whether it is so)",
-        printable(&found.signed_by.join(", "), SHOWN)
+        printable(&found.signers(), SHOWN)
     ));
     let audience = statement.audience.join(", ");
     output::data(&format!("audience  {}", printable(&audience, SHOWN)));

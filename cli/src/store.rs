@@ -33,6 +33,17 @@ impl Found {
         is_signed_by(&self.envelope, keys)
     }
 
+    /// Who signed it, by its own words.
+    pub(crate) fn signers(&self) -> String {
+        let named = self.signed_by.iter().filter(|name| !name.trim().is_empty());
+        let named: Vec<&str> = named.map(String::as_str).collect();
+        match (self.signed_by.len(), &named[..]) {
+            (0, _) => "nobody".to_owned(),
+            (_, []) => "somebody without a name".to_owned(),
+            (_, named) => named.join(", "),
+        }
+    }
+
     /// As the function's log and the ledger name it.
     pub(crate) fn id(&self) -> String {
         format!("r{}-{}", self.statement.serial, self.digest.short())
@@ -83,6 +94,15 @@ impl Store {
 
     pub(crate) fn url(&self) -> String {
         self.store.to_string()
+    }
+
+    /// What there is to say of a store without any release, such as one whose URL was
+    /// mistyped.
+    pub(crate) fn nothing(&self) -> anyhow::Error {
+        anyhow!(
+            "nothing was published to `{}` yet: `symctl publish`",
+            self.url()
+        )
     }
 
     /// The release in use; `None` in a store where nothing was published yet.

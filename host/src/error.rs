@@ -168,6 +168,8 @@ impl fmt::Display for Code {
 pub struct Error {
     code: Code,
     message: String,
+    /// What points whoever reads the message to the log: no part of the log's line.
+    pointer: &'static str,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -180,8 +182,17 @@ impl Error {
         Self {
             code,
             message: message.into(),
+            pointer: "",
             source: None,
         }
+    }
+
+    /// The same, whose message goes on with `pointer` for those who don't see the
+    /// cause. Who sees it, in the log or a terminal, isn't sent to where they are.
+    pub fn with_pointer(mut self, pointer: &'static str) -> Self {
+        self.message.push_str(pointer);
+        self.pointer = pointer;
+        self
     }
 
     /// The same with its cause, for the log.
@@ -217,7 +228,8 @@ impl Error {
 
     /// The whole chain in one line, for the log.
     pub fn to_log(&self) -> String {
-        let mut text = self.message.clone();
+        let message = self.message.strip_suffix(self.pointer);
+        let mut text = message.unwrap_or(&self.message).to_owned();
         let mut cause = self.source();
         while let Some(error) = cause {
             text.push_str(": ");
@@ -270,6 +282,21 @@ mod tests {
         assert_eq!(
             error.to_log(),
             "the database can't be reached: 10.0.0.7 refused"
+        );
+    }
+
+    #[test]
+    fn who_reads_the_cause_is_not_sent_to_the_log() {
+        let error = Error::new(Code::ReleaseUnavailable, "the plugins can't be read")
+            .with_pointer(": the function's log says why")
+            .with_source("no such directory");
+        assert_eq!(
+            error.to_public(),
+            "the plugins can't be read: the function's log says why [release-unavailable]"
+        );
+        assert_eq!(
+            error.to_log(),
+            "the plugins can't be read: no such directory"
         );
     }
 }

@@ -92,7 +92,7 @@ async fn without_plugins_access_still_ends() -> anyhow::Result<()> {
     fs::rename(&plugins, &aside)?;
     world.lambda.restart().await?;
 
-    let sentence = "the plugins can't be read: check that they are where `PLUGINS` says, and that the function may read them \
+    let sentence = "the plugins can't be read: the function's log says which and why \
         [release-unavailable]";
     world.refuses(&Event::escalate(), sentence).await?;
     assert_eq!(
@@ -123,7 +123,7 @@ async fn a_release_that_is_wrong_says_what_and_is_read_again() -> anyhow::Result
         world.refuses(&Event::escalate(), &sentence).await?;
     }
     fs::remove_file(&path)?;
-    let sentence = "the plugins can't be read: check that they are where `PLUGINS` says, and that the function may read them \
+    let sentence = "the plugins can't be read: the function's log says which and why \
         [release-unavailable]";
     world.refuses(&Event::escalate(), sentence).await?;
     fs::write(&path, honest)?;

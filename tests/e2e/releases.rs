@@ -499,3 +499,37 @@ async fn what_can_work_for_nobody_is_not_published() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_store_without_a_release_is_said_to_be_one() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    let (url, trust) = (publisher.url(), publisher.trust());
+    for arguments in [
+        &["status", &url][..],
+        &["releases", &url],
+        &["verify", &url, "--trust", &trust],
+    ] {
+        let output = publisher.command().args(arguments).output()?;
+        let errors = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
+        let sentence = format!("error: nothing was published to `{url}` yet: `symctl publish`\n");
+        assert_eq!(errors, sentence, "{arguments:?}");
+    }
+    let error = publisher
+        .publish("team.pub", "team.key", &[])
+        .expect_err("is a file")
+        .to_string();
+    assert!(
+        error.contains("`team.pub` has no `plugins.toml`: name the directory that has one"),
+        "{error}"
+    );
+
+    publisher.publish(publisher.first(), "team.key", &["--without-native"])?;
+    let pointer = publisher.store().join("current.json");
+    let mut envelope: Value = serde_json::from_slice(&std::fs::read(&pointer)?)?;
+    envelope["signatures"] = json!([]);
+    std::fs::write(&pointer, envelope.to_string())?;
+    let shown = publisher.run(&["status", &url])?;
+    assert!(shown.contains("\nsigned by nobody ("), "{shown}");
+    Ok(())
+}

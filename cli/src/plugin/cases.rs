@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use serde::Deserialize;
+use sym_host::error::Code;
 use sym_host::plan::Strategy;
 use sym_host::plugin::manifest::config_text;
 use sym_host::plugin::{Limits, trial::Given};
@@ -182,6 +183,9 @@ impl RawFile {
         let event = event.map(|event| directory.join(event));
         let event = event::event(event.as_deref(), case)?;
         let request = request_of(&event).map_err(|error| anyhow!(error.to_log()))?;
+        if let Some(code) = &case.expect.error {
+            check_code(code)?;
+        }
         let mut limits = self.limits.clone();
         limits.extend(case.limits.clone());
         for (key, value) in &limits {
@@ -223,6 +227,19 @@ impl RawFile {
             expect: Expectation::default(),
         })
     }
+}
+
+/// Refuses what no error of the host's has as its code: such a case never passes.
+fn check_code(text: &str) -> anyhow::Result<()> {
+    let codes = || Code::ALL.iter().map(|code| code.as_str());
+    if codes().any(|code| code == text) {
+        return Ok(());
+    }
+    let all: Vec<&str> = codes().collect();
+    bail!(
+        "`expect.error` is `{text}`, expected one of {}",
+        all.join(", ")
+    )
 }
 
 /// A strategy by its name.

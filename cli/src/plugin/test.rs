@@ -83,12 +83,16 @@ pub(crate) struct Verdict {
 }
 
 pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
+    if let Some(path) = &args.junit {
+        remove_old_report(path)
+            .with_context(|| format!("can't remove the old report `{}`", path.display()))?;
+    }
     let subject = Subject::find(&args.path)?;
+    subject.note_staleness();
     let mut paths = Vec::new();
     for path in &args.cases {
         paths.extend(cases::find(path)?);
     }
-    subject.note_staleness();
     if args.cases.is_empty() {
         paths = own_cases(&subject)?;
     }
@@ -136,6 +140,17 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
         (_, true) => Status::Ours,
         (_, false) => Status::Yours,
     })
+}
+
+/// Where nothing can be tested, what was found at another time is no report of it.
+fn remove_old_report(path: &Path) -> std::io::Result<()> {
+    use std::io::ErrorKind;
+    match std::fs::remove_file(path) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 /// A new project has no `target` yet.

@@ -53,11 +53,12 @@ fn answered<E: Export + 'static>(plugin: &Plugin<E>, code: &str) -> Error {
     Error::new(
         Code::PluginFailed,
         format!(
-            "{} answered with failure `{}`: its message is in the function's log",
+            "{} answered with failure `{}`",
             plugin.subject(),
             printable(code, 60)
         ),
     )
+    .with_pointer(": its message is in the function's log")
 }
 
 /// The plugin passed a limit.
@@ -103,14 +104,9 @@ pub(super) fn broken<E: Export + 'static>(plugin: &Plugin<E>, error: &wasmtime::
         return exceeded(plugin, *limit);
     }
     let trapped = |how: &str| {
-        Error::new(
-            Code::PluginTrapped,
-            format!(
-                "{} {how}: the function's log says where, its author has to mend it",
-                plugin.subject()
-            ),
-        )
-        .with_source(detail(error))
+        Error::new(Code::PluginTrapped, format!("{} {how}", plugin.subject()))
+            .with_pointer(": the function's log says where, its author has to mend it")
+            .with_source(detail(error))
     };
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return match trap {

@@ -242,25 +242,19 @@ pub(super) fn older(serial: u64, highest: u64) -> Error {
 }
 
 fn unavailable(what: &str, error: StoreError) -> Error {
-    let sentence = match &error {
-        StoreError::Unavailable(_) => {
-            "the plugins' release can't be reached: try again, and if it stays so, see the function's log".to_owned()
-        }
-        StoreError::TooLarge { .. } => {
-            return Error::new(
-                Code::InvalidPlugin,
-                format!("the release is refused: {what} {error}"),
-            );
-        }
-        StoreError::Missing | StoreError::Changed => {
-            format!("the plugins' release isn't whole: {what} {error}")
-        }
-    };
-    let result = Error::new(Code::ReleaseUnavailable, sentence);
+    let unavailable = |sentence: String| Error::new(Code::ReleaseUnavailable, sentence);
     match error {
         StoreError::Unavailable(detail) => {
-            result.with_source(Unreachable(format!("{what}: {detail}")))
+            unavailable("the plugins' release can't be reached: try again".to_owned())
+                .with_pointer(", and if it stays so, see the function's log")
+                .with_source(Unreachable(format!("{what}: {detail}")))
         }
-        _ => result,
+        StoreError::TooLarge { .. } => Error::new(
+            Code::InvalidPlugin,
+            format!("the release is refused: {what} {error}"),
+        ),
+        StoreError::Missing | StoreError::Changed => {
+            unavailable(format!("the plugins' release isn't whole: {what} {error}"))
+        }
     }
 }

@@ -344,15 +344,21 @@ impl Files {
             return Err(Error::internal(format!("`{path}` was not read")));
         };
         let text = std::str::from_utf8(bytes).map_err(|_| refused(" isn't UTF-8 text"))?;
+        // Its sentence is in ours; what is left for the log is its cause.
+        let with_cause = |refusal: Error, error: &dyn std::error::Error| match error.source() {
+            Some(cause) => refusal.with_source(cause.to_string()),
+            None => refusal,
+        };
         let statements = sql::split_statements(text)
-            .map_err(|error| refused(&format!(": {error}")).with_source(error))?;
+            .map_err(|error| with_cause(refused(&format!(": {error}")), &error))?;
         // A file has no values but the user, so all that can be wrong with its
         // placeholders is known now. The name is one like any other.
         for (index, statement) in statements.iter().enumerate() {
             let checked =
                 Template::parse(statement).and_then(|template| template.render("username", &[]));
             checked.map_err(|error| {
-                refused(&format!(", statement {}: {error}", index + 1)).with_source(error)
+                let what = format!(", statement {}: {error}", index + 1);
+                with_cause(refused(&what), &error)
             })?;
         }
         let step = |sql| {

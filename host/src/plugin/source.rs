@@ -198,11 +198,9 @@ pub(super) fn read_directory_with(
     parse: fn(&str) -> Result<Manifest, Problems<'_>>,
 ) -> Result<ReadDirectory> {
     let unavailable = |error: io::Error| {
-        Error::new(
-            Code::ReleaseUnavailable,
-            "the plugins can't be read: check that they are where `PLUGINS` says, and that the function may read them",
-        )
-        .with_source(format!("{}: {error}", root.display()))
+        Error::new(Code::ReleaseUnavailable, "the plugins can't be read")
+            .with_pointer(": the function's log says which and why")
+            .with_source(format!("{}: {error}", root.display()))
     };
     let root = root.canonicalize().map_err(unavailable)?;
     let text =

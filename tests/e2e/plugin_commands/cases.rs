@@ -77,6 +77,12 @@ fn what_differs_is_shown_and_can_be_taken_over() -> anyhow::Result<()> {
     assert!(xml.contains("user: expected eve, found ada"), "{xml}");
     assert_eq!(xml.matches("<testcase ").count(), 4, "{xml}");
 
+    // Where nothing can be tested, there is no report of another time.
+    desk.write("cases/broken.toml", "[[case]")?;
+    desk.ends(1, &["plugin", "test", "--junit", "target/report.xml"])?;
+    assert!(!desk.path("target/report.xml").exists());
+    std::fs::remove_file(desk.path("cases/broken.toml"))?;
+
     // Where the report can't be written, its results are shown all the same.
     let finished = desk.ends(1, &["plugin", "test", "--junit", "plugins.toml/report.xml"])?;
     assert!(
@@ -213,6 +219,14 @@ fn cases_that_make_no_sense_are_refused_in_a_sentence() -> anyhow::Result<()> {
             &["unknown field `usr`"],
         ),
         (
+            "[[case]]\nname = 'x'\nexpect.error = 'plugin-fule'",
+            &[
+                "case `x`",
+                "`expect.error` is `plugin-fule`",
+                ", plugin-fuel,",
+            ],
+        ),
+        (
             "[[case]]\nname = 'x'\nevent = 'no.json'",
             &["case `x`", "no.json"],
         ),
@@ -262,6 +276,27 @@ fn cases_that_make_no_sense_are_refused_in_a_sentence() -> anyhow::Result<()> {
         finished.stdout.contains("the case expects nothing"),
         "{finished:?}"
     );
+    Ok(())
+}
+
+// A file's mistake is one sentence, once.
+#[test]
+fn a_file_of_sql_is_refused_in_one_sentence() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    desk.write("cases/people.toml", CASES)?;
+    desk.write(
+        "plugins.toml",
+        "[targets.a]\nstrategy = 'temporary-user'\nsql = 'a.sql'\n",
+    )?;
+    for (sql, why) in [
+        ("", "holds no statement"),
+        ("GRANT x TO '{username}'", "inside quotes"),
+        ("GRANT x TO {user}", "for which there is no value"),
+    ] {
+        desk.write("a.sql", sql)?;
+        let finished = desk.ends(1, &["plugin", "test"])?;
+        assert_eq!(finished.stderr.matches(why).count(), 1, "{finished:?}");
+    }
     Ok(())
 }
 
