@@ -17,6 +17,13 @@ const MAX_DENIAL_CHARACTERS: usize = 500;
 /// languages that can answer after one use it too.
 pub(super) const FAILED: &str = "failed";
 
+/// What is known of a panic that no line of level `error` came before: what the
+/// SDKs of all languages log of an exception, a panic or an assertion. Left are
+/// the ends that a language's own library comes to.
+const WITHOUT_A_WORD: &str = "it ended itself without a word: it called exit or abort, or reached for what a plugin \
+    doesn't have, such as a clock, files, a network, or in Python an import inside a function; its project's README \
+    says more";
+
 /// The plugin said no, or that it can't.
 pub(super) fn failed<E: Export + 'static>(plugin: &Plugin<E>, failure: &Failure) -> Error {
     let said = printable(failure.message.trim(), MAX_DENIAL_CHARACTERS);
@@ -103,15 +110,18 @@ pub(super) fn broken<E: Export + 'static>(plugin: &Plugin<E>, error: &wasmtime::
     if let Some(limit) = error.downcast_ref::<Limit>() {
         return exceeded(plugin, *limit);
     }
-    let trapped = |how: &str| {
+    let trapped_for = |how: &str, cause: String| {
         Error::new(Code::PluginTrapped, format!("{} {how}", plugin.subject()))
             .with_pointer(": the function's log says where, its author has to mend it")
-            .with_source(detail(error))
+            .with_source(cause)
     };
+    let trapped = |how: &str| trapped_for(how, detail(error));
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return match trap {
             Trap::OutOfFuel => exceeded(plugin, Limit::Fuel),
-            Trap::UnreachableCodeReached => trapped("panicked"),
+            Trap::UnreachableCodeReached => {
+                trapped_for("panicked", format!("{WITHOUT_A_WORD}: {}", detail(error)))
+            }
             Trap::StackOverflow => too_deep(plugin, error),
             Trap::MemoryOutOfBounds => {
                 trapped("read or wrote outside its memory, or called itself too deeply")

@@ -131,6 +131,20 @@ async fn traps_are_told_apart() {
     }
 }
 
+// What an interpreter or a libc comes to where there is no clock, file or exit.
+#[tokio::test]
+async fn an_end_without_a_word_says_what_may_have_ended_it() {
+    let guest = Guest::resolver("unreachable").build();
+    let error = assert_refused(
+        resolve(&guest, "").await,
+        Code::PluginTrapped,
+        &["panicked"],
+    );
+    let (told, hint) = (error.to_log(), "it ended itself without a word");
+    assert!(told.contains(hint) && !told.contains("log says"), "{told}");
+    assert!(!error.to_public().contains(hint), "{error}");
+}
+
 #[tokio::test]
 async fn a_panic_is_told_in_the_plugins_words_and_to_the_operator_alone() {
     let words = "panicked at src/lib.rs:1:1: secret";
