@@ -13,7 +13,7 @@ use crate::engine::engine;
 use crate::output::{self, Status};
 use crate::plugin::outcome::Outcome;
 use crate::plugin::release::TrustArgs;
-use crate::replay::{Asked, Change, answer_of, changes, files, read, show};
+use crate::replay::{Asked, Change, answer_of, changes, find, show};
 use crate::store::block_on;
 
 /// Ask two releases the same, and show which answers change. No database.
@@ -50,20 +50,8 @@ struct Compared {
 }
 
 pub(crate) fn run(args: &DiffArgs) -> anyhow::Result<Status> {
-    let mut events: Vec<(String, Asked)> = Vec::new();
-    let mut skipped = 0;
-    for path in files(&args.events)? {
-        match read(&path) {
-            Ok(asked) => events.extend(
-                asked
-                    .into_iter()
-                    .map(|asked| (path.display().to_string(), asked)),
-            ),
-            // A directory of events has endings too, which ask nobody.
-            Err(error) if is_ending(&error) => skipped += 1,
-            Err(error) => return Err(error.context(format!("`{}`", path.display()))),
-        }
-    }
+    let found = find(&args.events)?;
+    let events = &found.asked;
     if events.is_empty() {
         bail!("there is no event here that asks plugins: name a file or a directory with some");
     }
@@ -76,9 +64,9 @@ pub(crate) fn run(args: &DiffArgs) -> anyhow::Result<Status> {
         let before = args.trust.open(&engine, &args.before, &targets).await?;
         let after = args.trust.open(&engine, &args.after, &targets).await?;
         let mut compared = Vec::new();
-        for (file, asked) in &events {
+        for (file, asked) in events {
             compared.push(Compared {
-                file: file.clone(),
+                file: file.display().to_string(),
                 requester: asked.request.requester.username.clone(),
                 target: asked.request.target.name.clone(),
                 changes: compare(&before, &after, asked).await,
@@ -106,9 +94,7 @@ pub(crate) fn run(args: &DiffArgs) -> anyhow::Result<Status> {
             ));
             show(&compared.changes, &before, &after);
         }
-        if skipped > 0 {
-            output::note(&format!("{skipped} files have events that ask no plugin"));
-        }
+        found.note_skipped();
         output::data(&format!(
             "{} events asked of {before} and {after}: {changed} answers change",
             compared.len()
@@ -140,11 +126,4 @@ async fn compare(before: &Release, after: &Release, asked: &Asked) -> Vec<Change
         });
     }
     changes
-}
-
-fn is_ending(error: &anyhow::Error) -> bool {
-    let code = error
-        .downcast_ref::<sym_host::error::Error>()
-        .map(|error| error.code());
-    code == Some(sym_host::error::Code::UnsupportedEvent)
 }

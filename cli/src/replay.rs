@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 use sym_host::record::Answer;
 
-pub(crate) use self::records::{Asked, files, read};
+pub(crate) use self::records::{Asked, find, read};
 use crate::engine::engine;
 use crate::output::{self, Status};
 use crate::plugin::outcome::{Outcome, StepText};
@@ -65,11 +65,10 @@ struct Replayed {
 }
 
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
-    let mut asked: Vec<Asked> = Vec::new();
-    for path in files(std::slice::from_ref(&args.log))? {
-        let records = read(&path)?.into_iter();
-        asked.extend(records.filter(|asked| asked.record.is_some()));
-    }
+    let found = find(std::slice::from_ref(&args.log))?;
+    found.note_skipped();
+    let asked = found.asked.into_iter().map(|(_, asked)| asked);
+    let asked: Vec<Asked> = asked.filter(|asked| asked.record.is_some()).collect();
     if asked.is_empty() {
         bail!(
             "`{}` has no record of an event: the function writes them where its variable RECORD is `full` or `masked`",

@@ -167,6 +167,57 @@ async fn without_the_variable_nothing_is_recorded() -> anyhow::Result<()> {
 }
 
 #[test]
+fn endings_are_passed_over_and_directories_below_are_not_looked_into() -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let events = sym_test_support::tools::workspace().join("events");
+    let plugins = sym_test_support::tools::target_directory().join("plugins");
+    let plugins = plugins.display().to_string();
+    let symctl = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(sym_test_support::tools::binary("symctl")?);
+        let output = command
+            .args(arguments)
+            .current_dir(directory.path())
+            .output()?;
+        let text = [output.stdout, output.stderr].concat();
+        anyhow::Ok((output.status.code(), String::from_utf8(text)?))
+    };
+    let event = |name: &str| events.join("v6").join(name).display().to_string();
+    let escalate = event("escalate-role.json");
+    let record = [
+        "record",
+        &escalate,
+        "--release",
+        &plugins,
+        "--into",
+        "records",
+    ];
+    assert_eq!(symctl(&record)?.0, Some(0));
+    fs::copy(
+        event("deescalate-role.json"),
+        directory.path().join("records/ending.json"),
+    )?;
+    let (code, text) = symctl(&["replay", "records", "--release", &plugins])?;
+    assert_eq!(code, Some(0), "{text}");
+    for part in ["1 events asked", "1 files have events that ask no plugin"] {
+        assert!(text.contains(part), "`{part}`: {text}");
+    }
+    let events = events.display().to_string();
+    fs::create_dir(directory.path().join("more"))?;
+    for arguments in [
+        &["diff", &plugins, &plugins, "--events", "more"][..],
+        &["replay", "more", "--release", &plugins],
+        &["diff", &plugins, &plugins, "--events", &events],
+    ] {
+        let (code, text) = symctl(arguments)?;
+        assert_eq!(code, Some(1), "{text}");
+        let sentence =
+            "has no `….json` and no `….jsonl`; those in directories below it aren't looked at";
+        assert!(text.contains(sentence), "{text}");
+    }
+    Ok(())
+}
+
+#[test]
 fn two_releases_are_compared() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let source = sym_test_support::tools::target_directory().join("plugins");

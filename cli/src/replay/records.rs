@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
+use sym_host::error::{Code, Error};
 use sym_host::plan::Strategy;
 use sym_host::policy::{Policy, SqlPolicy};
 use sym_host::record::{Record, SCHEMA, Settings};
 use sym_host::request::{DurationUnit, Request};
 
+use crate::output;
 use crate::plugin::outcome::{Conditions, request_in_units};
 
 /// Something that a release can be asked.
@@ -44,9 +46,52 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Asked>> {
         .collect()
 }
 
+/// What was found at some paths.
+pub(crate) struct Found {
+    /// Each with its file.
+    pub(crate) asked: Vec<(PathBuf, Asked)>,
+    /// How many files have an event that asks no plugin: a directory of events has
+    /// endings too.
+    pub(crate) skipped: usize,
+}
+
+impl Found {
+    /// Says how much was left out.
+    pub(crate) fn note_skipped(&self) {
+        if self.skipped > 0 {
+            let skipped = self.skipped;
+            output::note(&format!("{skipped} files have events that ask no plugin"));
+        }
+    }
+}
+
+/// Reads all of these files, and those of directories.
+pub(crate) fn find(paths: &[PathBuf]) -> anyhow::Result<Found> {
+    let mut found = Found {
+        asked: Vec::new(),
+        skipped: 0,
+    };
+    for path in files(paths)? {
+        match read(&path) {
+            Ok(asked) => {
+                let asked = asked.into_iter().map(|asked| (path.clone(), asked));
+                found.asked.extend(asked);
+            }
+            Err(error) if is_ending(&error) => found.skipped += 1,
+            Err(error) => return Err(error.context(format!("`{}`", path.display()))),
+        }
+    }
+    Ok(found)
+}
+
+fn is_ending(error: &anyhow::Error) -> bool {
+    let code = error.downcast_ref::<Error>().map(Error::code);
+    code == Some(Code::UnsupportedEvent)
+}
+
 /// The files at these paths: they themselves, and the `….json` and `….jsonl` of
 /// directories.
-pub(crate) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         let can_not = || format!("can't read the directory `{}`", path.display());
@@ -55,6 +100,7 @@ pub(crate) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
             files.push(path.clone());
             continue;
         }
+        let before = files.len();
         for entry in std::fs::read_dir(path).with_context(can_not)? {
             let path = entry.with_context(can_not)?.path();
             let is_event = path
@@ -63,6 +109,13 @@ pub(crate) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
             if is_event && path.is_file() {
                 files.push(path);
             }
+        }
+        if files.len() == before {
+            bail!(
+                "the directory `{}` has no `….json` and no `….jsonl`; those in directories below it aren't looked at, so \
+                 name them",
+                path.display()
+            );
         }
     }
     files.sort();
