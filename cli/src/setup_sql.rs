@@ -10,7 +10,7 @@ use crate::output::{self, Status};
 /// Print the SQL that an administrator runs once, before the first event.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  symctl setup-sql --pg 16 --database app --roles readonly,support | psql -h HOST -U MASTER app"
+    after_help = "Example:\n  symctl setup-sql --pg 16 --database app --roles readonly,support --strategy role | psql -h HOST -U MASTER app"
 )]
 pub(crate) struct SetupSqlArgs {
     /// The server's major version.
@@ -28,8 +28,11 @@ pub(crate) struct SetupSqlArgs {
     /// The function's user.
     #[arg(long, value_name = "NAME", default_value = "sym_bot")]
     user: String,
-    /// The strategies that will be used; `temporary-user` includes `role`.
-    #[arg(long, value_enum, default_value = "temporary-user")]
+    /// What STRATEGY and the targets will be. `temporary-user` includes `role`, and
+    /// gives the function's user CREATEROLE.
+    // No default: the smaller one would be too little for who needs the other, and
+    // the larger more than anybody should give unasked.
+    #[arg(long, value_enum)]
     strategy: StrategyArg,
     /// Have pg_cron end what is overdue, every minute.
     #[arg(long)]

@@ -124,6 +124,30 @@ fn the_cases_of_our_own_plugins_pass() -> anyhow::Result<()> {
     Ok(())
 }
 
+// CREATEROLE is more than anybody should give unasked.
+#[test]
+fn the_setup_is_for_the_strategy_that_is_named() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let setup = [
+        "setup-sql",
+        "--pg",
+        "16",
+        "--database",
+        "app",
+        "--roles",
+        "r",
+    ];
+    let finished = desk.ends(1, &setup)?;
+    assert!(finished.stderr.contains("--strategy"), "{finished:?}");
+    for (strategy, has_create_role) in [("role", false), ("temporary-user", true)] {
+        let finished = desk.ends(0, &[&setup[..], &["--strategy", strategy]].concat())?;
+        let mut lines = finished.stdout.lines();
+        let is_given = lines.any(|line| !line.starts_with("--") && line.contains(" CREATEROLE"));
+        assert_eq!(is_given, has_create_role, "{finished:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn the_exit_code_says_whose_it_is() -> anyhow::Result<()> {
     let desk = Desk::new()?;
