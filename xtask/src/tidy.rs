@@ -14,6 +14,7 @@ use sym_test_support::tools;
 
 use crate::terminal;
 
+mod functions;
 mod links;
 mod rust;
 mod text;
@@ -56,6 +57,7 @@ fn check_file(root: &Path, path: &str, text: &str) -> Vec<Violation> {
     let mut broken = text::check(root, path, text);
     if path.ends_with(".md") {
         broken.extend(links::check(root, path, text));
+        broken.extend(functions::check(root, path, text));
     }
     if path.ends_with(".rs") {
         broken.extend(rust::check(path, text));
