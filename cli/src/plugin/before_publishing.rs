@@ -27,10 +27,11 @@ pub(crate) async fn try_out(directory: &Path, release: &Release) -> anyhow::Resu
     if let Some(why) = check::impossible(release) {
         bail!("{why}; nothing was published");
     }
+    let subject = Subject::Directory(directory.to_owned());
+    subject.note_staleness();
     let results = test::run_own_cases(directory, release).await?;
     let verdicts = || results.iter().flat_map(|result| &result.verdicts);
     let failed = verdicts().filter(|verdict| !verdict.passed);
-    let subject = Subject::Directory(directory.to_owned());
     Ok(Trial {
         cases: verdicts().count(),
         failed: failed.map(|verdict| verdict.name.clone()).collect(),

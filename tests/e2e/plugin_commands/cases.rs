@@ -357,6 +357,12 @@ fn a_component_that_is_older_than_its_sources_is_noted() -> anyhow::Result<()> {
     for arguments in commands {
         assert_eq!(desk.symctl(arguments)?.stderr, note, "{arguments:?}");
     }
+    desk.ends(0, &["keygen", "team"])?;
+    let store = format!("file://{}", desk.path("store").display());
+    let publish = ["publish", ".", "--to", &store, "--key", "team.key"];
+    let publish = [&publish[..], &["--without-native", "--dry-run"]].concat();
+    let finished = desk.ends(0, &publish)?;
+    assert_eq!(finished.stderr.matches(note).count(), 1, "{finished:?}");
     Ok(())
 }
 
