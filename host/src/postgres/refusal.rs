@@ -123,7 +123,7 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
         ),
         ("setup", "no-marker") => (
             Code::DatabaseSetup,
-            "role `sym_managed` is missing: run what `symctl setup-sql` prints".to_owned(),
+            "role `sym_managed` is missing: run what `symctl setup-sql --strategy temporary-user` prints".to_owned(),
         ),
         ("setup", _) => (
             Code::DatabaseSetup,
