@@ -10,7 +10,7 @@ use sym_test_support::tools;
 use crate::fixture::{Event, World};
 use crate::releases::publisher::Publisher;
 
-const SETUP: [&str; 7] = [
+const SETUP: [&str; 9] = [
     "setup-sql",
     "--pg",
     "16",
@@ -18,6 +18,8 @@ const SETUP: [&str; 7] = [
     "app",
     "--roles",
     "readonly",
+    "--strategy",
+    "role",
 ];
 
 fn symctl(

@@ -64,8 +64,18 @@ impl Ready {
     pub(super) async fn sweep(&self, until: Option<Instant>) -> Result<Vec<Swept>> {
         let mut swept = Vec::new();
         let mut disabled = Vec::new();
+        // In another order each time, so that no run waits for ever behind others.
+        let order = RandomState::new();
+        let overdue = self.overdue().await?;
+        let is_known = |overdue: &Overdue| overdue.state == "ending";
+        let (mut known, new): (Vec<_>, Vec<_>) = overdue.into_iter().partition(is_known);
+        known.sort_by_cached_key(|overdue| order.hash_one(&overdue.run));
+        // What was begun before, and keeps us long, leaves half of the time to clear away.
+        let half = until.map(|until| Instant::now() + (until - Instant::now()) / 2);
+        let first = new.into_iter().map(|overdue| (overdue, until));
+        let second = known.into_iter().map(|overdue| (overdue, half));
         // Of all of them, what can still be used.
-        for overdue in self.overdue().await? {
+        for (overdue, until) in first.chain(second) {
             let run = &overdue.run;
             if overdue.strategy.as_deref() == Some("temporary-user") {
                 let disable = async { self.disable(&Run::parse(run)?, "sweep").await };
@@ -78,9 +88,7 @@ impl Ready {
                 swept.push(Swept::of(overdue, ended));
             }
         }
-        // Then what has to be cleared away, which can take all the time there is: in
-        // another order each time, so that no other waits for ever behind it.
-        let order = RandomState::new();
+        // Then what has to be cleared away, which can take all the time there is.
         disabled.sort_by_cached_key(|(overdue, _)| order.hash_one(&overdue.run));
         for (overdue, user) in disabled {
             let tidy_up = async {

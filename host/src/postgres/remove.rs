@@ -110,7 +110,9 @@ pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
     let disarm = format!("DO $$ DECLARE leaver oid := {user_oid}; {DISARM} $$");
     connection.run(&disarm).await?;
     // One simple query is one transaction.
-    let rest = format!("REASSIGN OWNED BY {user} TO sym_graveyard; DROP OWNED BY {user}");
+    let rest = format!(
+        "SET lock_timeout = '3s'; REASSIGN OWNED BY {user} TO sym_graveyard; DROP OWNED BY {user}"
+    );
     connection.run(&rest).await
 }
 
@@ -123,10 +125,40 @@ pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
 /// Of more things than one transaction can lock, or move in its time, many are moved
 /// here: everybody may make large objects.
 ///
-/// Each statement by itself: one that fails, as in a schema that isn't the leaver's any
-/// more, keeps no other, and what the time is too short for is the next sweep's.
-const DISARM: &str = "todo text[]; statement text; number int := 0; BEGIN \
-    todo := ARRAY(SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oid::regprocedure) \
+/// Each statement by itself: one that fails, or would wait, keeps no other, and what the
+/// time is too short for is the next sweep's. First the privileges, without which nothing
+/// that runs as the leaver can do anything: exactly those that are listed, as ALL would
+/// be refused to who may grant a column, or the use of a sequence, alone.
+const DISARM: &str = "todo text[]; statement text; number int := 0; here oid; \
+    since timestamptz := clock_timestamp(); latest timestamptz := since; \
+    BEGIN \
+    here := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()); \
+    PERFORM set_config('lock_timeout', '100ms', false); \
+    todo := ARRAY(SELECT DISTINCT format('REVOKE %s ON %s %s FROM %s CASCADE', acl.privilege_type, \
+                          CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass, leaver::regrole) \
+               FROM pg_shdepend s JOIN pg_class c ON s.classid = 'pg_class'::regclass AND c.oid = s.objid, aclexplode(c.relacl) acl \
+               WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a' AND s.dbid = here \
+                 AND acl.grantee = leaver) \
+        || ARRAY(SELECT DISTINCT format('REVOKE %s (%I) ON TABLE %s FROM %s CASCADE', acl.privilege_type, a.attname, a.attrelid::regclass, \
+                          leaver::regrole) \
+               FROM pg_shdepend s JOIN pg_attribute a ON s.classid = 'pg_class'::regclass AND a.attrelid = s.objid AND NOT a.attisdropped, \
+                    aclexplode(a.attacl) acl \
+               WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a' AND s.dbid = here \
+                 AND acl.grantee = leaver) \
+        || ARRAY(SELECT format('REVOKE ALL ON %s %s FROM %s CASCADE', granted.kind, granted.name, leaver::regrole) FROM ( \
+               SELECT DISTINCT CASE s.classid WHEN 'pg_proc'::regclass THEN 'ROUTINE' \
+                          WHEN 'pg_namespace'::regclass THEN 'SCHEMA' WHEN 'pg_database'::regclass THEN 'DATABASE' \
+                          WHEN 'pg_type'::regclass THEN 'TYPE' WHEN 'pg_language'::regclass THEN 'LANGUAGE' \
+                          WHEN 'pg_foreign_server'::regclass THEN 'FOREIGN SERVER' WHEN 'pg_tablespace'::regclass THEN 'TABLESPACE' \
+                          WHEN 'pg_foreign_data_wrapper'::regclass THEN 'FOREIGN DATA WRAPPER' \
+                          WHEN 'pg_largeobject'::regclass THEN 'LARGE OBJECT' END AS kind, \
+                      coalesce((SELECT format('%I.%I', n.nspname, t.typname) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
+                                WHERE s.classid = 'pg_type'::regclass AND t.oid = s.objid), \
+                               (pg_identify_object(s.classid, s.objid, 0)).identity) AS name \
+               FROM pg_shdepend s \
+               WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a' AND s.dbid IN (0, here)) granted \
+               WHERE granted.kind IS NOT NULL) \
+        || ARRAY(SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oid::regprocedure) \
                   FROM pg_proc p WHERE p.proowner = leaver AND p.prosecdef) \
         || ARRAY(SELECT DISTINCT format('REVOKE ALL ON %s FROM %s CASCADE', c.oid::regclass, CASE WHEN acl.grantee = 0 THEN 'PUBLIC' \
                           ELSE acl.grantee::regrole::text END) \
@@ -136,23 +168,10 @@ const DISARM: &str = "todo text[]; statement text; number int := 0; BEGIN \
                     LATERAL aclexplode(every.one) acl \
                WHERE c.relowner = leaver AND (c.relkind = 'v' OR c.relhasrules OR c.relhastriggers) AND acl.grantee <> leaver \
                  AND (acl.grantee = 0 OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = acl.grantee))) \
-        || ARRAY(SELECT format('REVOKE ALL ON %s %s FROM %s CASCADE', granted.kind, granted.name, leaver::regrole) FROM ( \
-               SELECT DISTINCT CASE s.classid WHEN 'pg_class'::regclass THEN 'TABLE' WHEN 'pg_proc'::regclass THEN 'ROUTINE' \
-                          WHEN 'pg_namespace'::regclass THEN 'SCHEMA' WHEN 'pg_database'::regclass THEN 'DATABASE' \
-                          WHEN 'pg_type'::regclass THEN 'TYPE' WHEN 'pg_language'::regclass THEN 'LANGUAGE' \
-                          WHEN 'pg_foreign_server'::regclass THEN 'FOREIGN SERVER' WHEN 'pg_tablespace'::regclass THEN 'TABLESPACE' \
-                          WHEN 'pg_foreign_data_wrapper'::regclass THEN 'FOREIGN DATA WRAPPER' \
-                          WHEN 'pg_largeobject'::regclass THEN 'LARGE OBJECT' END AS kind, \
-                      (pg_identify_object(s.classid, s.objid, 0)).identity AS name \
-               FROM pg_shdepend s \
-               WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a' \
-                 AND s.dbid IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))) granted \
-               WHERE granted.kind IS NOT NULL) \
         || ARRAY(SELECT CASE s.classid WHEN 'pg_class'::regclass THEN format('ALTER TABLE %s OWNER TO sym_graveyard', s.objid::regclass) \
                           ELSE format('ALTER LARGE OBJECT %s OWNER TO sym_graveyard', s.objid) END \
                FROM pg_shdepend s LEFT JOIN pg_class c ON s.classid = 'pg_class'::regclass AND c.oid = s.objid \
-               WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'o' \
-                 AND s.dbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) \
+               WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'o' AND s.dbid = here \
                  AND (s.classid = 'pg_largeobject'::regclass OR c.relkind IN ('r', 'p', 'v', 'm', 'f')) \
                OFFSET 500 LIMIT 200000); \
     FOREACH statement IN ARRAY todo LOOP \
@@ -161,7 +180,11 @@ const DISARM: &str = "todo text[]; statement text; number int := 0; BEGIN \
         EXCEPTION WHEN OTHERS THEN NULL; \
         END; \
         number := number + 1; \
-        IF number % 50 = 0 THEN COMMIT; END IF; \
+        IF number % 50 = 0 OR clock_timestamp() > latest + interval '20 ms' THEN \
+            COMMIT; \
+            latest := clock_timestamp(); \
+            EXIT WHEN latest > since + interval '6 s'; \
+        END IF; \
     END LOOP; END";
 
 /// Stage 5: there is no user any more.

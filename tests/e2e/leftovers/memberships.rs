@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{TemporaryUser, denied, has_set_option, is_ended, person};
-use crate::fixture::{Event, ORDERS, PERSON, SWEEP, World, count_orders, refusal};
+use crate::fixture::{BOT, Event, ORDERS, PERSON, SWEEP, World, count_orders, refusal};
 
 #[tokio::test]
 async fn a_grant_beside_ours_is_reported_or_was_none() -> anyhow::Result<()> {
@@ -275,5 +275,21 @@ async fn a_membership_is_taken_back_in_the_name_of_who_granted_it() -> anyhow::R
     world.body(&event.end()).await?;
     assert!(!world.is_member(PERSON, "lent").await?);
     assert_eq!(world.open_runs().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_that_somebody_gave_a_role_is_taken_up_again() -> anyhow::Result<()> {
+    let world = World::builder().sql("CREATE ROLE payroll").start().await?;
+    world.still_works().await?;
+    let bot = world.login(BOT, &world.bot_password).await;
+    let bot = bot.map_err(anyhow::Error::msg)?;
+    let prepare = "SELECT sym.prepare_user('{\"run\": \"o:run:f:1.0.0:taken\", \"user\": \"taken\", \"secret\": \"s\", \
+        \"lease_seconds\": 60}')";
+    let create = "SELECT sym.create_user('o:run:f:1.0.0:taken', NULL, 5, false)::text";
+    bot.batch_execute(prepare).await?;
+    bot.batch_execute(create).await?;
+    world.sql("GRANT payroll TO taken").await?;
+    bot.batch_execute(create).await?;
     Ok(())
 }

@@ -366,3 +366,83 @@ async fn more_than_one_transaction_can_move_is_moved_bit_by_bit() -> anyhow::Res
     assert!(moved.parse::<u32>()? >= 6000, "{moved}");
     Ok(())
 }
+
+/// To revoke ALL is refused to who may grant no more than this.
+#[tokio::test]
+async fn the_use_of_a_sequence_and_a_column_are_taken_with_what_was_passed_on() -> anyhow::Result<()>
+{
+    let world = World::builder()
+        .file(
+            "readonly.sql",
+            "GRANT USAGE ON SEQUENCE public.numbers TO {username} WITH GRANT OPTION;
+             GRANT SELECT (id) ON public.orders TO {username} WITH GRANT OPTION;",
+        )
+        .variable("SQL_POLICY", "any")
+        .sql(
+            "CREATE SEQUENCE numbers; GRANT USAGE ON SEQUENCE numbers TO sym_bot WITH GRANT OPTION;
+             GRANT SELECT (id) ON orders TO sym_bot WITH GRANT OPTION",
+        )
+        .start()
+        .await?;
+    let before = world.state().await?;
+    let user = TemporaryUser::make(&world).await?;
+    let session = user.session(&world).await;
+    session
+        .batch_execute(
+            "GRANT USAGE ON SEQUENCE public.numbers TO sym_user; GRANT SELECT (id) ON public.orders TO sym_user",
+        )
+        .await?;
+    let reads = [
+        "SELECT nextval('public.numbers')",
+        "SELECT id FROM public.orders",
+    ];
+    let person = super::person(&world).await;
+    for read in reads {
+        person.batch_execute(read).await?;
+    }
+    assert_eq!(world.send(&user.event.end()).await?, success(json!({})));
+    for read in reads {
+        assert!(person.batch_execute(read).await.is_err(), "{read}");
+    }
+    world.is_as(&before).await
+}
+
+/// What waits keeps nothing that doesn't.
+#[tokio::test]
+async fn objects_that_somebody_is_changing_keep_no_other_access() -> anyhow::Result<()> {
+    let world = World::builder()
+        .file("readonly.sql", "GRANT SELECT ON public.orders TO {username};")
+        .sql(
+            "GRANT SELECT ON orders TO sym_bot WITH GRANT OPTION; CREATE SCHEMA work;
+             GRANT CREATE, USAGE ON SCHEMA work TO PUBLIC; GRANT CREATE ON SCHEMA work TO sym_graveyard",
+        )
+        .start()
+        .await?;
+    let user = TemporaryUser::make(&world).await?;
+    let session = user.session(&world).await;
+    let names = ["a0", "a1", "a2", "a3", "a4"];
+    for name in names {
+        session
+            .batch_execute(&format!(
+                "CREATE FUNCTION work.{name}() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*) FROM public.orders';
+                 GRANT EXECUTE ON FUNCTION work.{name}() TO sym_user WITH GRANT OPTION"
+            ))
+            .await?;
+    }
+    let person = super::person(&world).await;
+    person.batch_execute("BEGIN").await?;
+    for name in names {
+        let grant = format!("GRANT EXECUTE ON FUNCTION work.{name}() TO readonly");
+        person.batch_execute(&grant).await?;
+    }
+    assert_eq!(world.send(&user.event.end()).await?, user.blocked());
+    let other = super::person(&world).await;
+    for name in names {
+        let leak = format!("SELECT work.{name}()");
+        assert!(other.batch_execute(&leak).await.is_err(), "{leak}");
+    }
+    person.batch_execute("ROLLBACK").await?;
+    assert_eq!(world.sweep().await?, 1);
+    assert!(!world.role_exists(&user.name).await?);
+    Ok(())
+}

@@ -466,8 +466,12 @@ BEGIN
             namesake := sym.role_named(entry.user_name);
             IF sym.is_granted_by(entry.role_oid, entry.user_oid, entry.grantor_oid) THEN
                 had_set := sym.is_with_set(entry.role_oid, entry.user_oid, entry.grantor_oid);
-                done := sym.revoke_membership(entry.role_oid, entry.user_oid, entry.grantor_oid);
-                -- A REVOKE of what another granted only warns: look.
+                BEGIN
+                    done := sym.revoke_membership(entry.role_oid, entry.user_oid, entry.grantor_oid);
+                EXCEPTION WHEN insufficient_privilege THEN
+                    NULL;
+                END;
+                -- Up to 15 a REVOKE of what another granted only warns: look.
                 IF sym.is_granted_by(entry.role_oid, entry.user_oid, entry.grantor_oid) THEN
                     PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-revoked', 'user', entry.user_oid::regrole::text,
                         'role', entry.role_oid::regrole::text));
@@ -606,19 +610,23 @@ EXCEPTION WHEN insufficient_privilege THEN
 END $$;
 
 -- Refuses to go on while there is a prepared transaction of the user's, or one that was
--- prepared as a role that the user could take by SET ROLE, `lent` or one above it; of a
--- temporary user's roles nobody knows any more, so there it is any that can't log in.
--- What it has made is there only when it is committed, and nobody could look for it then.
-CREATE OR REPLACE FUNCTION sym.check_no_prepared(user_oid oid, lent oid) RETURNS void
+-- prepared as a role that the user could take by SET ROLE: `lent` or one above it. Of a
+-- temporary user's roles nobody knows any more, so there it is any that can't log in, and
+-- was prepared since the run began. What it has made is there only when it is committed,
+-- and nobody could look for it then.
+CREATE OR REPLACE FUNCTION sym.check_no_prepared(entry sym.grants) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     prepared text;
 BEGIN
     SELECT string_agg(format('prepared transaction %L in database %I', p.gid, p.database), ', ') INTO prepared
         FROM pg_prepared_xacts p JOIN pg_roles r ON r.rolname = p.owner
-        WHERE r.oid = user_oid OR CASE WHEN lent IS NULL THEN NOT r.rolcanlogin ELSE pg_has_role(lent, r.oid, 'MEMBER') END;
+        WHERE r.oid = entry.user_oid
+           OR (current_setting('server_version_num')::int < 160000 OR entry.with_set)
+              AND CASE WHEN entry.role_oid IS NULL THEN NOT r.rolcanlogin AND p.prepared >= entry.created_at
+                       ELSE pg_has_role(entry.role_oid, r.oid, 'MEMBER') END;
     IF prepared IS NOT NULL THEN
-        PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'prepared', 'user', user_oid::regrole::text, 'blockers', prepared));
+        PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'prepared', 'user', entry.user_oid::regrole::text, 'blockers', prepared));
     END IF;
 END $$;
 
@@ -632,6 +640,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry          sym.grants;
     has_to_end_all boolean;
+    is_lent_again  boolean := false;
     pids           int[] := '{}';
 BEGIN
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
@@ -660,12 +669,14 @@ BEGIN
         END IF;
         pids := CASE WHEN has_to_end_all THEN sym.sessions_of(entry.user_oid) ELSE sym.keeping_sessions(entry.user_oid, false) END;
     ELSE
+        is_lent_again := true;
         PERFORM sym.hand_on_set(entry);
     END IF;
     FOR attempt IN 1..40 LOOP
         IF sym.end_these_sessions(entry.user_oid, pids) = 0 THEN
-            IF entry.strategy = 'role' THEN
-                PERFORM sym.check_no_prepared(entry.user_oid, entry.role_oid);
+            -- A temporary user was dropped after the same look; what is lent again, is the last run's.
+            IF entry.strategy = 'role' AND NOT is_lent_again THEN
+                PERFORM sym.check_no_prepared(entry);
             END IF;
             -- The run that was looked at, not one that has begun anew since.
             UPDATE sym.grants g SET state = 'ended', ended_at = now()
@@ -774,16 +785,18 @@ EXCEPTION WHEN invalid_text_representation THEN
     RETURN false; -- A comment that is no JSON is not ours.
 END $$;
 
--- Whether a temporary user that is being removed can be used still: it may log in, or
--- has a role, or somebody is a member of it.
+-- Whether there is something to take of a temporary user that is being removed: it may
+-- log in, or has a role, or somebody is a member of it.
 CREATE OR REPLACE FUNCTION sym.is_usable(user_oid oid, this_run text) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN sym.is_user_of(user_oid, this_run)
        AND (EXISTS (SELECT FROM pg_roles r WHERE r.oid = user_oid AND r.rolcanlogin)
             OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
-                       WHERE m.member = user_oid AND r.rolname <> 'sym_managed'
-                          OR m.roleid = user_oid AND u.rolname NOT IN (current_user, 'sym_admins')));
+                       WHERE (m.member = user_oid AND r.rolname <> 'sym_managed'
+                              OR m.roleid = user_oid AND u.rolname NOT IN (current_user, 'sym_admins'))
+                         -- What somebody else granted since 16 isn't ours to take.
+                         AND (current_setting('server_version_num')::int < 160000 OR pg_has_role(current_user, m.grantor, 'USAGE'))));
 END $$;
 
 -- Makes the user of a prepared run, or takes up one that an earlier try left.
@@ -828,7 +841,11 @@ BEGIN
         -- What the earlier try gave may be more than this one asks for.
         FOR membership IN SELECT m.roleid, m.grantor FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
                           WHERE m.member = this_user AND r.rolname <> 'sym_managed' LOOP
-            done := sym.revoke_membership(membership.roleid, this_user, membership.grantor);
+            BEGIN
+                done := sym.revoke_membership(membership.roleid, this_user, membership.grantor);
+            EXCEPTION WHEN insufficient_privilege OR dependent_objects_still_exist THEN
+                NULL; -- Somebody else's.
+            END;
         END LOOP;
         is_taken_up := true;
     ELSE
@@ -1106,7 +1123,7 @@ BEGIN
         IF NOT sym.is_user_of(entry.user_oid, this_run) THEN
             PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-ours', 'user', entry.user_oid::regrole::text));
         END IF;
-        done := sym.check_no_prepared(entry.user_oid, NULL);
+        done := sym.check_no_prepared(entry);
         BEGIN
             EXECUTE format('DROP ROLE %s', entry.user_oid::regrole);
         EXCEPTION WHEN dependent_objects_still_exist THEN
@@ -1222,7 +1239,8 @@ BEGIN
                     PERFORM sym.await_logins(entry.user_oid);
                 END IF;
                 -- A run that was only pending may have its user now.
-                sessions := (SELECT sym.end_sessions(g.user_oid) FROM sym.grants g WHERE g.run = entry.run AND g.user_oid IS NOT NULL);
+                sessions := (SELECT sym.end_sessions(g.user_oid) FROM sym.grants g WHERE g.run = entry.run
+                    AND (sym.is_user_of(g.user_oid, g.run) OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = g.user_oid)));
                 IF outcome IS NULL AND sessions > 0 THEN
                     outcome := 'sessions-ended';
                 END IF;
