@@ -104,7 +104,7 @@ impl Store {
 fn unavailable() -> Error {
     Error::new(
         Code::SecretUnavailable,
-        "the store of secrets is unavailable, or refuses the function: try again, and if it stays so, see the \
-         function's log",
+        "the store of secrets is unavailable, or refuses the function: try again",
     )
+    .with_pointer(", and if it stays so, see the function's log")
 }

@@ -175,8 +175,9 @@ impl Failure {
         let unavailable = || {
             Error::new(
                 Code::DatabaseUnavailable,
-                "the database is unavailable: try again, and if it stays so, see the function's log",
+                "the database is unavailable: try again",
             )
+            .with_pointer(", and if it stays so, see the function's log")
         };
         let error = match kind {
             Kind::Lifted(error) => return error,
@@ -207,12 +208,14 @@ impl Failure {
             .with_source(text),
             Kind::Refused { state, step: None } => Error::new(
                 Code::DatabaseRefused,
-                format!("the database refused a statement of the function's (SQLSTATE {state}): see the function's log"),
-            ),
+                format!("the database refused a statement of the function's (SQLSTATE {state})"),
+            )
+            .with_pointer(": see the function's log"),
             Kind::Refused { state, step: Some(step) } => Error::new(
                 Code::DatabaseRefused,
-                format!("the database refused step {step} of the target's setup (SQLSTATE {state}): see the function's log"),
-            ),
+                format!("the database refused step {step} of the target's setup (SQLSTATE {state})"),
+            )
+            .with_pointer(": see the function's log"),
             Kind::Setup { sentence } => Error::new(Code::DatabaseSetup, sentence),
         };
         match source {
