@@ -106,7 +106,7 @@ async fn a_read_only_database_is_unavailable() -> anyhow::Result<()> {
         .await?;
     world.refuses(&Event::escalate(), UNAVAILABLE).await?;
     let log = world.lambda.logs();
-    assert!(log.contains("log: the server is read-only"), "{log}");
+    assert!(log.contains("try again: the server is read-only"), "{log}");
     world.sql("ALTER ROLE sym_bot RESET ALL").await?;
     world.still_works().await
 }
