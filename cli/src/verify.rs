@@ -49,10 +49,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Status> {
             Err(error) => {
                 // To a function it is a release that isn't whole.
                 let store = Store::open(&args.url)?;
-                if error.message().ends_with("is missing")
-                    && matches!(store.current().await, Ok(None))
-                    && store.releases().await?.is_empty()
-                {
+                if matches!(store.current().await, Ok(None)) && store.releases().await?.is_empty() {
                     return Err(store.nothing());
                 }
                 return Ok(failed(&[error]));
