@@ -19,6 +19,7 @@ mod determinism;
 mod doctor;
 mod dry_run;
 mod emulator;
+mod expire;
 mod faults;
 mod fixture;
 mod held_open;
