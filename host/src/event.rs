@@ -6,13 +6,14 @@
 //! Source: the public samples (schema versions 4 and 6) and Sym's SDK; the
 //! whole schema is not public. See `docs/sym-contract.md`.
 
+mod written;
+
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
+use self::written::{found, text};
 use crate::error::{Code, Error, Result};
 use crate::name::is_format;
 
@@ -52,7 +53,7 @@ impl Kind {
 }
 
 /// One event.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, expecting = "an object")]
 pub struct Event {
     /// About the schema.
@@ -71,7 +72,7 @@ pub struct Event {
 }
 
 /// `meta`.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, expecting = "an object")]
 pub struct Meta {
     /// 4 and 6 are known; any other is read the same way.
@@ -79,7 +80,7 @@ pub struct Meta {
 }
 
 /// `run`.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, expecting = "an object")]
 pub struct Run {
     /// Identifies the run; the same in all its events.
@@ -91,7 +92,7 @@ pub struct Run {
 }
 
 /// `event`.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, expecting = "an object")]
 pub struct Spec {
     /// `escalate`, `deescalate`, `request`, …
@@ -104,7 +105,7 @@ pub struct Spec {
 }
 
 /// One of `run.actors`.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, expecting = "an object")]
 pub struct Actor {
     /// Email address, or the bare name of a bot.
@@ -116,7 +117,7 @@ pub struct Actor {
 }
 
 /// `fields`. A deescalate event has only `target`.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, expecting = "an object")]
 pub struct Fields {
     /// What is asked for.
@@ -128,7 +129,7 @@ pub struct Fields {
 }
 
 /// `fields.target`.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, expecting = "an object")]
 pub struct Target {
     /// Its name in Sym's Terraform.
@@ -288,56 +289,6 @@ fn unreadable(json: &str, path: &str, reason: &serde_json::Error) -> String {
         "the event's field `{path}` is of the wrong type: {}",
         without_position(reason)
     )
-}
-
-/// What stands at a path in JSON, as it is written: more than once where a name is there
-/// more than once. Nothing on the way is decoded but names, so nothing that stands beside
-/// it can be wrong.
-fn found<'a>(json: &'a str, path: &[&str]) -> Vec<&'a str> {
-    let Some((first, rest)) = path.split_first() else {
-        return vec![json];
-    };
-    let Ok(Members(members)) = serde_json::from_str(json) else {
-        return Vec::new();
-    };
-    let values = members
-        .into_iter()
-        .filter(|(name, _)| text(name.get()).as_deref() == Some(first));
-    values
-        .flat_map(|(_, value)| found(value.get(), rest))
-        .collect()
-}
-
-/// A string of JSON; `None` where it is something else.
-fn text(json: &str) -> Option<String> {
-    serde_json::from_str(json).ok()
-}
-
-/// The members of a JSON object, in their order and as they are written.
-struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AsWritten;
-
-        impl<'de> Visitor<'de> for AsWritten {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(AsWritten)
-    }
 }
 
 /// serde_json's own text ends in a position that says nothing about one line.
