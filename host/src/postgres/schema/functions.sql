@@ -610,7 +610,7 @@ EXCEPTION WHEN insufficient_privilege THEN
 END $$;
 
 -- Refuses to go on while there is a prepared transaction of the user's, or one that was
--- prepared as a role that the user could take by SET ROLE: `lent` or one above it. Of a
+-- prepared as a role that the user could take by SET ROLE: the run's, or one above it. Of a
 -- temporary user's roles nobody knows any more, so there it is any that can't log in, and
 -- was prepared since the run began. What it has made is there only when it is committed,
 -- and nobody could look for it then.
