@@ -154,12 +154,11 @@ class Email:
 _UNCLEAR = re.compile(
     "[\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 )
-_UPPER = re.compile("[A-Z]")
 
 
 def _lower(text: str) -> str:
     # Only ASCII letters: beyond them, letters that look alike become the same one.
-    return _UPPER.sub(lambda letter: letter[0].lower(), text)
+    return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 def parse_email(text: str) -> Optional[Email]:

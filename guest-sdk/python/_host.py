@@ -32,14 +32,18 @@ class _Host:
 class _Lines(io.TextIOBase):
     """What is printed, one line of the log for each line."""
 
-    def __init__(self, level: str) -> None:
+    def __init__(self, level: str, of_build: io.TextIOBase) -> None:
         self.level = level
+        self.of_build = of_build
         self.rest = ""
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
+        if sym.host is not _Host:
+            # The plugin is being built.
+            return self.of_build.write(text)
         *lines, self.rest = (self.rest + text).split("\n")
         for line in lines:
             if line:
@@ -68,8 +72,8 @@ class _Formatter(logging.Formatter):
 
 
 # Made when the plugin is built, and part of the snapshot that every call starts from.
-_out = _Lines("INFO")
-_err = _Lines("ERROR")
+sys.stdout = _out = _Lines("INFO", sys.stdout)
+sys.stderr = _err = _Lines("ERROR", sys.stderr)
 _handler = _Handler()
 _handler.setFormatter(_Formatter("%(message)s"))
 
@@ -93,15 +97,10 @@ class _Record(logging.LogRecord):
         self.created = self.msecs = self.relativeCreated = 0
 
 
-def _begin() -> None:
-    sym.host = _Host
-    sys.stdout = _out
-    sys.stderr = _err
-
-
 def _end() -> None:
-    _out.end()
-    _err.end()
+    if _out.rest or _err.rest:
+        _out.end()
+        _err.end()
 
 
 logging.setLogRecordFactory(_Record)
@@ -143,19 +142,13 @@ def _failure(code: str, message: str) -> Err:
     return Err(host_types.Failure(code, text))
 
 
-def _guard(name, body):
-    _begin()
-    try:
-        return body()
-    except Failure as failure:
-        raise _failure(str(failure.code), str(failure.message)) from None
-    except BaseException as error:  # noqa: B902, nothing may be lost
-        place = _frames(error)
-        described = f"{_text(error)} ({place[-1]})" if place else f"{name}: {_text(error)}"
-        _Host.write("ERROR", _describe(error))
-        raise _failure("failed", described) from None
-    finally:
-        _end()
+def _failed(name: str, error: BaseException) -> Err:
+    if isinstance(error, Failure):
+        return _failure(str(error.code), str(error.message))
+    place = _frames(error)
+    described = f"{_text(error)} ({place[-1]})" if place else f"{name}: {_text(error)}"
+    _Host.write("ERROR", _describe(error))
+    return _failure("failed", described)
 
 
 def resolver(module):
@@ -163,12 +156,15 @@ def resolver(module):
 
     class Resolver:
         def resolve_user(self, request):
-            def body():
+            sym.host = _Host
+            try:
                 user = module.resolve_user(_request(request))
                 _expect(user, str, "resolve_user", "a str")
                 return user
-
-            return _guard("resolve_user", body)
+            except BaseException as error:  # noqa: B902, nothing may be lost
+                raise _failed("resolve_user", error) from None
+            finally:
+                _end()
 
     return Resolver
 
@@ -178,12 +174,15 @@ def target(module):
 
     class TargetSetup:
         def setup(self, request, username):
-            def body():
+            sym.host = _Host
+            try:
                 steps = module.setup(_request(request), username)
                 _expect(steps, (list, tuple), "setup", "a list of steps")
                 return [_step(step, number) for number, step in enumerate(steps, 1)]
-
-            return _guard("setup", body)
+            except BaseException as error:  # noqa: B902, nothing may be lost
+                raise _failed("setup", error) from None
+            finally:
+                _end()
 
     return TargetSetup
 
@@ -194,24 +193,26 @@ def _expect(value, kind, name, expected) -> None:
         raise Failure("failed", f"{name} returned {returned}, expected {expected}")
 
 
+def _like(cls, record, **changes):
+    # Both have the same fields. A frozen class's own `__init__` sets each by a call.
+    made = object.__new__(cls)
+    made.__dict__.update(record.__dict__, **changes)
+    return made
+
+
 def _actor(actor):
-    return Actor(actor.username, actor.name, dict(actor.identities))
+    return _like(Actor, actor, identities=dict(actor.identities))
 
 
 def _request(request):
     target = request.target
-    return Request(
-        run_id=request.run_id,
-        strategy=request.strategy,
+    return _like(
+        Request,
+        request,
         requester=_actor(request.requester),
         approver=_actor(request.approver) if request.approver else None,
-        target=Target(target.name, target.label, dict(target.settings)),
-        flow=request.flow,
-        reason=request.reason,
-        duration_seconds=request.duration_seconds,
-        event_time=request.event_time,
+        target=_like(Target, target, settings=dict(target.settings)),
         context=dict(request.context),
-        event_json=request.event_json,
     )
 
 
@@ -240,3 +241,34 @@ def _step(step, number: int):
         text = _checked(step.sql, f"the SQL of step {number}")
         return host_types.Step_Sql(host_types.Statement(text, args))
     raise Failure("failed", f"step {number} is neither a GrantRole nor an Sql")
+
+
+def _warm_up() -> None:
+    """Calls what each call runs: the interpreter rewrites code after its first few
+    runs, and a snapshot without that would pay for it, and for a copy of the page,
+    in every call."""
+
+    class Plugin:
+        @staticmethod
+        def resolve_user(request):
+            return sym.parse_email(request.requester.username).local_part
+
+        @staticmethod
+        def setup(request, username):
+            return [GrantRole("a"), Sql("b", {"c": Identifier("d"), "e": Literal(username)})]
+
+    def request():
+        actor = host_types.Actor("ada@a.example", "Ada", [("a", "b")])
+        target = host_types.Target("a", "b", [("c", "d")])
+        fields = dict(requester=actor, approver=actor, target=target, context=[("e", "f")])
+        names = host_types.Request.__dataclass_fields__
+        return host_types.Request(**{name: fields.get(name) for name in names})
+
+    while_built = sym.host
+    for _ in range(8):
+        resolver(Plugin)().resolve_user(request())
+        target(Plugin)().setup(request(), "ada")
+    sym.host = while_built
+
+
+_warm_up()
