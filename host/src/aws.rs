@@ -237,7 +237,7 @@ fn is_passing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
 /// the chain of causes where it doesn't. Never the answer itself, which may hold the
 /// very secret that was asked for; the SDK's parser quotes from it, and its `Debug` is
 /// all of it.
-pub(crate) fn cause<E>(error: &SdkError<E>) -> String
+pub fn cause<E>(error: &SdkError<E>) -> String
 where
     E: StdError + ProvideErrorMetadata + 'static,
 {

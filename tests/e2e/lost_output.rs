@@ -110,6 +110,7 @@ async fn a_store_that_is_away_is_none_of_the_users_faults() -> anyhow::Result<()
             &key,
             "--without-native",
         ],
+        &["keygen", "team", "--kms-key", "alias/sym"],
     ] {
         let output = symctl(arguments, &nobody, Stdio::piped())?;
         let errors = String::from_utf8_lossy(&output.stderr);

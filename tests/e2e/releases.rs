@@ -169,6 +169,9 @@ async fn a_key_that_never_leaves_kms_signs_as_well() -> anyhow::Result<()> {
     let id = key["KeyMetadata"]["Arn"].as_str().unwrap_or_default();
     publisher.run(&["keygen", "kms", "--kms-key", id])?;
     assert!(!publisher.path("kms.key").exists());
+    let absent = publisher.run(&["keygen", "absent", "--kms-key", "alias/absent"]);
+    let error = absent.expect_err("is no key").to_string();
+    assert!(error.contains("`alias/absent`: there is none"), "{error}");
     let url = publisher.url();
     let publish = ["publish", publisher.first(), "--to", &url, "--kms-key", id];
     publisher.run(&publish)?;
