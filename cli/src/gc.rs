@@ -14,7 +14,7 @@ use sym_host::plugin::release_store::{OBJECTS, object_key};
 use crate::keys::trusted;
 use crate::output::{self, Status};
 use crate::rollback::pinned;
-use crate::store::{Store, block_on};
+use crate::store::{Found, Store, block_on};
 
 /// Delete old releases, what no key of `--trust` signed, and the objects that none
 /// of the other releases needs. The release in use and the one before it always
@@ -49,8 +49,9 @@ pub(crate) fn run(args: &GcArgs) -> anyhow::Result<Status> {
 async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
     let keys = trusted(&args.trust)?;
     let objects = store.list(OBJECTS).await?;
-    // After the objects: what is being published now has its statement before
-    // its first object, so each object that was listed has one here.
+    // After the objects: what is being published now has its statement before its first
+    // object, so each object that it has brought has one here. What it found there, it
+    // looks for once more in the end.
     let believed = store.believed(&keys).await?;
     let current = believed
         .current
@@ -73,21 +74,23 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
         .releases
         .iter()
         .partition(|found| found.statement.serial >= oldest);
-    let mut needed: BTreeSet<String> = BTreeSet::new();
-    let kept = kept.iter().map(|found| &found.statement);
-    for statement in kept.chain([&current.statement]) {
-        needed.extend(pinned(statement).map(|(digest, _)| object_key(digest)));
-    }
-    let garbage: Vec<_> = objects
-        .into_iter()
-        .filter(|object| !needed.contains(&object.key))
-        .collect();
+    let mut needed = needed_by(kept.into_iter(), &current);
     if !args.dry_run {
         // The statements first: one without its objects would be shown as whole.
         let old = old.iter().map(|found| &found.key);
         for key in old.chain(&believed.unsigned) {
             store.delete(key).await?;
         }
+        // That may have taken long, and somebody may have published meanwhile.
+        let now = store.believed(&keys).await?;
+        let current = now.current.map_or(current, |current| current.release);
+        needed.extend(needed_by(now.releases.iter(), &current));
+    }
+    let garbage: Vec<_> = objects
+        .into_iter()
+        .filter(|object| !needed.contains(&object.key))
+        .collect();
+    if !args.dry_run {
         for object in &garbage {
             store.delete(&object.key).await?;
         }
@@ -113,4 +116,16 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
         ));
     }
     Ok(Status::Done)
+}
+
+/// The keys of all objects of these releases.
+fn needed_by<'a>(
+    releases: impl Iterator<Item = &'a Found>,
+    current: &'a Found,
+) -> BTreeSet<String> {
+    releases
+        .chain([current])
+        .flat_map(|found| pinned(&found.statement))
+        .map(|(digest, _)| object_key(digest))
+        .collect()
 }

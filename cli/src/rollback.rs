@@ -6,7 +6,7 @@
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde_json::json;
-use sym_host::plugin::release_store::release_key;
+use sym_host::plugin::release_store::{object_key, release_key};
 use sym_host::plugin::statement::{Digest, Statement};
 
 use crate::keys::{KeyArgs, believed};
@@ -52,15 +52,7 @@ async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> 
         .with_context(|| format!("nothing was published to `{}` yet", store.url()))?;
     let wanted = find(args.release.as_deref(), &current.release, &releases)?;
     // What it is made of may have been collected as garbage.
-    for (digest, bytes) in pinned(&wanted.statement) {
-        let there = store.object(digest, bytes).await?;
-        if Digest::of(&there) != digest {
-            bail!(
-                "{} can't be used: object {digest} is not what its name says",
-                wanted.id()
-            );
-        }
-    }
+    let objects = whole(store, wanted).await?;
     steps.done(&format!("{} is whole", wanted.id()));
     let highest = releases.iter().map(|found| found.statement.serial).max();
     let statement = Statement {
@@ -79,6 +71,11 @@ async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> 
     let id = format!("r{}-{}", statement.serial, digest.short());
     store.upload(&release_key(digest), &envelope).await?;
     store.switch(&envelope, before.as_ref()).await?;
+    // A `symctl gc` that had read the store before the statement was there may have
+    // deleted since what it holds.
+    for (digest, bytes) in &objects {
+        store.upload(&object_key(*digest), bytes).await?;
+    }
     steps.done(&format!(
         "{} is {id} now, which holds what {} does",
         store.url(),
@@ -92,6 +89,22 @@ async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> 
         output::data(&id);
     }
     Ok(Status::Done)
+}
+
+/// Every object of a release, if they are all there.
+async fn whole(store: &Store, release: &Found) -> anyhow::Result<Vec<(Digest, Vec<u8>)>> {
+    let mut objects = Vec::new();
+    for (digest, bytes) in pinned(&release.statement) {
+        let there = store.object(digest, bytes).await?;
+        if Digest::of(&there) != digest {
+            bail!(
+                "{} can't be used: object {digest} is not what its name says",
+                release.id()
+            );
+        }
+        objects.push((digest, there));
+    }
+    Ok(objects)
 }
 
 /// Every object of a release, with its length.
