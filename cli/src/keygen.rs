@@ -54,7 +54,12 @@ pub(crate) fn run(args: &KeygenArgs) -> anyhow::Result<Status> {
     };
     let public = format!("{}.pub", args.name);
     let trust = key.trust(&args.name);
-    fs::write(&public, format!("{trust}\n")).with_context(|| format!("can't write `{public}`"))?;
+    let written = fs::write(&public, format!("{trust}\n"));
+    if let (Err(_), Some(private)) = (&written, &private) {
+        // A key without the other half would only keep the next try from making one.
+        let _ = fs::remove_file(private);
+    }
+    written.with_context(|| format!("can't write `{public}`"))?;
     output::note("the function's variable PLUGIN_TRUST is:");
     if args.json {
         output::json(&json!({"trust": trust, "private": private, "public": public}));

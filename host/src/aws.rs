@@ -265,7 +265,7 @@ where
 
 /// An error and its causes in one line, as each of them shows itself: a chain of
 /// providers of credentials does so in several.
-fn chain(error: &dyn StdError) -> String {
+pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -234,12 +234,10 @@ impl Event {
     /// `invalid-event` without a type, `unsupported-event` for a type that we
     /// don't serve.
     pub fn kind(&self) -> Result<Kind> {
-        if let (Some("aws.events" | "aws.scheduler"), Some(_)) =
-            (self.source.as_deref(), &self.detail_type)
-        {
-            return Ok(Kind::Sweep);
-        }
+        let is_of_schedule = matches!(self.source.as_deref(), Some("aws.events" | "aws.scheduler"))
+            && self.detail_type.is_some();
         match self.event.kind.as_deref() {
+            None if is_of_schedule => Ok(Kind::Sweep),
             Some("escalate") => Ok(Kind::Escalate),
             Some("deescalate") => Ok(Kind::Deescalate),
             Some("request") => Ok(Kind::DryRun),

@@ -132,9 +132,22 @@ fn connector(vault: &Vault) -> std::result::Result<Connector, BoxError> {
     Ok(builder.build())
 }
 
-/// One request, and its answer as JSON. Redirects are not followed: who is asked
-/// is the operator's decision.
+/// One request, and its answer as JSON, in time: the connector's own limits are those
+/// of connecting, and of the answer's head. Redirects are not followed: who is asked is
+/// the operator's decision.
 async fn send(
+    connector: &Connector,
+    vault: &Vault,
+    path: &str,
+    token: Option<&str>,
+    body: Option<Value>,
+) -> std::result::Result<Value, BoxError> {
+    let answer = send_and_wait(connector, vault, path, token, body);
+    let answer = tokio::time::timeout(TIMEOUT, answer).await;
+    answer.map_err(|_| format!("no whole answer within {} s", TIMEOUT.as_secs()))?
+}
+
+async fn send_and_wait(
     connector: &Connector,
     vault: &Vault,
     path: &str,

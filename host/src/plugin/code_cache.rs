@@ -8,10 +8,10 @@
 //! write it, so whoever could put code there could run code as this user anyway.
 //! That is why it is never a directory of a project: those come from others.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, DirBuilder, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -55,9 +55,13 @@ impl CodeCache {
     /// have written it.
     pub fn in_directory(path: &Path) -> Result<Option<Self>, String> {
         if !path.exists() {
-            let made = fs::create_dir_all(path)
-                .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o700)));
-            if made.is_err() {
+            let mut directories = DirBuilder::new();
+            if directories
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .is_err()
+            {
                 return Ok(None);
             }
         }
@@ -72,6 +76,11 @@ impl CodeCache {
         }
         if found.mode() & 0o022 != 0 {
             return Err("can be written by other users".to_owned());
+        }
+        // Who may write beside it can put another in its place, unless that is sticky.
+        let parent = path.parent().and_then(|parent| fs::metadata(parent).ok());
+        if parent.is_some_and(|parent| parent.mode() & 0o1002 == 0o002) {
+            return Err("is in a directory that other users can write".to_owned());
         }
         Ok(Some(Self(path.to_owned())))
     }
@@ -191,6 +200,9 @@ impl Preparation {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn component() -> Vec<u8> {

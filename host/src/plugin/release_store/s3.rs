@@ -6,7 +6,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 
 use super::{Condition, Listed, Object, StoreError};
-use crate::aws::{Aws, cause};
+use crate::aws::{Aws, cause, chain};
 
 pub(super) async fn get(
     aws: &Aws,
@@ -45,7 +45,7 @@ pub(super) async fn read(
     let mut bytes = 0;
     // Counted as it comes: what was announced is the other side's word.
     while let Some(chunk) = answer.body.next().await {
-        let chunk = chunk.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let chunk = chunk.map_err(|error| StoreError::Unavailable(chain(&error)))?;
         bytes += chunk.len() as u64;
         if bytes > most {
             return Err(StoreError::TooLarge { most });
