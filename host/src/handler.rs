@@ -25,6 +25,7 @@ use tokio::time::Instant;
 
 use self::database::Database;
 pub use self::doctor::Finding;
+use self::ending::Ender;
 use self::meters::Meters;
 use self::passwords::Passwords;
 use self::releases::Releases;
@@ -388,7 +389,7 @@ impl Ready {
                 let ending = Ending::from_event(&event)?;
                 trace.run = Some(ending.run.clone());
                 self.check_org(&ending.run)?;
-                Ok(Box::pin(self.end(ending, "deescalate")).await?)
+                Ok(Box::pin(self.end(ending, Ender::event(deadline))).await?)
             }
             Kind::DryRun => {
                 let request = Request::from_event(&event, payload, self.config.duration_unit)?;

@@ -18,6 +18,6 @@ pub mod sweep;
 mod tls;
 pub mod user;
 
-pub use connection::{Connection, Who, rollback};
+pub use connection::{Connection, LOCK_TIMEOUT, Who, rollback};
 pub use failure::{Failure, Names};
 pub use ledger::{Grant, NewGrant};

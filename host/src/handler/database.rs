@@ -1,17 +1,19 @@
 //! The one connection to the ledger that lives from event to event: checked
 //! before it is used, replaced without an error, and never put back in doubt.
 
+use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use backon::{ExponentialBuilder, Retryable as _};
+use backon::{ConstantBuilder, ExponentialBuilder, Retryable as _};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::meters::Meters;
 use crate::aws::Aws;
 use crate::config::{self, PasswordSource};
 use crate::error::Result;
-use crate::postgres::{Connection, Failure, Names, Who, failure, rollback, sweep};
+use crate::postgres::{Connection, Failure, LOCK_TIMEOUT, Names, Who, failure, rollback, sweep};
 use crate::secret::Password;
 
 /// For how long an unused connection is taken for one that works. What stands in
@@ -33,6 +35,20 @@ fn retries() -> ExponentialBuilder {
         .with_max_delay(Duration::from_millis(400))
         .with_max_times(4)
         .with_jitter()
+}
+
+/// Between the tries of an end, where the database is away for longer than that.
+const AWAY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long an end keeps at it: longer than what gives access, as nobody else takes it
+/// back.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// Until when a database that is away, as in a failover, is asked again. `None`: no
+    /// longer than by anybody else.
+    pub(super) away_until: Option<Instant>,
+    /// Longest wait for a lock.
+    pub(super) lock: Duration,
 }
 
 /// The database, as the handler uses it.
@@ -126,9 +142,60 @@ impl Database {
         names: Names<'_>,
         operation: impl AsyncFn(&mut Connection) -> failure::Result<T>,
     ) -> Result<T> {
-        let names = Names {
+        let result = self.try_often(aws, None, operation).await;
+        result.map_err(|failure| failure.into_error(self.with_bot(names)))
+    }
+
+    /// The same for an end: who holds the lock of a role that it waits for loses its
+    /// session, and a database that is away is waited for.
+    pub(super) async fn with_ledger_to_end<T>(
+        &self,
+        aws: &Aws,
+        names: Names<'_>,
+        patience: Patience,
+        operation: impl AsyncFn(&mut Connection) -> failure::Result<T>,
+    ) -> Result<T> {
+        let began = Cell::new(Instant::now());
+        let attempt = async || {
+            began.set(Instant::now());
+            self.try_often(aws, Some(patience.lock), &operation).await
+        };
+        // One more may take as long as the last one.
+        let has_time =
+            |until: Instant| Instant::now() + began.get().elapsed() + AWAY_INTERVAL < until;
+        let result = attempt
+            .retry(
+                ConstantBuilder::default()
+                    .with_delay(AWAY_INTERVAL)
+                    .without_max_times(),
+            )
+            .sleep(tokio::time::sleep)
+            .when(|failure: &Failure| {
+                failure.is_gone() && patience.away_until.is_some_and(has_time)
+            })
+            .await;
+        result.map_err(|failure| failure.into_error(self.with_bot(names)))
+    }
+
+    fn with_bot<'a>(&'a self, names: Names<'a>) -> Names<'a> {
+        Names {
             bot: &self.config.user,
             ..names
+        }
+    }
+
+    /// `to_end`: how long an end waits for a lock.
+    async fn try_often<T>(
+        &self,
+        aws: &Aws,
+        to_end: Option<Duration>,
+        operation: impl AsyncFn(&mut Connection) -> failure::Result<T>,
+    ) -> failure::Result<T> {
+        let operation = async |connection: &mut Connection| {
+            connection
+                .wait_for_locks(to_end.unwrap_or(LOCK_TIMEOUT))
+                .await?;
+            operation(connection).await
         };
         let attempt = async || {
             let mut ledger = self.ledger.lock().await;
@@ -145,7 +212,7 @@ impl Database {
             // Somebody who can't be meant to may hold what we wait for.
             if matches!(&result, Err(failure) if failure.is_locked())
                 && rollback(&connection).await.is_ok()
-                && sweep::end_lockers(&connection)
+                && sweep::end_lockers(&connection, to_end.is_some())
                     .await
                     .is_ok_and(|ended| ended > 0)
             {
@@ -163,12 +230,11 @@ impl Database {
             }
             result
         };
-        let result = attempt
+        attempt
             .retry(retries())
             .sleep(tokio::time::sleep)
             .when(Failure::is_transient)
-            .await;
-        result.map_err(|failure| failure.into_error(names))
+            .await
     }
 
     /// A connection to another database of the cluster, for one use.

@@ -1,16 +1,63 @@
 //! Ending access. No plugin is asked: the ledger says what was done, so one that
 //! was changed, broken or deleted since cannot keep access alive.
 
+use std::time::Duration;
+
 use futures_util::future;
 use serde_json::json;
+use tokio::time::Instant;
 
+use super::database::Patience;
 use super::{Body, Ready};
 use crate::config::Sessions;
 use crate::error::{Code, Error, Result};
 use crate::postgres::remove::Finished;
 use crate::postgres::role::Ended;
-use crate::postgres::{Connection, Failure, Names, remove, role, sweep};
+use crate::postgres::{Connection, Failure, LOCK_TIMEOUT, Names, failure, remove, role, sweep};
 use crate::request::{Ending, Run};
+
+/// Kept back of an event's time, to say that the database is away.
+const RESERVE: Duration = Duration::from_secs(1);
+
+/// Who ends a run, and how long they keep at it.
+#[derive(Clone, Copy)]
+pub(super) struct Ender {
+    /// For the ledger.
+    name: &'static str,
+    patience: Patience,
+}
+
+impl Ender {
+    /// The sweep: who is behind in its order waits for every lock, and the next one comes.
+    pub(super) const SWEEP: Self = Self {
+        name: "sweep",
+        patience: Patience {
+            away_until: None,
+            lock: Duration::from_secs(1),
+        },
+    };
+
+    /// A person, who sees what became of it.
+    pub(super) const PERSON: Self = Self {
+        name: "revoke",
+        patience: Patience {
+            away_until: None,
+            lock: LOCK_TIMEOUT,
+        },
+    };
+
+    /// An event, which comes once: what is away has nearly all of its time to come back,
+    /// as nothing can be written down meanwhile.
+    pub(super) fn event(deadline: Instant) -> Self {
+        Self {
+            name: "deescalate",
+            patience: Patience {
+                away_until: deadline.checked_sub(RESERVE),
+                lock: LOCK_TIMEOUT,
+            },
+        }
+    }
+}
 
 /// A temporary user that can't do anything any more, as far as that could be done.
 pub(super) struct Disabled {
@@ -20,9 +67,9 @@ pub(super) struct Disabled {
 }
 
 impl Ready {
-    /// Ends a run, whatever its strategy. `by` says who wants it, for the ledger. One
-    /// that can't be ended is overdue from now on: each sweep tries again.
-    pub(super) async fn end(&self, ending: Ending, by: &str) -> Result<Body> {
+    /// Ends a run, whatever its strategy. One that can't be ended is overdue from now on:
+    /// each sweep tries again.
+    pub(super) async fn end(&self, ending: Ending, by: Ender) -> Result<Body> {
         let ending = if self.config.migrates_from_template {
             ending.or_the_templates()
         } else {
@@ -30,20 +77,20 @@ impl Ready {
         };
         let ended = self.try_to_end(&ending, by).await;
         if let Err(error) = &ended {
-            self.leave_to_sweep(&ending.run, error).await;
+            self.leave_to_sweep(&ending.run, error, by).await;
         }
         ended
     }
 
     /// Makes a run overdue that could not be ended.
-    async fn leave_to_sweep(&self, run: &Run, error: &Error) {
+    async fn leave_to_sweep(&self, run: &Run, error: &Error, by: Ender) {
         // Where there is no database, there is nobody to tell.
         if error.code() == Code::DatabaseUnavailable {
             return;
         }
         let mark = async |connection: &mut Connection| sweep::make_overdue(connection, run).await;
         let names = Names::default();
-        if let Err(error) = self.database.with_ledger(&self.aws, names, mark).await {
+        if let Err(error) = self.in_ledger(names, by, mark).await {
             let cause = error.to_log();
             tracing::warn!(
                 run = run.srn(),
@@ -53,18 +100,26 @@ impl Ready {
         }
     }
 
-    async fn try_to_end(&self, ending: &Ending, by: &str) -> Result<Body> {
+    async fn in_ledger<T>(
+        &self,
+        names: Names<'_>,
+        by: Ender,
+        operation: impl AsyncFn(&mut Connection) -> failure::Result<T>,
+    ) -> Result<T> {
+        self.database
+            .with_ledger_to_end(&self.aws, names, by.patience, operation)
+            .await
+    }
+
+    async fn try_to_end(&self, ending: &Ending, by: Ender) -> Result<Body> {
         let sessions = self.config.sessions;
         let give_back = async |connection: &mut Connection| {
-            role::give_back(connection, ending, by, sessions).await
+            role::give_back(connection, ending, by.name, sessions).await
         };
-        let ended = self
-            .database
-            .with_ledger(&self.aws, Names::default(), give_back)
-            .await?;
+        let ended = self.in_ledger(Names::default(), by, give_back).await?;
         if ended.outcome == "temporary-user" {
             let disabled = self.disable(&ending.run, by).await?;
-            self.tidy_up(&ending.run, disabled).await?;
+            self.tidy_up(&ending.run, disabled, by).await?;
             return Ok(Body::new());
         }
         let finished = if ended.grant.state == "ending" {
@@ -72,7 +127,7 @@ impl Ready {
                 user: ended.grant.user_name.as_deref().unwrap_or_default(),
                 ..Names::default()
             };
-            self.finish(&ending.run, names).await?
+            self.finish(&ending.run, names, by).await?
         } else {
             Finished::default()
         };
@@ -82,18 +137,17 @@ impl Ready {
     /// Ends the sessions that could keep what was taken back, and with that the
     /// run. Before the COMMIT of the taking another could begin, so it is a call
     /// of its own.
-    async fn finish(&self, run: &Run, names: Names<'_>) -> Result<Finished> {
+    async fn finish(&self, run: &Run, names: Names<'_>, by: Ender) -> Result<Finished> {
         let all = self.config.sessions == Sessions::Terminate;
         let end = async |connection: &mut Connection| remove::finish(connection, run, all).await;
-        self.database.with_ledger(&self.aws, names, end).await
+        self.in_ledger(names, by, end).await
     }
 
     /// Takes all that the run's user can do, sessions included.
-    pub(super) async fn disable(&self, run: &Run, by: &str) -> Result<Disabled> {
+    pub(super) async fn disable(&self, run: &Run, by: Ender) -> Result<Disabled> {
         let disable =
-            async |connection: &mut Connection| remove::disable(connection, run, by).await;
-        let names = Names::default();
-        let user = self.database.with_ledger(&self.aws, names, disable).await?;
+            async |connection: &mut Connection| remove::disable(connection, run, by.name).await;
+        let user = self.in_ledger(Names::default(), by, disable).await?;
         for role in user.owners.iter().filter_map(serde_json::Value::as_str) {
             tracing::warn!(run = run.srn(), "{}", role_owns(role));
         }
@@ -102,14 +156,14 @@ impl Ready {
             ..Names::default()
         };
         let sessions = match (user.has_user, user.grant.user_oid) {
-            (true, Some(oid)) => self.end_sessions(names, oid).await,
+            (true, Some(oid)) => self.end_sessions(names, oid, by).await,
             _ => Ok(()),
         };
         Ok(Disabled { user, sessions })
     }
 
     /// Removes the run's user, and its secret, stage by stage.
-    pub(super) async fn tidy_up(&self, run: &Run, disabled: Disabled) -> Result<()> {
+    pub(super) async fn tidy_up(&self, run: &Run, disabled: Disabled, by: Ender) -> Result<()> {
         let Disabled { user, sessions } = disabled;
         let name = user.grant.user_name.as_deref().unwrap_or_default();
         let names = Names {
@@ -119,7 +173,7 @@ impl Ready {
         // A store that is silent keeps nothing in the database waiting.
         let clear = async {
             match (user.has_user, user.grant.user_oid) {
-                (true, Some(oid)) => self.clear(names, run, oid).await,
+                (true, Some(oid)) => self.clear(names, run, oid, by).await,
                 _ => Ok(()),
             }
         };
@@ -142,26 +196,26 @@ impl Ready {
         // The credential is dead, and the run stays `ending` until the secret is gone too.
         secret.map_err(|error| secret_remains(name, error))?;
         let drop = async |connection: &mut Connection| remove::drop_user(connection, run).await;
-        self.database.with_ledger(&self.aws, names, drop).await?;
+        self.in_ledger(names, by, drop).await?;
         // One that had begun to log in before the first stage, and was not in
         // sight yet. Until that has been looked at, the run has not ended.
-        self.finish(run, names).await?;
+        self.finish(run, names, by).await?;
         Ok(())
     }
 
-    async fn end_sessions(&self, names: Names<'_>, user_oid: u32) -> Result<()> {
+    async fn end_sessions(&self, names: Names<'_>, user_oid: u32, by: Ender) -> Result<()> {
         let end =
             async |connection: &mut Connection| remove::end_sessions(connection, user_oid).await;
-        if self.database.with_ledger(&self.aws, names, end).await? {
+        if self.in_ledger(names, by, end).await? {
             return Ok(());
         }
         Err(Failure::sessions_remain(names.user).into_error(names))
     }
 
     /// Takes what the user owns, and what was granted to it, in each database.
-    async fn clear(&self, names: Names<'_>, run: &Run, user_oid: u32) -> Result<()> {
+    async fn clear(&self, names: Names<'_>, run: &Run, user_oid: u32, by: Ender) -> Result<()> {
         let look = async |connection: &mut Connection| remove::databases(connection, run).await;
-        for database in self.database.with_ledger(&self.aws, names, look).await? {
+        for database in self.in_ledger(names, by, look).await? {
             let cleared = match self.database.connect_to(&self.aws, &database).await {
                 Ok(connection) => remove::clear(&connection, user_oid).await,
                 Err(failure) => Err(failure),
@@ -224,7 +278,7 @@ fn role_body(ended: &Ended, finished: Finished) -> Body {
             "the run's database user, `{user}`, doesn't exist any more"
         )),
         "role-gone" => Some(format!("the run's role, `{role}`, doesn't exist any more")),
-        "taken-back" if !ended.remaining.is_empty() => Some(format!(
+        "taken-back" | "already-ended" if !ended.remaining.is_empty() => Some(format!(
             "`{user}` still has `{role}` by memberships that are not this function's"
         )),
         _ => None,

@@ -1,12 +1,14 @@
 //! Ending what nobody has ended: runs whose event never came, users half
 //! removed, grants that somebody else took back.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
+use super::ending::{Disabled, Ender};
 use super::{Body, Errors, Ready, Selection};
 use crate::error::{Code, Error, Result};
 use crate::metrics::{self, Measured};
@@ -31,7 +33,13 @@ pub struct Swept {
 impl Swept {
     fn of(overdue: Overdue, result: Result<Body>) -> Self {
         let (run, why) = (overdue.run, overdue.why);
-        tracing::info!(run, why, is_ended = result.is_ok(), "sweep");
+        match &result {
+            Ok(_) => tracing::info!(run, why, is_ended = true, "sweep"),
+            Err(error) => {
+                let (code, cause) = (error.code().as_str(), error.to_log());
+                tracing::warn!(run, why, is_ended = false, code, cause, "sweep");
+            }
+        }
         Self {
             run,
             why: Some(why),
@@ -40,14 +48,43 @@ impl Swept {
     }
 }
 
-/// Nothing is begun when it is over.
-async fn in_time<T>(until: Option<Instant>, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = || Error::new(Code::OutOfTime, "the time was over");
+/// `None` where the time is over, before it begins or before it is done.
+async fn in_time<T>(until: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
     match until {
-        None => work.await,
-        Some(until) if until <= Instant::now() => Err(late()),
-        Some(until) => timeout_at(until, work).await.map_err(|_| late())?,
+        None => Some(work.await),
+        Some(until) if until <= Instant::now() => None,
+        Some(until) => timeout_at(until, work).await.ok(),
     }
+}
+
+fn late() -> Error {
+    Error::new(Code::OutOfTime, "the time was over")
+}
+
+/// In another order each time, so that nothing waits for ever behind others. What isn't
+/// known to be half removed comes first, and every second one: its access is whole.
+fn shuffled(overdue: Vec<Overdue>) -> VecDeque<Overdue> {
+    let order = RandomState::new();
+    let is_known = |overdue: &Overdue| overdue.state == "ending";
+    let (mut known, mut new): (Vec<_>, Vec<_>) = overdue.into_iter().partition(is_known);
+    known.sort_by_cached_key(|overdue| order.hash_one(&overdue.run));
+    new.sort_by_cached_key(|overdue| order.hash_one(&overdue.run));
+    let mut known = known.into_iter();
+    let mut mixed = VecDeque::new();
+    for overdue in new {
+        mixed.push_back(overdue);
+        mixed.extend(known.next());
+    }
+    mixed.extend(known);
+    mixed
+}
+
+/// What was taken of a run in the first place.
+enum Taken {
+    /// All of it.
+    Whole(Body),
+    /// All that can be used; the rest has to be cleared away.
+    User(Box<Disabled>),
 }
 
 impl Ready {
@@ -62,44 +99,70 @@ impl Ready {
     /// Ends all that is overdue, as far as there is time. One that fails doesn't keep
     /// the others.
     pub(super) async fn sweep(&self, until: Option<Instant>) -> Result<Vec<Swept>> {
+        let mut left = shuffled(self.overdue().await?);
         let mut swept = Vec::new();
+        // What keeps us long leaves a quarter of the time to clear away; where that needs
+        // less, the rest goes on.
+        let most = until.map(|until| until - (until - Instant::now()) / 4);
+        for until_disabled in [most, until] {
+            let disabled = self.take(&mut left, until_disabled, &mut swept).await;
+            self.clear_away(disabled, until, &mut swept).await;
+        }
+        let left = left.into_iter();
+        swept.extend(left.map(|overdue| Swept::of(overdue, Err(late()))));
+        Ok(swept)
+    }
+
+    /// Takes what can still be used. What there was no time for is left.
+    async fn take(
+        &self,
+        left: &mut VecDeque<Overdue>,
+        until: Option<Instant>,
+        swept: &mut Vec<Swept>,
+    ) -> Vec<(Overdue, Disabled)> {
         let mut disabled = Vec::new();
-        // In another order each time, so that no run waits for ever behind others.
-        let order = RandomState::new();
-        let overdue = self.overdue().await?;
-        let is_known = |overdue: &Overdue| overdue.state == "ending";
-        let (mut known, new): (Vec<_>, Vec<_>) = overdue.into_iter().partition(is_known);
-        known.sort_by_cached_key(|overdue| order.hash_one(&overdue.run));
-        // What was begun before, and keeps us long, leaves half of the time to clear away.
-        let half = until.map(|until| Instant::now() + (until - Instant::now()) / 2);
-        let first = new.into_iter().map(|overdue| (overdue, until));
-        let second = known.into_iter().map(|overdue| (overdue, half));
-        // Of all of them, what can still be used.
-        for (overdue, until) in first.chain(second) {
-            let run = &overdue.run;
-            if overdue.strategy.as_deref() == Some("temporary-user") {
-                let disable = async { self.disable(&Run::parse(run)?, "sweep").await };
-                match in_time(until, disable).await {
-                    Ok(user) => disabled.push((overdue, user)),
-                    Err(error) => swept.push(Swept::of(overdue, Err(error))),
+        while let Some(overdue) = left.pop_front() {
+            match in_time(until, self.take_one(&overdue)).await {
+                Some(Ok(Taken::User(user))) => disabled.push((overdue, *user)),
+                Some(Ok(Taken::Whole(body))) => swept.push(Swept::of(overdue, Ok(body))),
+                Some(Err(error)) => swept.push(Swept::of(overdue, Err(error))),
+                None => {
+                    left.push_front(overdue);
+                    break;
                 }
-            } else {
-                let ended = in_time(until, self.end_by_name(run, "sweep")).await;
-                swept.push(Swept::of(overdue, ended));
             }
         }
-        // Then what has to be cleared away, which can take all the time there is.
-        disabled.sort_by_cached_key(|(overdue, _)| order.hash_one(&overdue.run));
+        disabled
+    }
+
+    async fn take_one(&self, overdue: &Overdue) -> Result<Taken> {
+        let run = Run::parse(&overdue.run)?;
+        if overdue.strategy.as_deref() == Some("temporary-user") {
+            return Ok(Taken::User(Box::new(
+                self.disable(&run, Ender::SWEEP).await?,
+            )));
+        }
+        let ended = Box::pin(self.end(Ending::of(run), Ender::SWEEP)).await?;
+        Ok(Taken::Whole(ended))
+    }
+
+    /// What has to be cleared away of users that can't do anything any more, which can
+    /// take all the time there is.
+    async fn clear_away(
+        &self,
+        disabled: Vec<(Overdue, Disabled)>,
+        until: Option<Instant>,
+        swept: &mut Vec<Swept>,
+    ) {
         for (overdue, user) in disabled {
             let tidy_up = async {
                 let run = Run::parse(&overdue.run)?;
-                Box::pin(self.tidy_up(&run, user)).await?;
+                Box::pin(self.tidy_up(&run, user, Ender::SWEEP)).await?;
                 Ok(Body::new())
             };
             let ended = in_time(until, tidy_up).await;
-            swept.push(Swept::of(overdue, ended));
+            swept.push(Swept::of(overdue, ended.unwrap_or_else(|| Err(late()))));
         }
-        Ok(swept)
     }
 
     /// The answer to the schedule's event. What failed is an error of its own,
@@ -117,7 +180,8 @@ impl Ready {
         let count = self
             .database
             .with_ledger(&self.aws, Names::default(), count);
-        match in_time(deadline.checked_sub(RESERVE / 4), count).await {
+        let counted = in_time(deadline.checked_sub(RESERVE / 4), count).await;
+        match counted.unwrap_or_else(|| Err(late())) {
             Ok(counts) => {
                 measured.count(metrics::GRANTS_OPEN, counts.open);
                 measured.count(metrics::GRANTS_OVERDUE, counts.overdue);
@@ -167,7 +231,11 @@ impl Ready {
         };
         let mut ended = Vec::new();
         for run in runs {
-            let result = self.end_by_name(&run, "revoke").await;
+            let end = async {
+                let ending = Ending::of(Run::parse(&run)?);
+                Box::pin(self.end(ending, Ender::PERSON)).await
+            };
+            let result = end.await;
             ended.push(Swept {
                 run,
                 why: None,
@@ -182,9 +250,5 @@ impl Ready {
         self.database
             .with_ledger(&self.aws, Names::default(), look)
             .await
-    }
-
-    async fn end_by_name(&self, run: &str, by: &str) -> Result<Body> {
-        Box::pin(self.end(Ending::of(Run::parse(run)?), by)).await
     }
 }

@@ -52,6 +52,9 @@ const SESSION: &str = "SET standard_conforming_strings = on; SET client_min_mess
     SET lock_timeout = '3s'; SET statement_timeout = '8s'; SET idle_in_transaction_session_timeout = '30s'; \
     SET search_path = pg_catalog, pg_temp; SET plan_cache_mode = force_generic_plan; SET enable_bitmapscan = off";
 
+/// Longest wait for a lock, of a new session: that of [`SESSION`].
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Until the end of the transaction: where a target's statements look for what
 /// they name without a schema.
 pub(super) const SETUP_SEARCH_PATH: &str = "SET LOCAL search_path = public, pg_temp";
@@ -66,6 +69,7 @@ pub struct Connection {
     notices: mpsc::Receiver<String>,
     is_used_up: bool,
     acts_as: Option<String>,
+    lock_timeout: Duration,
 }
 
 /// How many statements are under way at once. More gain nothing, and each waits
@@ -307,6 +311,7 @@ impl Connection {
             notices,
             is_used_up: false,
             acts_as: None,
+            lock_timeout: LOCK_TIMEOUT,
         }
     }
 
@@ -375,6 +380,19 @@ impl Connection {
     /// neither COMMIT nor ROLLBACK takes away: settings, locks, temporary tables.
     pub(crate) fn use_up(&mut self) {
         self.is_used_up = true;
+    }
+
+    /// Says how long what follows waits for a lock. A round trip where that is new.
+    ///
+    /// # Errors
+    /// What the connection ran into.
+    pub async fn wait_for_locks(&mut self, longest: Duration) -> Result<()> {
+        if self.lock_timeout != longest {
+            self.run(&format!("SET lock_timeout = {}", longest.as_millis()))
+                .await?;
+            self.lock_timeout = longest;
+        }
+        Ok(())
     }
 
     /// Runs statements of ours, as one simple query: one round trip.

@@ -98,6 +98,12 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
                 "what this run lent to `{user}` was taken back in the database by somebody else: send a new request"
             ),
         ),
+        ("run-ended", "user-gone") => (
+            Code::RunEnded,
+            format!(
+                "temporary user `{user}` of this run was removed in the database by somebody else: send a new request"
+            ),
+        ),
         ("run-ended", "expired") => (
             Code::RunEnded,
             "this run's time is over: send a new request".to_owned(),
@@ -132,7 +138,7 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
             ),
         ),
         ("run-untold", _) => (
-            Code::InvalidEvent,
+            Code::AccessRemains,
             "the ledger doesn't know this run, and Sym's role template may have begun it (`MIGRATE_FROM`): only a \
              deescalate event with its requester and target can end it"
                 .to_owned(),
@@ -194,7 +200,8 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
             Code::AccessRemains,
             format!(
                 "temporary user `{user}` can still log in: a transaction that could not be ended keeps it; an \
-                 administrator has to end that (see pg_prepared_xacts, ROLLBACK PREPARED), and the next sweep tries again"
+                 administrator has to end that (an open one of an administrator's, or see pg_prepared_xacts, ROLLBACK \
+                 PREPARED), and the next sweep tries again"
             ),
         ),
         ("access-remains", "membership") => (

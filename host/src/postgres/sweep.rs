@@ -1,6 +1,7 @@
 //! Looking after what nobody has ended: for the sweep, and for people.
 
 use serde::{Deserialize, Serialize};
+use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Query};
 use super::failure::Result;
@@ -50,14 +51,14 @@ pub async fn make_overdue(connection: &Connection, run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// Ends the sessions that keep locks which only we have a use for. Returns how many.
+/// Ends the sessions that keep locks which only we have a use for: on the ledger, and
+/// where `of_roles`, on roles and memberships. Returns how many.
 ///
 /// # Errors
 /// What the connection ran into.
-pub async fn end_lockers(connection: &Connection) -> Result<i32> {
-    let rows = connection
-        .query(&Query::new("SELECT sym.end_lockers(true)"))
-        .await?;
+pub async fn end_lockers(connection: &Connection, of_roles: bool) -> Result<i32> {
+    let query = Query::new("SELECT sym.end_lockers($1)").with(&of_roles, Type::BOOL);
+    let rows = connection.query(&query).await?;
     match rows.first() {
         Some(row) => Ok(row.try_get(0)?),
         None => Ok(0),

@@ -436,7 +436,12 @@ BEGIN
                 'remaining', sym.remaining_paths(sym.role_named(ending #>> '{template,role}'), sym.role_named(ending #>> '{template,user}')));
         END IF;
         IF entry.state = 'ended' THEN
-            RETURN to_jsonb(entry) || '{"outcome": "already-ended"}';
+            -- The same event again, or a lost answer: what there is of the access today.
+            others := sym.other_runs(this_run, entry.role_oid, entry.user_oid);
+            RETURN to_jsonb(entry) || jsonb_build_object('outcome', CASE WHEN others <> '[]' THEN 'shared' ELSE 'already-ended' END,
+                'others', others, 'remaining', sym.remaining_paths(
+                    coalesce(entry.role_oid, sym.role_named(ending #>> '{template,role}')),
+                    coalesce(entry.user_oid, sym.role_named(ending #>> '{template,user}'))));
         END IF;
         IF entry.strategy = 'temporary-user' THEN
             RETURN to_jsonb(entry) || '{"outcome": "temporary-user"}';
@@ -708,6 +713,9 @@ BEGIN
             IF entry.state IN ('pending', 'granted') THEN
                 IF entry.strategy <> 'temporary-user' THEN
                     PERFORM sym.refuse('run-conflict', jsonb_build_object('strategy', entry.strategy));
+                ELSIF entry.state = 'granted' AND NOT sym.is_user_of(entry.user_oid, this_run)
+                      AND NOT sym.is_user_of(sym.role_named(entry.user_name), this_run) THEN
+                    PERFORM sym.refuse('run-ended', jsonb_build_object('why', 'user-gone', 'user', entry.user_name));
                 END IF;
                 IF entry.state = 'pending' AND entry.release IS DISTINCT FROM request ->> 'release' THEN
                     -- Nothing that an earlier try made counts: this one's release decides.
