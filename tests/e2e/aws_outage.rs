@@ -68,7 +68,7 @@ async fn access_ends_without_aws_and_the_rest_is_done_later() -> anyhow::Result<
         cloud.set(outage, true);
         let end = event.end().to_string();
         let sentence = refusal(&format!(
-            "temporary user `{user}` can't log in any more and has no access, but its secret could not be deleted: \
+            "temporary user `{user}` can't log in any more, but its secret could not be deleted: \
              send the event again, or leave it to the sweep; the function's log has the reason [secret-unavailable]"
         ));
         assert_eq!(

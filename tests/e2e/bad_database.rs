@@ -241,7 +241,7 @@ async fn a_secret_that_can_not_be_deleted_keeps_no_access_alive() -> anyhow::Res
     fs::write(world.secrets_directory(), "in the way")?;
 
     let remains = format!(
-        "temporary user `{user}` can't log in any more and has no access, but its secret could not be deleted: \
+        "temporary user `{user}` can't log in any more, but its secret could not be deleted: \
          send the event again, or leave it to the sweep; the function's log has the reason [secret-unavailable]"
     );
     assert_eq!(world.send(&event.end()).await?, refusal(&remains));

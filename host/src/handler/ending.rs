@@ -212,15 +212,17 @@ impl Ready {
         Err(Failure::sessions_remain(names.user).into_error(names))
     }
 
-    /// Takes what the user owns, and what was granted to it, in each database.
+    /// Takes what the user owns, and what was granted to it, in each database: one that
+    /// can't be reached, which may be anybody's, keeps no other.
     async fn clear(&self, names: Names<'_>, run: &Run, user_oid: u32, by: Ender) -> Result<()> {
         let look = async |connection: &mut Connection| remove::databases(connection, run).await;
+        let mut cleared = Ok(());
         for database in self.in_ledger(names, by, look).await? {
-            let cleared = match self.database.connect_to(&self.aws, &database).await {
+            let result = match self.database.connect_to(&self.aws, &database).await {
                 Ok(connection) => remove::clear(&connection, user_oid).await,
                 Err(failure) => Err(failure),
             };
-            match cleared {
+            match result {
                 Ok(()) => {}
                 // The last stage names what is in the way, in one sentence.
                 Err(failure) if remove::is_blocked(&failure) => {
@@ -232,18 +234,18 @@ impl Ready {
                         "what the user owns could not be reassigned"
                     );
                 }
-                Err(failure) => return Err(failure.into_error(names)),
+                Err(failure) => cleared = cleared.and(Err(failure.into_error(names))),
             }
         }
-        Ok(())
+        cleared
     }
 }
 
-/// The access is gone, and the credential is worth nothing.
+/// The credential is worth nothing.
 fn secret_remains(user: &str, error: Error) -> Error {
     let sentence = format!(
-        "temporary user `{user}` can't log in any more and has no access, but its secret could not be deleted: \
-         send the event again, or leave it to the sweep; the function's log has the reason"
+        "temporary user `{user}` can't log in any more, but its secret could not be deleted: send the event again, or \
+         leave it to the sweep; the function's log has the reason"
     );
     Error::new(error.code(), sentence).with_source(error)
 }

@@ -107,85 +107,34 @@ pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
         return Ok(());
     };
     let user: &str = row.try_get(0)?;
-    let disarm = format!("DO $$ DECLARE leaver oid := {user_oid}; {DISARM} $$");
-    connection.run(&disarm).await?;
-    // One simple query is one transaction.
-    let rest = format!(
-        "SET lock_timeout = '3s'; REASSIGN OWNED BY {user} TO sym_graveyard; DROP OWNED BY {user}"
+    let of_leaver = |sql: &str| sql.replace(LEAVER, &user_oid.to_string());
+    let disarmed = connection.run(&of_leaver(DISARM)).await;
+    // One simple query is one transaction. What is moved stays so, also where something
+    // that others have granted to the user keeps the last part from being done.
+    let move_all = format!(
+        "SET lock_timeout = '3s'; {}; REASSIGN OWNED BY {user} TO sym_graveyard",
+        of_leaver(NO_FOREIGN_KEY)
     );
-    connection.run(&rest).await
+    connection.run(&move_all).await?;
+    let dropped = connection
+        .run(&format!("{move_all}; DROP OWNED BY {user}"))
+        .await;
+    disarmed.and(dropped)
 }
 
-/// All leavers' things get one owner. What runs as its owner could read what others
-/// have left, and until then what the leaver was granted: so a routine runs as who calls
-/// it, a view, or a table with a rule or a trigger, which a foreign key is too, is
-/// nobody else's any more, and what the function granted is revoked, with what was
-/// granted on. Over what the leaver didn't own, it works no more anyhow.
-///
-/// Of more things than one transaction can lock, or move in its time, many are moved
-/// here: everybody may make large objects.
-///
-/// Each statement by itself: one that fails, or would wait, keeps no other, and what the
-/// time is too short for is the next sweep's. First the privileges, without which nothing
-/// that runs as the leaver can do anything: exactly those that are listed, as ALL would
-/// be refused to who may grant a column, or the use of a sequence, alone.
-const DISARM: &str = "todo text[]; statement text; number int := 0; here oid; \
-    since timestamptz := clock_timestamp(); latest timestamptz := since; \
-    BEGIN \
-    here := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()); \
-    PERFORM set_config('lock_timeout', '100ms', false); \
-    todo := ARRAY(SELECT DISTINCT format('REVOKE %s ON %s %s FROM %s CASCADE', acl.privilege_type, \
-                          CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass, leaver::regrole) \
-               FROM pg_shdepend s JOIN pg_class c ON s.classid = 'pg_class'::regclass AND c.oid = s.objid, aclexplode(c.relacl) acl \
-               WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a' AND s.dbid = here \
-                 AND acl.grantee = leaver) \
-        || ARRAY(SELECT DISTINCT format('REVOKE %s (%I) ON TABLE %s FROM %s CASCADE', acl.privilege_type, a.attname, a.attrelid::regclass, \
-                          leaver::regrole) \
-               FROM pg_shdepend s JOIN pg_attribute a ON s.classid = 'pg_class'::regclass AND a.attrelid = s.objid AND NOT a.attisdropped, \
-                    aclexplode(a.attacl) acl \
-               WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a' AND s.dbid = here \
-                 AND acl.grantee = leaver) \
-        || ARRAY(SELECT format('REVOKE ALL ON %s %s FROM %s CASCADE', granted.kind, granted.name, leaver::regrole) FROM ( \
-               SELECT DISTINCT CASE s.classid WHEN 'pg_proc'::regclass THEN 'ROUTINE' \
-                          WHEN 'pg_namespace'::regclass THEN 'SCHEMA' WHEN 'pg_database'::regclass THEN 'DATABASE' \
-                          WHEN 'pg_type'::regclass THEN 'TYPE' WHEN 'pg_language'::regclass THEN 'LANGUAGE' \
-                          WHEN 'pg_foreign_server'::regclass THEN 'FOREIGN SERVER' WHEN 'pg_tablespace'::regclass THEN 'TABLESPACE' \
-                          WHEN 'pg_foreign_data_wrapper'::regclass THEN 'FOREIGN DATA WRAPPER' \
-                          WHEN 'pg_largeobject'::regclass THEN 'LARGE OBJECT' END AS kind, \
-                      coalesce((SELECT format('%I.%I', n.nspname, t.typname) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
-                                WHERE s.classid = 'pg_type'::regclass AND t.oid = s.objid), \
-                               (pg_identify_object(s.classid, s.objid, 0)).identity) AS name \
-               FROM pg_shdepend s \
-               WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a' AND s.dbid IN (0, here)) granted \
-               WHERE granted.kind IS NOT NULL) \
-        || ARRAY(SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oid::regprocedure) \
-                  FROM pg_proc p WHERE p.proowner = leaver AND p.prosecdef) \
-        || ARRAY(SELECT DISTINCT format('REVOKE ALL ON %s FROM %s CASCADE', c.oid::regclass, CASE WHEN acl.grantee = 0 THEN 'PUBLIC' \
-                          ELSE acl.grantee::regrole::text END) \
-               FROM pg_class c, \
-                    LATERAL (SELECT c.relacl UNION ALL SELECT a.attacl FROM pg_attribute a \
-                             WHERE a.attrelid = c.oid AND NOT a.attisdropped) AS every (one), \
-                    LATERAL aclexplode(every.one) acl \
-               WHERE c.relowner = leaver AND (c.relkind = 'v' OR c.relhasrules OR c.relhastriggers) AND acl.grantee <> leaver \
-                 AND (acl.grantee = 0 OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = acl.grantee))) \
-        || ARRAY(SELECT CASE s.classid WHEN 'pg_class'::regclass THEN format('ALTER TABLE %s OWNER TO sym_graveyard', s.objid::regclass) \
-                          ELSE format('ALTER LARGE OBJECT %s OWNER TO sym_graveyard', s.objid) END \
-               FROM pg_shdepend s LEFT JOIN pg_class c ON s.classid = 'pg_class'::regclass AND c.oid = s.objid \
-               WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'o' AND s.dbid = here \
-                 AND (s.classid = 'pg_largeobject'::regclass OR c.relkind IN ('r', 'p', 'v', 'm', 'f')) \
-               OFFSET 500 LIMIT 200000); \
-    FOREACH statement IN ARRAY todo LOOP \
-        BEGIN \
-            EXECUTE statement; \
-        EXCEPTION WHEN OTHERS THEN NULL; \
-        END; \
-        number := number + 1; \
-        IF number % 50 = 0 OR clock_timestamp() > latest + interval '20 ms' THEN \
-            COMMIT; \
-            latest := clock_timestamp(); \
-            EXIT WHEN latest > since + interval '6 s'; \
-        END IF; \
-    END LOOP; END";
+/// Takes what the leaver has from everybody, and moves what is too much for one
+/// transaction. It says itself how, and why.
+const DISARM: &str = include_str!("disarm.sql");
+
+/// While a foreign key is left, what it runs would run as the new owner.
+const NO_FOREIGN_KEY: &str = "DO $$ BEGIN \
+    IF EXISTS (SELECT FROM pg_constraint k JOIN pg_class c ON c.oid IN (k.conrelid, k.confrelid) \
+               WHERE k.contype = 'f' AND k.conparentid = 0 AND c.relowner = {leaver}::oid) THEN \
+        RAISE lock_not_available USING MESSAGE = 'a foreign key of what the user owns could not be dropped'; \
+    END IF; END $$";
+
+/// The placeholder of the leaver's OID.
+const LEAVER: &str = "{leaver}";
 
 /// Stage 5: there is no user any more.
 ///

@@ -70,25 +70,32 @@ fn lock() -> String {
 /// `database-setup` where the schema is missing and we may not make it, or it
 /// isn't ours.
 pub(crate) async fn migrate(connection: &Connection, database: &str) -> Result<()> {
-    let migrated = bring_up_to_date(connection, database).await;
-    if !matches!(&migrated, Err(failure) if failure.is_locked()) {
-        return migrated;
+    let mut migrated = bring_up_to_date(connection, database).await;
+    for _ in 0..TRIES {
+        if !matches!(&migrated, Err(failure) if failure.is_locked()) {
+            break;
+        }
+        // No access can end before this is done, so nobody may keep us from it by reading.
+        rollback(connection).await?;
+        if connection.query(&Query::new(END_HOLDERS)).await.is_err() {
+            // Not all of them could be ended.
+            break;
+        }
+        migrated = bring_up_to_date(connection, database).await;
     }
-    // No access can end before this is done, so nobody may keep us from it by reading.
-    rollback(connection).await?;
-    match connection.query(&Query::new(END_HOLDERS)).await {
-        Ok(_) => bring_up_to_date(connection, database).await,
-        // Not all of them could be ended.
-        Err(_) => migrated,
-    }
+    migrated
 }
 
-/// Ends the sessions of others that have a lock on a table of ours. Not a superuser's, nor
-/// another function's.
+/// How often those are ended that come again.
+const TRIES: u32 = 4;
+
+/// Ends the sessions of others that have a lock on a table of ours, or wait for one. Not a
+/// superuser's, nor another function's, nor a person's `symctl`.
 const END_HOLDERS: &str = "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid \
     WHERE NOT r.rolsuper AND r.rolname <> current_user \
-      AND NOT has_function_privilege(a.usesysid, 'sym.give_back(text, jsonb)', 'EXECUTE') AND a.pid IN ( \
-        SELECT l.pid FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.locktype = 'relation' AND l.granted \
+      AND NOT has_function_privilege(a.usesysid, 'sym.give_back(text, jsonb)', 'EXECUTE') \
+      AND NOT pg_has_role(a.usesysid, current_user, 'MEMBER') AND a.pid IN ( \
+        SELECT l.pid FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.locktype = 'relation' \
           AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) \
           AND c.relnamespace = to_regnamespace('sym'))";
 

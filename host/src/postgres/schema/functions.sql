@@ -43,12 +43,13 @@ BEGIN
     END LOOP;
 END $$;
 
+-- CASCADE: a view that somebody else has made on one keeps nothing from being replaced.
 -- Of versions before 7.
-DROP FUNCTION IF EXISTS sym.lock_run(text), sym.keeping_sessions(oid);
+DROP FUNCTION IF EXISTS sym.lock_run(text), sym.keeping_sessions(oid) CASCADE;
 -- Of versions before 8: what they return can't be replaced.
-DROP FUNCTION IF EXISTS sym.facts_of(oid), sym.end_kept_sessions(text, boolean), sym.bar_user(oid);
+DROP FUNCTION IF EXISTS sym.facts_of(oid), sym.end_kept_sessions(text, boolean), sym.bar_user(oid) CASCADE;
 -- Of versions before 9.
-DROP FUNCTION IF EXISTS sym.take_membership(oid, oid, boolean), sym.check_no_prepared(oid);
+DROP FUNCTION IF EXISTS sym.take_membership(oid, oid, boolean), sym.check_no_prepared(oid) CASCADE;
 
 -- Names the transaction after its run, for pg_stat_activity and the server's log.
 CREATE OR REPLACE FUNCTION sym.name_transaction(run text) RETURNS void
@@ -114,7 +115,9 @@ BEGIN
     -- Not all columns: without `rolconfig` one table less is read.
     SELECT r.rolname, r.rolcanlogin, r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls, r.rolcreatedb,
            EXISTS (SELECT FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass
-                   AND d.refobjid = r.oid AND d.deptype = 'o'),
+                   AND d.refobjid = r.oid AND d.deptype = 'o'
+                   -- Who has the role can make these without CREATE anywhere, and nothing runs by them.
+                   AND d.classid NOT IN ('pg_default_acl'::regclass, 'pg_largeobject'::regclass)),
            coalesce(m.gives, false), coalesce(m.roles, '{}')
         INTO name, can_login, is_privileged, makes_databases, is_owner, gives_roles, roles
         FROM pg_roles r,
@@ -202,9 +205,10 @@ END $$;
 CREATE OR REPLACE FUNCTION sym.own_privileges(user_oid oid) RETURNS int
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN (SELECT count(*)::int FROM pg_shdepend d
+    -- No more than can be counted at once: everybody may make millions of large objects.
+    RETURN (SELECT count(*)::int FROM (SELECT FROM pg_shdepend d
         WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = user_oid AND d.deptype IN ('a', 'i')
-          AND d.classid <> 'pg_auth_members'::regclass);
+          AND d.classid <> 'pg_auth_members'::regclass LIMIT 10000) AS counted);
 END $$;
 
 -- Refuses to begin a run that has ended. The row is locked by the caller.
@@ -934,7 +938,7 @@ BEGIN
         BEGIN
             EXECUTE format('ALTER ROLE %s NOLOGIN PASSWORD NULL VALID UNTIL ''1970-01-01 00:00:00Z''', user_oid::regrole);
             RETURN true;
-        EXCEPTION WHEN lock_not_available OR internal_error THEN
+        EXCEPTION WHEN lock_not_available OR deadlock_detected OR internal_error THEN
             -- Right before the next try, so that it is the first who waits.
             PERFORM sym.end_these_sessions(user_oid, sym.sessions_of(user_oid));
             IF attempt >= 2 THEN
@@ -964,7 +968,7 @@ BEGIN
                 -- Somebody else granted it. Who can't log in has nothing of it,
                 -- and it goes with the user.
                 RETURN true;
-            WHEN lock_not_available OR internal_error THEN
+            WHEN lock_not_available OR deadlock_detected OR internal_error THEN
                 PERFORM sym.end_lockers(true);
         END;
     END LOOP;
@@ -973,9 +977,9 @@ END $$;
 
 -- Ends the sessions that keep a lock which only we have a use for: on the ledger's
 -- tables, for which LOCK TABLE asks no more than the right to write that
--- pg_write_all_data has everywhere. Where `of_roles`, also those in whose open
--- transaction a role or a membership was changed. Not a superuser's, and none of ours.
--- Returns how many.
+-- pg_write_all_data has everywhere. Where `of_roles`, also those in whose open transaction
+-- a role or a membership was changed, or a catalog locked, which pg_maintain may do. Also who waits for such a lock: they would have it before us. Not a superuser's,
+-- and none of ours. Returns how many.
 CREATE OR REPLACE FUNCTION sym.end_lockers(of_roles boolean) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -985,17 +989,21 @@ BEGIN
     PERFORM pg_stat_clear_snapshot();
     FOR locker IN
         SELECT DISTINCT l.pid FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid JOIN pg_roles r ON r.oid = a.usesysid
-        WHERE l.locktype = 'relation' AND l.granted AND NOT r.rolsuper AND r.rolname <> current_user
+        WHERE l.locktype = 'relation' AND NOT r.rolsuper AND r.rolname <> current_user
           -- Another function's user, or a person's `symctl`.
           AND NOT has_function_privilege(a.usesysid, 'sym.give_back(text, jsonb)', 'EXECUTE')
+          AND NOT pg_has_role(a.usesysid, current_user, 'MEMBER')
           AND (l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
                    AND l.relation IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'sym'::regnamespace)
                    AND l.mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
                -- An administrator may have reasons.
                OR of_roles AND NOT EXISTS (SELECT FROM pg_roles x WHERE (x.rolcreaterole OR x.rolsuper)
                                                   AND pg_has_role(a.usesysid, x.oid, 'MEMBER'))
-                   AND l.relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass)
-                   AND l.mode IN ('RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
+                   AND (l.relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass)
+                            AND l.mode IN ('RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+                        -- What initdb has made, here or for all databases.
+                        OR l.relation < 16384 AND l.database IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+                            AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')))
     LOOP
         BEGIN
             ended := ended + pg_terminate_backend(locker)::int;
@@ -1100,10 +1108,12 @@ BEGIN
     END IF;
     -- Databases have OIDs; 0 stands for what all of them share.
     SELECT coalesce(array_agg(DISTINCT coalesce(d.datname::text, current_database()::text)), '{}') INTO databases
-        FROM pg_shdepend s LEFT JOIN pg_database d ON d.oid = s.dbid
-        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = this_user
-          -- A membership is gone with the role.
-          AND s.classid <> 'pg_auth_members'::regclass;
+        -- Each OID once, before there are names: everybody may make millions of large objects.
+        FROM (SELECT DISTINCT s.dbid FROM pg_shdepend s
+              WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = this_user
+                -- A membership is gone with the role.
+                AND s.classid <> 'pg_auth_members'::regclass) s
+        LEFT JOIN pg_database d ON d.oid = s.dbid;
     IF databases <> '{}' THEN
         EXECUTE format('GRANT %s TO %I', this_user::regrole, current_user)
             || CASE WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT TRUE, SET FALSE' ELSE '' END;
@@ -1211,7 +1221,19 @@ DECLARE
     disabled jsonb;
     sessions int;
 BEGIN
-    PERFORM sym.end_lockers(false);
+    -- Until the end of this nobody else gets a lock that keeps us from them.
+    FOR attempt IN 1..5 LOOP
+        BEGIN
+            PERFORM sym.end_lockers(false), set_config('lock_timeout', '200ms', true);
+            LOCK TABLE sym.locks, sym.grants IN ROW EXCLUSIVE MODE;
+            EXIT;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            IF attempt = 5 THEN
+                RAISE;
+            END IF;
+        END;
+    END LOOP;
+    PERFORM set_config('lock_timeout', '1s', true);
     FOR entry IN SELECT o.run, o.strategy, o.state, g.user_oid FROM sym.overdue() o JOIN sym.grants g ON g.run = o.run
                  ORDER BY o.state = 'ending', o.strategy, o.user_name, o.run LOOP
         run := entry.run;
