@@ -66,7 +66,8 @@ async fn a_locked_temporary_user_is_removed_when_it_is_released() -> anyhow::Res
     holder.batch_execute(&lock).await?;
     let kept = format!(
         "temporary user `{user}` can still log in: a transaction that could not be ended keeps it; an administrator has \
-         to end that (see pg_prepared_xacts, ROLLBACK PREPARED), and the next sweep tries again [access-remains]"
+         to end that (an open one of an administrator's, or see pg_prepared_xacts, ROLLBACK PREPARED), and the next sweep \
+         tries again [access-remains]"
     );
     assert_eq!(world.send(&event.end()).await?, refusal(&kept));
     assert_eq!(world.run_state(&event).await?.as_deref(), Some("ending"));

@@ -1,9 +1,12 @@
 //! What ends access when no event does: the sweep, and the database itself.
 
+use std::time::Duration;
+
 use anyhow::ensure;
 use serde_json::json;
 
 use crate::fixture::{Event, Everything, ORDERS, PERSON, SWEEP, World, success};
+use crate::held_open::temporary_user;
 
 #[tokio::test]
 async fn the_sweep_ends_what_is_overdue_and_nothing_else() -> anyhow::Result<()> {
@@ -186,4 +189,93 @@ async fn a_session_that_took_the_role_does_not_outlive_the_databases_own_switch(
     let counted = crate::fixture::count_orders(&session).await;
     assert!(counted.is_err(), "{counted:?}");
     Ok(())
+}
+
+/// Each of them keeps a sweep waiting, and there is no time for all; who is behind them
+/// comes first another time.
+#[tokio::test]
+async fn what_an_administrator_holds_keeps_no_other_access_alive() -> anyhow::Result<()> {
+    // By their names before the other two.
+    let names = ["ann", "bea", "col"];
+    let world = World::builder()
+        .file(
+            "plugins.toml",
+            "[resolver]\ncomponent = \"default-resolver.wasm\"\n[targets.held]\n[targets.readonly]\n\
+             [targets.readonly-sql]\nstrategy = \"temporary-user\"\nsql = \"readonly.sql\"\n",
+        )
+        .sql(
+            "CREATE ROLE ann LOGIN; CREATE ROLE bea LOGIN; CREATE ROLE col LOGIN; CREATE ROLE held;
+             CREATE ROLE administrator LOGIN CREATEROLE PASSWORD 'a';
+             GRANT held TO sym_bot, administrator WITH ADMIN OPTION",
+        )
+        .start()
+        .await?;
+    let held = names.map(|name| {
+        let event = Event::escalate().user(&format!("{name}@healthy-health.co"));
+        event.target("held")
+    });
+    let (role, temporary) = (Event::escalate(), Event::escalate_temporary_user());
+    for event in held.iter().chain([&role]) {
+        world.body(event).await?;
+    }
+    let (user, password, _session) = temporary_user(&world, &temporary).await?;
+    world.let_time_pass().await?;
+    let administrator = world.login("administrator", "a").await;
+    let administrator = administrator.map_err(anyhow::Error::msg)?;
+    let change = match world.postgres.install().major {
+        // This holds the role.
+        16.. => "GRANT held TO sym_user",
+        _ => "REVOKE held FROM ann, bea, col",
+    };
+    administrator
+        .batch_execute(&format!("BEGIN; {change}"))
+        .await?;
+
+    // Two of those that are held use it up. So each of the others has its turn in three
+    // sweeps of four: all of these pass it by in one of a million.
+    world.lambda.set_timeout(Duration::from_secs(6));
+    let mut sweeps = 0..10;
+    let is_whole = async |event: &Event| {
+        let state = world.run_state(event).await?;
+        anyhow::Ok(state.as_deref() == Some("granted"))
+    };
+    while is_whole(&role).await? || is_whole(&temporary).await? {
+        ensure!(sweeps.next().is_some(), "{}", world.lambda.logs());
+        world.send_text(SWEEP).await?;
+    }
+    assert_eq!(world.person_counts_orders().await, Err("42501".to_owned()));
+    let counted = world.count_orders(&user, &password).await;
+    assert_eq!(counted, Err("28P01".to_owned()));
+    for event in &held {
+        assert!(is_whole(event).await?);
+    }
+
+    administrator.batch_execute("ROLLBACK").await?;
+    world.lambda.set_timeout(Duration::from_secs(30));
+    world.sweep().await?;
+    assert_eq!(world.open_runs().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sweep_goes_on_where_something_took_long_and_time_is_left() -> anyhow::Result<()> {
+    let world = World::builder().proxy().start().await?;
+    let before = world.state().await?;
+    let events = [
+        Event::escalate(),
+        Event::escalate(),
+        Event::escalate_temporary_user(),
+    ];
+    for event in &events {
+        world.body(event).await?;
+    }
+    world.let_time_pass().await?;
+    world.proxy().reset();
+    // Nothing answers what comes behind the question what is overdue. That takes all but
+    // the last quarter of the sweep's time, and less than the wait for an answer.
+    world.proxy().set_gate(2);
+    world.lambda.set_timeout(Duration::from_secs(10));
+    assert_eq!(world.sweep().await?, 3);
+    world.proxy().open_gate();
+    world.is_as(&before).await
 }
