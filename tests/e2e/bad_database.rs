@@ -1,6 +1,7 @@
 //! A database, or a store of secrets, that is down, wrong or refuses.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -18,6 +19,8 @@ async fn a_server_that_is_down_is_said_and_comes_back() -> anyhow::Result<()> {
     let world = World::start().await?;
     let event = Event::escalate();
     world.body(&event).await?;
+    // In which the end, too, has to say it: it waits for the database.
+    world.lambda.set_timeout(Duration::from_secs(4));
     world.postgres.stop();
     for event in [
         Event::escalate(),

@@ -111,6 +111,8 @@ async fn a_temporary_user_survives_a_cut_after_any_number_of_bytes() -> anyhow::
 async fn without_a_database_nothing_is_reported_as_done() -> anyhow::Result<()> {
     let world = World::start().await?;
     let before = world.state().await?;
+    // An end waits for the database, nearly all of its time.
+    world.lambda.set_timeout(Duration::from_secs(4));
     for event in [Event::escalate(), Event::escalate_temporary_user()] {
         world.postgres.stop();
         assert_eq!(world.send(&event).await?, refusal(UNAVAILABLE));
@@ -126,6 +128,28 @@ async fn without_a_database_nothing_is_reported_as_done() -> anyhow::Result<()> 
         world.postgres.restart()?;
         world.body(&event.end()).await?;
         world.is_as(&before).await?;
+    }
+    Ok(())
+}
+
+// As in a failover. Nobody can write down meanwhile that the access has to end.
+#[tokio::test]
+async fn an_end_waits_for_a_database_that_is_away_for_a_moment() -> anyhow::Result<()> {
+    let world = World::builder().proxy().start().await?;
+    let before = world.state().await?;
+    for event in [Event::escalate(), Event::escalate_temporary_user()] {
+        world.body(&event).await?;
+        world.proxy().set_refusing(true);
+        world.proxy().cut_all();
+        let end = event.end();
+        let back = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            world.proxy().set_refusing(false);
+        };
+        let (ended, ()) = tokio::join!(world.body(&end), back);
+        ended?;
+        world.is_as(&before).await?;
+        ensure!(world.open_runs().await? == 0, "a run is open");
     }
     Ok(())
 }
