@@ -1,6 +1,8 @@
 //! A request that is answered with the plan, and changes nothing.
 
-use crate::fixture::{Event, Everything, World, refusal};
+use serde_json::json;
+
+use crate::fixture::{Event, Everything, PERSON, World, count_orders, refusal, success};
 
 #[tokio::test]
 async fn a_request_is_answered_with_the_plan_and_changes_nothing() -> anyhow::Result<()> {
@@ -72,5 +74,42 @@ async fn the_plan_says_who_is_a_member_already() -> anyhow::Result<()> {
         plan.ends_with("; already a member, and stays one"),
         "{plan}"
     );
+    Ok(())
+}
+
+// Who may lend the role too is in nobody's way but an end's.
+#[tokio::test]
+async fn nobodys_session_ends_for_a_dry_run() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql(
+            "CREATE ROLE colleague LOGIN; CREATE ROLE lender LOGIN PASSWORD 'l';
+             GRANT readonly TO lender WITH ADMIN OPTION",
+        )
+        .start()
+        .await?;
+    let lender = world.login("lender", "l").await;
+    let lender = lender.map_err(anyhow::Error::msg)?;
+    lender
+        .batch_execute("BEGIN; GRANT readonly TO sym_user")
+        .await?;
+    let event = Event::escalate();
+    let conflict = refusal(
+        "another change was in progress in the database: try again in a moment [database-conflict]",
+    );
+    for event in [event.clone().dry_run(), event.clone()] {
+        assert_eq!(world.send(&event).await?, conflict);
+    }
+    lender.batch_execute("ROLLBACK").await?;
+
+    world.body(&event).await?;
+    let change = match world.postgres.install().major {
+        // This holds the role.
+        16.. => "GRANT readonly TO colleague",
+        _ => "REVOKE readonly FROM sym_user",
+    };
+    lender.batch_execute(&format!("BEGIN; {change}")).await?;
+    let answer = success(json!({"username": PERSON}));
+    assert_eq!(world.send(&event.end()).await?, answer);
+    assert_eq!(count_orders(&lender).await, Err("closed".to_owned()));
     Ok(())
 }
