@@ -343,6 +343,9 @@ mod tests {
         assert_eq!(kind(r#"{"event":{"type":"request"}}"#), Ok(Kind::DryRun));
         let schedule = r#"{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#;
         assert_eq!(kind(schedule), Ok(Kind::Sweep));
+        // A bus may wrap what it passes on: a sweep would not end this run.
+        let both = r#"{"source":"aws.events","detail-type":"a","event":{"type":"deescalate"},"run":{"srn":"a:b"}}"#;
+        assert_eq!(kind(both), Ok(Kind::Deescalate));
     }
 
     #[test]

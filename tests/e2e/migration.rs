@@ -165,9 +165,12 @@ async fn an_end_that_says_too_little_keeps_none_from_coming() -> anyhow::Result<
         .refuses(
             &says_nobody,
             "the ledger doesn't know this run, and Sym's role template may have begun it (`MIGRATE_FROM`): only a \
-             deescalate event with its requester and target can end it [invalid-event]",
+             deescalate event with its requester and target can end it [access-remains]",
         )
         .await?;
+    // Somebody has to look, and the alarm is for them.
+    let logs = world.lambda.logs();
+    ensure!(logs.contains("\"Outcome\":\"failed\""), "{logs}");
     assert_eq!(world.run_state(&end).await?, None);
     assert!(has_role(&world).await?);
 
