@@ -1,5 +1,7 @@
 //! The function's own password in Vault.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sym_test_support::lambda::Lambda;
 use sym_test_support::vault::{ROLE, SERVER_ID, Vault};
@@ -7,6 +9,9 @@ use sym_test_support::vault::{ROLE, SERVER_ID, Vault};
 use crate::fixture::{Event, PERSON, World, refusal, success};
 
 const PLACE: &str = "secret/data/sym-postgres";
+
+const NO_LOGIN: &str = "Vault doesn't let the function log in as `sym-postgres` by `auth/aws`: check that the role is bound \
+    to the function's IAM role, and that Vault can be reached [secret-unavailable]";
 
 /// What proves to Vault who the function is.
 type Identity = Vec<(String, String)>;
@@ -113,9 +118,21 @@ async fn who_is_not_the_function_is_not_let_in() -> anyhow::Result<()> {
     let (world, vault, _) = start().await?;
     vault.put(PLACE, json!({"password": world.bot_password}));
     let stranger = world.another(&[("AWS_SECRET_ACCESS_KEY", "wrong")]).await?;
-    let sentence = "Vault doesn't let the function log in as `sym-postgres` by `auth/aws`: check that the role is bound \
-        to the function's IAM role, and that Vault can be reached [secret-unavailable]";
-    assert_eq!(answer(&world, &stranger).await?, refusal(sentence));
+    assert_eq!(answer(&world, &stranger).await?, refusal(NO_LOGIN));
     assert_eq!(vault.logins(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_of_which_only_the_head_comes_is_not_waited_for() -> anyhow::Result<()> {
+    let (world, vault, identity) = start().await?;
+    vault.put(PLACE, json!({"password": world.bot_password}));
+    vault.send_heads_alone();
+    let lambda = function(&world, &identity).await?;
+    // What the template's function has. It would be over, and the answer would be that.
+    lambda.set_timeout(Duration::from_secs(10));
+    assert_eq!(answer(&world, &lambda).await?, refusal(NO_LOGIN));
+    let logs = lambda.logs();
+    assert!(logs.contains("no whole answer within 2 s"), "{logs}");
     Ok(())
 }

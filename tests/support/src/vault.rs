@@ -5,8 +5,11 @@
 //! STS, and believes that: here moto, which checks signatures once it enforces IAM.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -19,7 +22,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
 use hyper::Request;
-use hyper::body::Bytes;
+use hyper::body::{Body as HttpBody, Bytes, Frame};
 use serde_json::{Value, json};
 
 use crate::aws::Aws;
@@ -48,6 +51,7 @@ struct Shared {
     /// Those that were not revoked.
     tokens: BTreeSet<String>,
     refuses_revocations: bool,
+    sends_heads_alone: bool,
 }
 
 impl Vault {
@@ -106,6 +110,11 @@ impl Vault {
         lock(&self.shared).refuses_revocations = true;
     }
 
+    /// From now on a login is answered with a head, and what should follow never comes.
+    pub fn send_heads_alone(&self) {
+        lock(&self.shared).sends_heads_alone = true;
+    }
+
     /// How many logins have succeeded.
     pub fn logins(&self) -> usize {
         lock(&self.shared).logins
@@ -120,7 +129,25 @@ fn refuse(status: StatusCode, why: &str) -> Response {
     (status, json!({"errors": [why]}).to_string()).into_response()
 }
 
+/// A body that never comes.
+struct Silence;
+
+impl HttpBody for Silence {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
 async fn login(State(shared): State<Arc<Mutex<Shared>>>, body: Body) -> Response {
+    if lock(&shared).sends_heads_alone {
+        return Response::new(axum::body::Body::new(Silence));
+    }
     let sts = lock(&shared).sts.clone().unwrap_or_default();
     match check_login(&sts, &body).await {
         Ok(()) => {
