@@ -1,6 +1,6 @@
 //! What `symctl` says where its output is lost, or a service that it uses is away.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::ensure;
@@ -117,6 +117,21 @@ async fn a_store_that_is_away_is_none_of_the_users_faults() -> anyhow::Result<()
         ensure!(errors.contains("Connection refused"), "{errors}");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
     }
+    Ok(())
+}
+
+// `keygen` never overwrites one, so it would be in the way of the next try.
+#[tokio::test]
+async fn a_key_without_its_public_half_is_not_left_behind() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    let public = publisher.path("other.pub");
+    fs::create_dir(&public)?;
+    let error = publisher.run(&["keygen", "other"]).expect_err("is there");
+    let error = error.to_string();
+    ensure!(error.contains("can't write `other.pub`"), "{error}");
+    ensure!(!publisher.path("other.key").exists(), "a key is there");
+    fs::remove_dir(&public)?;
+    publisher.run(&["keygen", "other"])?;
     Ok(())
 }
 

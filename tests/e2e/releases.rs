@@ -1,5 +1,6 @@
 //! Releases: published by `symctl`, used by the function without a restart.
 
+mod garbage;
 pub(crate) mod publisher;
 mod tampered;
 
