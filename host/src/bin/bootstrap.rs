@@ -9,9 +9,6 @@ use sym_host::handler::{Host, Invocation};
 use sym_host::response::Response;
 use sym_host::telemetry;
 
-/// What is shorter is no time of day.
-const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
 fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     // One event at a time, on a fraction of a core: more threads only cost.
@@ -40,7 +37,7 @@ async fn serve(
     let invocation = Invocation {
         request_id: &event.context.request_id,
         // Some local emulators send a duration here, which lies in 1970.
-        time_left: (deadline > A_YEAR).then(|| deadline.saturating_sub(now)),
+        time_left: deadline.checked_sub(now).filter(|left| !left.is_zero()),
     };
     let served = host.handle(event.payload.get(), invocation).await;
     // Before the answer: with that the sandbox may freeze.

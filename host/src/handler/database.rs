@@ -2,10 +2,13 @@
 //! before it is used, replaced without an error, and never put back in doubt.
 
 use std::cell::Cell;
+use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use backon::{ConstantBuilder, ExponentialBuilder, Retryable as _};
+use futures_util::future::{self, Either};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -39,6 +42,9 @@ fn retries() -> ExponentialBuilder {
 
 /// Between the tries of an end, where the database is away for longer than that.
 const AWAY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Between two looks for who has the lock that an end waits for.
+const LOCKERS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long an end keeps at it: longer than what gives access, as nobody else takes it
 /// back.
@@ -216,7 +222,13 @@ impl Database {
                     .await
                     .is_ok_and(|ended| ended > 0)
             {
-                result = operation(&mut connection).await;
+                result = match to_end {
+                    Some(_) => {
+                        self.again_against_lockers(aws, &mut connection, &operation)
+                            .await
+                    }
+                    None => operation(&mut connection).await,
+                };
             }
             drop(timer);
             let is_whole = match &result {
@@ -235,6 +247,32 @@ impl Database {
             .sleep(tokio::time::sleep)
             .when(Failure::is_transient)
             .await
+    }
+
+    /// Tries once more, and ends who has the lock while that waits: others who come again
+    /// and again have it before anybody who only asks for it next.
+    async fn again_against_lockers<T>(
+        &self,
+        aws: &Aws,
+        connection: &mut Connection,
+        operation: impl AsyncFn(&mut Connection) -> failure::Result<T>,
+    ) -> failure::Result<T> {
+        let another = self.connect_to(aws, &self.config.ledger).await.ok();
+        let ending = async {
+            if let Some(another) = &another {
+                loop {
+                    tokio::time::sleep(LOCKERS_INTERVAL).await;
+                    if sweep::end_lockers(another, true).await.is_err() {
+                        break;
+                    }
+                }
+            }
+            future::pending::<Infallible>().await
+        };
+        match future::select(pin!(operation(connection)), pin!(ending)).await {
+            Either::Left((result, _)) => result,
+            Either::Right((never, _)) => match never {},
+        }
     }
 
     /// A connection to another database of the cluster, for one use.

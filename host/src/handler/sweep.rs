@@ -127,7 +127,8 @@ impl Ready {
                 Some(Ok(Taken::Whole(body))) => swept.push(Swept::of(overdue, Ok(body))),
                 Some(Err(error)) => swept.push(Swept::of(overdue, Err(error))),
                 None => {
-                    left.push_front(overdue);
+                    // Behind the others: it may be what took the time.
+                    left.push_back(overdue);
                     break;
                 }
             }

@@ -1,18 +1,17 @@
--- What `remove::clear` runs first in each database, with the leaver's OID for {leaver}.
+-- What `remove::clear` runs first in each database, with the leaver's OID, and the text of
+-- active.sql, in their places.
 --
 -- All leavers' things get one owner, `sym_graveyard`. What runs as its owner could read what
--- others have left, and until then what the leaver was granted: so what was granted is revoked,
--- with what was granted on; a routine runs as who calls it; and a view, or a table with a rule
--- or a trigger, is nobody else's any more. What a foreign key runs, it runs as the owner of the
--- table, and asks nobody's privileges: so there is none on either side. Over what the leaver
+-- others have left, and until then what the leaver was granted. So what was granted is revoked,
+-- with what was granted on, and nothing is left that runs as its owner. Over what the leaver
 -- didn't own, it works no more anyhow.
 --
 -- Each statement by itself, and each list: one that fails, or would wait, keeps no other, and
 -- what the time is too short for is the next sweep's. Anybody can grant to the leaver what is
--- theirs, so that only counts where it is ours to revoke.
+-- theirs, and the leaver to itself, so a privilege only counts where it is ours to revoke.
 DO $$
 DECLARE
-    leaver constant regrole := {leaver}::oid;
+    leaver constant regrole := {leaver};
     here constant oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
     begun constant timestamptz := clock_timestamp();
     committed timestamptz := begun;
@@ -21,7 +20,7 @@ DECLARE
     number int := 0;
 BEGIN
     PERFORM set_config('lock_timeout', '100ms', false);
-    FOR list IN 1..6 LOOP
+    FOR list IN 1..5 LOOP
         BEGIN
             -- First the privileges, without which nothing that runs as the leaver can do anything.
             -- Exactly those that are listed, as ALL would be refused to who may grant a column, or
@@ -35,7 +34,7 @@ BEGIN
                     aclexplode(c.relacl) acl
                     WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a' AND s.dbid = here
                         AND s.classid = 'pg_class'::regclass AND s.objsubid = 0
-                        AND acl.grantee = leaver AND pg_has_role(current_user, acl.grantor, 'USAGE'));
+                        AND acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE'));
             ELSIF list = 2 THEN
                 statements := ARRAY(
                     SELECT DISTINCT format('REVOKE %s (%I) ON TABLE %s FROM %s CASCADE', acl.privilege_type,
@@ -45,7 +44,7 @@ BEGIN
                     aclexplode(a.attacl) acl
                     WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a' AND s.dbid = here
                         AND s.classid = 'pg_class'::regclass AND s.objsubid > 0
-                        AND acl.grantee = leaver AND pg_has_role(current_user, acl.grantor, 'USAGE'));
+                        AND acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE'));
             ELSIF list = 3 THEN
                 statements := ARRAY(
                     WITH granted AS (
@@ -92,42 +91,10 @@ BEGIN
                         FROM granted g JOIN pg_largeobject_metadata l ON g.classid = 'pg_largeobject'::regclass AND l.oid = g.objid
                     ) AS object (kind, name, acl)
                     WHERE EXISTS (SELECT FROM aclexplode(object.acl) acl
-                                  WHERE acl.grantee = leaver AND pg_has_role(current_user, acl.grantor, 'USAGE')));
+                                  WHERE acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE')));
             ELSIF list = 4 THEN
                 statements := ARRAY(
-                    SELECT format('ALTER %s %I.%I(%s) SECURITY INVOKER',
-                        CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-                        n.nspname, p.proname, pg_get_function_identity_arguments(p.oid))
-                    FROM pg_proc p
-                    JOIN pg_namespace n ON n.oid = p.pronamespace
-                    WHERE p.proowner = leaver AND p.prosecdef)
-                || ARRAY(
-                    SELECT DISTINCT format('REVOKE ALL ON %s FROM %s CASCADE', c.oid::regclass,
-                        CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END)
-                    FROM pg_class c,
-                    LATERAL (
-                        SELECT c.relacl
-                        UNION ALL
-                        SELECT a.attacl FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped) AS every (one),
-                    LATERAL aclexplode(every.one) acl
-                    WHERE c.relowner = leaver AND (c.relkind = 'v' OR c.relhasrules OR c.relhastriggers)
-                        AND acl.grantee <> leaver
-                        AND (acl.grantee = 0 OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = acl.grantee)));
-            ELSIF list = 5 THEN
-                -- A key that somebody else's table refers to: theirs isn't ours to change, and goes
-                -- with the key. What a partition has of its parent's goes with that.
-                statements := ARRAY(
-                    SELECT DISTINCT CASE WHEN child.relowner = leaver
-                        THEN format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conname)
-                        ELSE coalesce(
-                            (SELECT format('ALTER TABLE %s DROP CONSTRAINT %I CASCADE', key.conrelid::regclass, key.conname)
-                             FROM pg_constraint key
-                             WHERE key.conindid = k.conindid AND key.conrelid = k.confrelid AND key.contype IN ('p', 'u')),
-                            format('DROP INDEX %s CASCADE', k.conindid::regclass)) END
-                    FROM pg_constraint k
-                    JOIN pg_class child ON child.oid = k.conrelid
-                    JOIN pg_class parent ON parent.oid = k.confrelid
-                    WHERE k.contype = 'f' AND k.conparentid = 0 AND leaver IN (child.relowner, parent.relowner));
+                    SELECT DISTINCT active.statement FROM ({active}) AS active WHERE active.statement IS NOT NULL);
             ELSE
                 -- Of more things than one transaction can lock, or move in its time, many are moved
                 -- here: everybody may make large objects.
@@ -139,10 +106,8 @@ BEGIN
                     FROM pg_shdepend s
                     LEFT JOIN pg_class c ON s.classid = 'pg_class'::regclass AND c.oid = s.objid
                     WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'o' AND s.dbid = here
-                        AND (s.classid = 'pg_largeobject'::regclass
-                            OR c.relkind IN ('r', 'p', 'v', 'm', 'f')
-                                AND NOT EXISTS (SELECT FROM pg_constraint k
-                                                WHERE k.contype = 'f' AND c.oid IN (k.conrelid, k.confrelid)))
+                        AND (s.classid = 'pg_largeobject'::regclass OR c.relkind IN ('r', 'p', 'v', 'm', 'f'))
+                        AND NOT EXISTS (SELECT FROM ({active}) AS active)
                     OFFSET 500 LIMIT 200000);
             END IF;
         EXCEPTION WHEN OTHERS THEN

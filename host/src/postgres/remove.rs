@@ -107,13 +107,16 @@ pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
         return Ok(());
     };
     let user: &str = row.try_get(0)?;
-    let of_leaver = |sql: &str| sql.replace(LEAVER, &user_oid.to_string());
+    let of_leaver = |sql: &str| {
+        let sql = sql.replace("{active}", ACTIVE);
+        sql.replace("{leaver}", &format!("{user_oid}::oid"))
+    };
     let disarmed = connection.run(&of_leaver(DISARM)).await;
     // One simple query is one transaction. What is moved stays so, also where something
     // that others have granted to the user keeps the last part from being done.
     let move_all = format!(
         "SET lock_timeout = '3s'; {}; REASSIGN OWNED BY {user} TO sym_graveyard",
-        of_leaver(NO_FOREIGN_KEY)
+        of_leaver(NOTHING_ACTIVE)
     );
     connection.run(&move_all).await?;
     let dropped = connection
@@ -126,15 +129,15 @@ pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
 /// transaction. It says itself how, and why.
 const DISARM: &str = include_str!("disarm.sql");
 
-/// While a foreign key is left, what it runs would run as the new owner.
-const NO_FOREIGN_KEY: &str = "DO $$ BEGIN \
-    IF EXISTS (SELECT FROM pg_constraint k JOIN pg_class c ON c.oid IN (k.conrelid, k.confrelid) \
-               WHERE k.contype = 'f' AND k.conparentid = 0 AND c.relowner = {leaver}::oid) THEN \
-        RAISE lock_not_available USING MESSAGE = 'a foreign key of what the user owns could not be dropped'; \
-    END IF; END $$";
+/// What would run as `sym_graveyard`, were it moved now.
+const ACTIVE: &str = include_str!("active.sql");
 
-/// The placeholder of the leaver's OID.
-const LEAVER: &str = "{leaver}";
+/// Refuses to move anything as long as some of it is active.
+const NOTHING_ACTIVE: &str = "DO $$ DECLARE active text; BEGIN \
+    active := (SELECT string_agg(few.what, ', ') FROM (SELECT DISTINCT active.what FROM ({active}) AS active LIMIT 5) AS few); \
+    IF active IS NOT NULL THEN \
+        RAISE lock_not_available USING MESSAGE = 'not moved, as it could run with the rights of its owner: ' || active; \
+    END IF; END $$";
 
 /// Stage 5: there is no user any more.
 ///

@@ -77,8 +77,9 @@ pub(crate) async fn migrate(connection: &Connection, database: &str) -> Result<(
         }
         // No access can end before this is done, so nobody may keep us from it by reading.
         rollback(connection).await?;
-        if connection.query(&Query::new(END_HOLDERS)).await.is_err() {
-            // Not all of them could be ended.
+        let ended = connection.query(&Query::new(END_HOLDERS)).await;
+        // Not all of them could be ended, or it is nobody who may be.
+        if ended.map_or(true, |ended| ended.is_empty()) {
             break;
         }
         migrated = bring_up_to_date(connection, database).await;
@@ -94,7 +95,8 @@ const TRIES: u32 = 4;
 const END_HOLDERS: &str = "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid \
     WHERE NOT r.rolsuper AND r.rolname <> current_user \
       AND NOT has_function_privilege(a.usesysid, 'sym.give_back(text, jsonb)', 'EXECUTE') \
-      AND NOT pg_has_role(a.usesysid, current_user, 'MEMBER') AND a.pid IN ( \
+      AND NOT pg_has_role(a.usesysid, current_user, \
+                          CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END) AND a.pid IN ( \
         SELECT l.pid FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.locktype = 'relation' \
           AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) \
           AND c.relnamespace = to_regnamespace('sym'))";

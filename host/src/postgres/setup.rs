@@ -119,7 +119,7 @@ impl Setup {
             line(
                 "-- A new owner must be able to create where the object is; it can't log in to do so.",
             );
-            line("GRANT CREATE ON SCHEMA public TO sym_graveyard;");
+            line("GRANT USAGE, CREATE ON SCHEMA public TO sym_graveyard;");
             if self.major < 15 {
                 line(
                     "-- Before PostgreSQL 15 everybody may create there, temporary users too. If nothing of yours relies on it:\n\

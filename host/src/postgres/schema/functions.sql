@@ -985,6 +985,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     locker int;
     ended  int := 0;
+    -- Since 16 who has made a role is a member of it that may do nothing but grant it.
+    act_as text := CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END;
 BEGIN
     PERFORM pg_stat_clear_snapshot();
     FOR locker IN
@@ -992,7 +994,7 @@ BEGIN
         WHERE l.locktype = 'relation' AND NOT r.rolsuper AND r.rolname <> current_user
           -- Another function's user, or a person's `symctl`.
           AND NOT has_function_privilege(a.usesysid, 'sym.give_back(text, jsonb)', 'EXECUTE')
-          AND NOT pg_has_role(a.usesysid, current_user, 'MEMBER')
+          AND NOT pg_has_role(a.usesysid, current_user, act_as)
           AND (l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
                    AND l.relation IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'sym'::regnamespace)
                    AND l.mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
