@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use crate::fixture::{BOT, Event, OLD_SCHEMA, PERSON, SWEEP, World, count_orders, success};
 
 /// Somebody with a login, and nothing else.
-async fn stranger(world: &World) -> anyhow::Result<Client> {
+pub(crate) async fn stranger(world: &World) -> anyhow::Result<Client> {
     world
         .sql("CREATE ROLE stranger LOGIN PASSWORD 'stranger'")
         .await?;
@@ -355,6 +355,66 @@ async fn who_administers_the_ledger_is_not_ended_for_a_lock() -> anyhow::Result<
     assert!(answer.contains("[database-conflict]"), "{answer}");
     dba.batch_execute("ROLLBACK").await?;
     superuser.batch_execute("ROLLBACK").await?;
+    world.body(&event.end()).await?;
+    assert!(!world.is_member(PERSON, "readonly").await?);
+    Ok(())
+}
+
+/// Who may act as the function, and has its rights only then.
+#[tokio::test]
+async fn a_persons_symctl_is_not_ended_in_the_midst_of_an_end() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    // As where the function only lends roles, which needs no CREATEROLE.
+    world
+        .sql(
+            "ALTER ROLE sym_bot NOCREATEROLE; CREATE ROLE person LOGIN NOINHERIT PASSWORD 'person';
+             GRANT sym_bot TO person",
+        )
+        .await?;
+    let person = world.login("person", "person").await;
+    let person = person.map_err(anyhow::Error::msg)?;
+    person
+        .batch_execute(&format!(
+            "SET ROLE sym_bot; BEGIN; SELECT sym.give_back(lower('{}'), '{{}}')",
+            event.run_srn()
+        ))
+        .await?;
+    let bot = world.login(BOT, &world.bot_password).await;
+    let bot = bot.map_err(anyhow::Error::msg)?;
+    let ended = bot.query_one("SELECT sym.end_lockers(true)", &[]).await?;
+    assert_eq!(ended.get::<_, i32>(0), 0);
+    person.batch_execute("COMMIT").await?;
+    assert!(!world.is_member(PERSON, "readonly").await?);
+    Ok(())
+}
+
+/// An administrator's dump, on RDS where that is no superuser.
+#[tokio::test]
+async fn an_administrator_who_reads_the_ledger_is_not_ended() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE administrator LOGIN CREATEROLE PASSWORD 'a'")
+        .start()
+        .await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    // As version 7 was.
+    world
+        .sql(&format!(
+            "GRANT USAGE ON SCHEMA sym TO administrator; GRANT SELECT ON sym.grants TO administrator;
+             {OLD_SCHEMA} COMMENT ON SCHEMA sym IS 'sym-postgres 7'"
+        ))
+        .await?;
+    let administrator = world.login("administrator", "a").await;
+    let administrator = administrator.map_err(anyhow::Error::msg)?;
+    administrator
+        .batch_execute("BEGIN; SELECT count(*) FROM sym.grants")
+        .await?;
+    world.lambda.restart().await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    assert!(answer.contains("[database-conflict]"), "{answer}");
+    administrator.batch_execute("COMMIT").await?;
     world.body(&event.end()).await?;
     assert!(!world.is_member(PERSON, "readonly").await?);
     Ok(())
