@@ -15,6 +15,7 @@ mod bot_password;
 mod by_hand;
 mod cold_starts;
 mod crash;
+mod decoys;
 mod determinism;
 mod doctor;
 mod dry_run;

@@ -1,0 +1,204 @@
+//! What others put in the way of clearing up after a temporary user, so that its time is
+//! over before the access is: what counts goes first, and is not to be hidden.
+
+use anyhow::Context as _;
+use tokio_postgres::Client;
+
+use crate::fixture::{Builder, Event, World};
+use crate::held_open::{stranger, temporary_user};
+
+/// A temporary user may read `orders` by what the function has granted to it, and
+/// anybody may make things in schema `work`.
+pub(crate) fn world() -> Builder {
+    World::builder()
+        .file(
+            "readonly.sql",
+            "GRANT SELECT ON public.orders TO {username};",
+        )
+        .sql(
+            "GRANT SELECT ON orders TO sym_bot WITH GRANT OPTION; CREATE SCHEMA work;
+             GRANT CREATE, USAGE ON SCHEMA work TO PUBLIC; GRANT CREATE ON SCHEMA work TO sym_graveyard",
+        )
+}
+
+/// What reads with the rights of whom the session is, for everybody.
+pub(crate) async fn leave_leak(leaver: &Client, stranger: &Client) -> anyhow::Result<()> {
+    leaver
+        .batch_execute(
+            "CREATE FUNCTION work.leak() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*) FROM public.orders'",
+        )
+        .await?;
+    Ok(stranger.batch_execute("SELECT work.leak()").await?)
+}
+
+/// It is there, and reads nothing.
+pub(crate) async fn leaks_nothing(world: &World) -> anyhow::Result<()> {
+    let stranger = world.login("stranger", "stranger").await;
+    let leak = stranger
+        .map_err(anyhow::Error::msg)?
+        .batch_execute("SELECT work.leak()")
+        .await;
+    let code = leak.err().and_then(|error| error.code().cloned());
+    let code = code.context("it leaks, or the session is gone")?;
+    anyhow::ensure!(code.code() == "42501", "{code:?}");
+    Ok(())
+}
+
+/// Each column is an entry of its own in the catalogs, and has all the others beside it.
+#[tokio::test]
+async fn a_table_with_many_columns_keeps_no_routine_alive() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    leave_leak(&session, &stranger).await?;
+    // As many as a table can have.
+    let columns: Vec<String> = (0..1600).map(|number| format!("c{number}")).collect();
+    let list = columns.join(", ");
+    let table = columns.join(" bool, ");
+    stranger
+        .batch_execute(&format!(
+            "CREATE TEMP TABLE wide ({table} bool);
+             GRANT SELECT ({list}), INSERT ({list}), UPDATE ({list}), REFERENCES ({list}) ON wide TO {user}"
+        ))
+        .await?;
+
+    let answer = world.send(&event.end()).await?.to_string();
+    assert!(answer.contains("could not be dropped"), "{answer}");
+    leaks_nothing(&world).await?;
+    stranger.batch_execute("DROP TABLE wide").await?;
+    assert_eq!(world.sweep().await?, 1);
+    assert!(!world.role_exists(&user).await?);
+    Ok(())
+}
+
+/// Each would have to be waited for, and none of them is the function's to revoke.
+#[tokio::test]
+async fn tables_that_somebody_is_changing_use_no_time_up() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    leave_leak(&session, &stranger).await?;
+    let each = |statement: &str| -> String {
+        (0..80)
+            .map(|number| statement.replace("{}", &format!("work.a{number}")))
+            .collect()
+    };
+    let make = each(&format!(
+        "CREATE TABLE {{}} (); GRANT DELETE ON {{}} TO {user};"
+    ));
+    stranger.batch_execute(&make).await?;
+    let change = each("GRANT SELECT ON {} TO PUBLIC;");
+    stranger.batch_execute(&format!("BEGIN; {change}")).await?;
+
+    let answer = world.send(&event.end()).await?.to_string();
+    assert!(answer.contains("could not be dropped"), "{answer}");
+    leaks_nothing(&world).await?;
+    let drop = each("DROP TABLE {};");
+    stranger.batch_execute(&format!("ROLLBACK; {drop}")).await?;
+    assert_eq!(world.sweep().await?, 1);
+    assert!(!world.role_exists(&user).await?);
+    Ok(())
+}
+
+/// Since 14 procedures have OUT arguments, which are no part of a routine's name: then two
+/// routines have one, and no statement may use it that doesn't say which of them it means.
+#[tokio::test]
+async fn a_procedure_beside_a_function_hides_neither() -> anyhow::Result<()> {
+    let world = World::builder()
+        .file(
+            "readonly.sql",
+            "GRANT EXECUTE ON FUNCTION work.lent(int, int) TO {username};",
+        )
+        .variable("SQL_POLICY", "any")
+        .sql(
+            "CREATE SCHEMA work; GRANT CREATE, USAGE ON SCHEMA work TO PUBLIC; CREATE SCHEMA own;
+             GRANT CREATE ON SCHEMA work TO sym_graveyard;
+             CREATE FUNCTION work.lent(a int, b int) RETURNS bigint LANGUAGE sql SECURITY DEFINER
+                 AS 'SELECT count(*) FROM public.orders';
+             REVOKE EXECUTE ON FUNCTION work.lent(int, int) FROM PUBLIC;
+             GRANT EXECUTE ON FUNCTION work.lent(int, int) TO sym_bot WITH GRANT OPTION",
+        )
+        .start()
+        .await?;
+    if world.postgres.install().major < 14 {
+        return Ok(()); // OUT arguments of procedures came with 14.
+    }
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute(
+            "CREATE FUNCTION work.leak(a int, b int) RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT work.lent(1, 2)';
+             CREATE PROCEDURE work.leak(a int, OUT b int) LANGUAGE plpgsql AS $$ BEGIN b := 1; END $$;
+             CREATE PROCEDURE work.lent(a int, OUT b int) LANGUAGE plpgsql AS $$ BEGIN b := 1; END $$",
+        )
+        .await?;
+    stranger.batch_execute("SELECT work.leak(1, 2)").await?;
+    // Where the graveyard may have nothing, so that nothing goes there.
+    world
+        .sql(&format!(
+            "CREATE FUNCTION own.stays() RETURNS int LANGUAGE sql AS 'SELECT 1';
+             ALTER FUNCTION own.stays() OWNER TO {user}"
+        ))
+        .await?;
+
+    let answer = world.send(&event.end()).await?.to_string();
+    assert!(answer.contains("could not be dropped"), "{answer}");
+    let kept = format!(
+        "SELECT string_agg(proname, ',') FROM pg_proc WHERE proname = 'leak' AND prosecdef
+             OR proname = 'lent' AND prokind = 'f' AND has_function_privilege('{user}', oid, 'EXECUTE')"
+    );
+    assert_eq!(world.query(&kept).await?, None);
+    let leak = stranger.batch_execute("SELECT work.leak(1, 2)").await;
+    assert!(leak.is_err());
+    world.sql("DROP FUNCTION own.stays()").await?;
+    assert_eq!(world.sweep().await?, 1);
+    assert!(!world.role_exists(&user).await?);
+    Ok(())
+}
+
+/// Somebody holds them while they are made harmless, and lets go of them before they are
+/// moved: as they are, they would run as the graveyard.
+#[tokio::test]
+async fn what_could_not_be_disarmed_is_moved_to_nobody() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.left (id int); CREATE VIEW work.seen AS SELECT id FROM work.left;
+             GRANT SELECT ON work.seen TO stranger WITH GRANT OPTION;
+             CREATE FUNCTION work.run() RETURNS name LANGUAGE sql SECURITY DEFINER AS 'SELECT current_user';
+             GRANT EXECUTE ON FUNCTION work.run() TO stranger WITH GRANT OPTION",
+        )
+        .await?;
+    let armed = "SELECT string_agg(what, ', ') FROM (
+        SELECT proname FROM pg_proc WHERE prosecdef AND proowner = 'sym_graveyard'::regrole
+        UNION ALL SELECT relname FROM pg_class WHERE relkind = 'v' AND relowner = 'sym_graveyard'::regrole
+            AND has_table_privilege('stranger', oid, 'SELECT')) AS armed (what)";
+    let hold = "BEGIN; GRANT EXECUTE ON FUNCTION work.run() TO readonly; GRANT SELECT ON work.seen TO readonly";
+    stranger.batch_execute(hold).await?;
+    let end = event.end();
+    let letting_go = async {
+        let moves = "SELECT count(*) > 0 FROM pg_stat_activity
+            WHERE usename = 'sym_bot' AND wait_event_type = 'Lock' AND query ~ 'REASSIGN'";
+        world.wait_until(moves).await?;
+        anyhow::Ok(stranger.batch_execute("ROLLBACK").await?)
+    };
+    // Where nothing is moved, nobody waits.
+    let ended = world.send(&end);
+    tokio::pin!(ended);
+    let answer = tokio::select! {
+        answer = &mut ended => answer?,
+        let_go = letting_go => { let_go?; ended.await? }
+    };
+    assert_eq!(world.query(armed).await?, None, "{answer}");
+    stranger.batch_execute("ROLLBACK").await?;
+    world.send(&end).await?;
+    assert!(!world.role_exists(&user).await?);
+    assert_eq!(world.query(armed).await?, None);
+    Ok(())
+}
