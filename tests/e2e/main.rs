@@ -23,6 +23,7 @@ mod emulator;
 mod expire;
 mod faults;
 mod fixture;
+mod foreign_keys;
 mod held_open;
 mod hostile;
 mod iam;
