@@ -27,6 +27,7 @@ mod foreign_keys;
 mod held_open;
 mod hostile;
 mod iam;
+mod in_the_way;
 mod ledger_owner;
 mod leftovers;
 mod locks;
