@@ -30,6 +30,7 @@ mod iam;
 mod in_the_way;
 mod ledger_owner;
 mod leftovers;
+mod lock_queues;
 mod locks;
 mod lost_output;
 mod manifest_schema;
