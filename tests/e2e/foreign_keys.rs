@@ -9,7 +9,7 @@ use crate::fixture::{Builder, Event, World};
 use crate::held_open::{stranger, temporary_user};
 
 /// What was run notes as whom.
-fn world() -> Builder {
+pub(crate) fn world() -> Builder {
     World::builder().sql(
         "CREATE SCHEMA work; GRANT CREATE, USAGE ON SCHEMA work TO PUBLIC; GRANT CREATE ON SCHEMA work TO sym_graveyard;
          CREATE TABLE work.notes (runs_as name); GRANT INSERT ON work.notes TO PUBLIC",
@@ -126,6 +126,55 @@ async fn no_key_of_a_partitioned_table_is_left() -> anyhow::Result<()> {
         .await?;
     let attack = "DELETE FROM work.key WHERE id = {}";
     ends_with_the_leaver(&world, &event, &user, &stranger, attack).await
+}
+
+/// It goes with the topmost one.
+#[tokio::test]
+async fn no_key_of_a_partition_is_left() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let event = Event::escalate_temporary_user();
+    let (_, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.key (id int, PRIMARY KEY (id)) PARTITION BY LIST (id);
+             CREATE TABLE work.keys PARTITION OF work.key DEFAULT; INSERT INTO work.key VALUES (1);
+             GRANT REFERENCES, SELECT ON work.keys TO stranger",
+        )
+        .await?;
+    stranger
+        .batch_execute("CREATE TABLE work.mine (id int REFERENCES work.keys)")
+        .await?;
+    world.body(&event.end()).await?;
+    let keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid = 'work.mine'::regclass";
+    assert_eq!(world.query(keys).await?.as_deref(), Some("0"));
+    Ok(())
+}
+
+/// Somebody else's view is not dropped with the key that it stands on.
+#[tokio::test]
+async fn what_else_stands_on_a_key_stays_and_is_in_the_way() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let event = Event::escalate_temporary_user();
+    let (_, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.key (id int PRIMARY KEY, text text);
+             GRANT REFERENCES, SELECT ON work.key TO stranger",
+        )
+        .await?;
+    stranger
+        .batch_execute(
+            "CREATE VIEW work.mine AS SELECT id, text FROM work.key GROUP BY id;
+             CREATE TABLE work.hanging (id int REFERENCES work.key)",
+        )
+        .await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(answer.contains("[access-remains]"), "{answer}");
+    stranger.batch_execute("DROP VIEW work.mine").await?;
+    ensure!(world.sweep().await? == 1);
+    Ok(())
 }
 
 /// Looking for the key runs a cast of the other table's owner.

@@ -390,36 +390,6 @@ async fn a_persons_symctl_is_not_ended_in_the_midst_of_an_end() -> anyhow::Resul
     Ok(())
 }
 
-/// An administrator's dump, on RDS where that is no superuser.
-#[tokio::test]
-async fn an_administrator_who_reads_the_ledger_is_not_ended() -> anyhow::Result<()> {
-    let world = World::builder()
-        .sql("CREATE ROLE administrator LOGIN CREATEROLE PASSWORD 'a'")
-        .start()
-        .await?;
-    let event = Event::escalate();
-    world.body(&event).await?;
-    // As version 7 was.
-    world
-        .sql(&format!(
-            "GRANT USAGE ON SCHEMA sym TO administrator; GRANT SELECT ON sym.grants TO administrator;
-             {OLD_SCHEMA} COMMENT ON SCHEMA sym IS 'sym-postgres 7'"
-        ))
-        .await?;
-    let administrator = world.login("administrator", "a").await;
-    let administrator = administrator.map_err(anyhow::Error::msg)?;
-    administrator
-        .batch_execute("BEGIN; SELECT count(*) FROM sym.grants")
-        .await?;
-    world.lambda.restart().await?;
-    let answer = world.send(&event.end()).await?.to_string();
-    assert!(answer.contains("[database-conflict]"), "{answer}");
-    administrator.batch_execute("COMMIT").await?;
-    world.body(&event.end()).await?;
-    assert!(!world.is_member(PERSON, "readonly").await?);
-    Ok(())
-}
-
 /// Up to 15 the role can be taken by SET ROLE, since 16 things can be given to it: what a
 /// prepared transaction does with it is there when it is committed.
 #[tokio::test]

@@ -79,7 +79,7 @@ impl TemporaryUser {
 
     fn blocked(&self) -> Value {
         refusal(&format!(
-            "temporary user `{}` can't log in any more and has no access, but could not be dropped: something in the \
+            "temporary user `{}` can't log in any more, but could not be dropped: something in the \
              database still depends on it; the function's log names it [access-remains]",
             self.name
         ))

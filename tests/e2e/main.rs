@@ -5,6 +5,7 @@
 //! `SYM_TEST_POSTGRES=16` chooses the version. What is tested was built before:
 //! `cargo build --workspace --all-targets`, and `cargo xtask plugins`.
 
+mod active;
 mod at_once;
 mod aws_outage;
 mod bad_configuration;

@@ -390,7 +390,7 @@ async fn privileges_that_somebody_else_gave_are_said_and_keep_no_login() -> anyh
         .await?;
 
     let sentence = format!(
-        "temporary user `{user}` can't log in any more and has no access, but could not be dropped: something in the \
+        "temporary user `{user}` can't log in any more, but could not be dropped: something in the \
          database still depends on it; the function's log names it [access-remains]"
     );
     assert_eq!(world.send(&event.end()).await?, refusal(&sentence));

@@ -221,7 +221,7 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
         ("access-remains", "blocked") => (
             Code::AccessRemains,
             format!(
-                "temporary user `{user}` can't log in any more and has no access, but could not be dropped: something \
+                "temporary user `{user}` can't log in any more, but could not be dropped: something \
                  in the database still depends on it; the function's log names it"
             ),
         ),
