@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::json;
 use sym_host::plugin::release_store::{OBJECTS, object_key};
@@ -93,6 +93,17 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
     if !args.dry_run {
         for object in &garbage {
             store.delete(&object.key).await?;
+        }
+        // Who published at this very moment looked before we deleted.
+        if let Some(now) = store.current().await? {
+            let there = store.list(OBJECTS).await?;
+            let there: BTreeSet<_> = there.into_iter().map(|object| object.key).collect();
+            let needed = needed_by([].iter(), &now.release);
+            ensure!(
+                needed.is_subset(&there),
+                "{} was published meanwhile and isn't whole now: publish it again",
+                now.release.id()
+            );
         }
     }
     let ids: Vec<String> = old.iter().map(|found| found.id()).collect();

@@ -100,7 +100,7 @@ async fn what_can_not_be_disarmed_stays_and_is_named() -> anyhow::Result<()> {
     let owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'work.spans'::regclass";
     ensure!(world.query(owner).await?.as_deref() == Some(user.as_str()));
     let may_log_in = format!("SELECT rolcanlogin FROM pg_roles WHERE rolname = '{user}'");
-    ensure!(world.query(&may_log_in).await?.as_deref() == Some("f"));
+    ensure!(world.query(&may_log_in).await?.as_deref() == Some("false"));
     world.sql("DROP TABLE work.spans").await?;
     ensure!(world.sweep().await? == 1);
     Ok(())
