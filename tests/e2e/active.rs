@@ -105,3 +105,49 @@ async fn what_can_not_be_disarmed_stays_and_is_named() -> anyhow::Result<()> {
     ensure!(world.sweep().await? == 1);
     Ok(())
 }
+
+/// An index that its owner makes computes, of each partition, as who owns that.
+#[tokio::test]
+async fn a_partition_of_somebody_elses_table_stays() -> anyhow::Result<()> {
+    let world = world()
+        .sql("CREATE TABLE work.parent (id int) PARTITION BY LIST (id)")
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    session
+        .batch_execute("CREATE TABLE work.part (id int)")
+        .await?;
+    world
+        .sql("ALTER TABLE work.parent ATTACH PARTITION work.part DEFAULT")
+        .await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(answer.contains("[access-remains]"), "{answer}");
+    let owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'work.part'::regclass";
+    ensure!(world.query(owner).await?.as_deref() == Some(user.as_str()));
+    world
+        .sql("ALTER TABLE work.parent DETACH PARTITION work.part")
+        .await?;
+    ensure!(world.sweep().await? == 1);
+    ensure!(world.query(owner).await?.as_deref() == Some("sym_graveyard"));
+    Ok(())
+}
+
+/// What people make is nothing of the kind.
+#[tokio::test]
+async fn types_that_compute_nothing_are_in_nobodys_way() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    session
+        .batch_execute(
+            "CREATE TYPE work.mood AS ENUM ('sad', 'happy'); CREATE DOMAIN work.moods AS work.mood;
+             CREATE DOMAIN work.few AS work.moods CHECK (VALUE::text <> 'sad');
+             CREATE TYPE work.span AS RANGE (subtype = float8, subtype_diff = float8mi);
+             CREATE TABLE work.made (mood work.mood, few work.few, span work.span)",
+        )
+        .await?;
+    world.body(&event.end()).await?;
+    ensure!(!world.role_exists(&user).await?);
+    Ok(())
+}

@@ -183,8 +183,8 @@ async fn what_could_not_be_disarmed_is_moved_to_nobody() -> anyhow::Result<()> {
     stranger.batch_execute(hold).await?;
     let end = event.end();
     let letting_go = async {
-        let moves = "SELECT count(*) > 0 FROM pg_stat_activity
-            WHERE usename = 'sym_bot' AND wait_event_type = 'Lock' AND query ~ 'REASSIGN'";
+        let moves = "SELECT count(*) > 0 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+            WHERE a.usename = 'sym_bot' AND NOT l.granted AND a.query_start < clock_timestamp() - interval '200 ms'";
         world.wait_until(moves).await?;
         anyhow::Ok(stranger.batch_execute("ROLLBACK").await?)
     };

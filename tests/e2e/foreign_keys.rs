@@ -151,7 +151,50 @@ async fn no_key_of_a_partition_is_left() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Somebody else's view is not dropped with the key that it stands on.
+/// It is there when the transaction is over that the move has waited for.
+#[tokio::test]
+async fn no_key_comes_in_between() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    // With a trigger already, nothing else waits for the table's row.
+    session
+        .batch_execute(&format!(
+            "CREATE TABLE work.key (id int PRIMARY KEY); {};
+             GRANT REFERENCES, SELECT ON work.key TO stranger",
+            noting("work.key")
+        ))
+        .await?;
+    stranger
+        .batch_execute("BEGIN; CREATE TABLE work.mine (id int REFERENCES work.key)")
+        .await?;
+    let end = event.end();
+    let ended = world.send(&end);
+    let committed = async {
+        let waits = "SELECT count(*) > 0 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+            WHERE a.usename = 'sym_bot' AND NOT l.granted AND l.relation = 'work.key'::regclass
+                AND clock_timestamp() > a.query_start + interval '200 ms'";
+        world.wait_until(waits).await?;
+        anyhow::Ok(stranger.batch_execute("COMMIT").await?)
+    };
+    tokio::pin!(ended);
+    let answer = tokio::select! {
+        answer = &mut ended => answer?,
+        committed = committed => { committed?; ended.await? }
+    };
+    let owner = "SELECT pg_get_userbyid(relowner) FROM pg_class c WHERE oid = 'work.key'::regclass
+        AND EXISTS (SELECT FROM pg_constraint WHERE confrelid = c.oid)";
+    let owner = world.query(owner).await?;
+    ensure!(owner.is_none_or(|owner| owner == user), "{answer}");
+    // It may have been too late for it.
+    let _ = stranger.batch_execute("ROLLBACK").await;
+    world.send(&end).await?;
+    ensure!(!world.role_exists(&user).await?);
+    Ok(())
+}
+
+/// Somebody else's view is not dropped with the key that it stands on, or a partition's.
 #[tokio::test]
 async fn what_else_stands_on_a_key_stays_and_is_in_the_way() -> anyhow::Result<()> {
     let world = world().start().await?;
@@ -160,13 +203,14 @@ async fn what_else_stands_on_a_key_stays_and_is_in_the_way() -> anyhow::Result<(
     let stranger = stranger(&world).await?;
     session
         .batch_execute(
-            "CREATE TABLE work.key (id int PRIMARY KEY, text text);
-             GRANT REFERENCES, SELECT ON work.key TO stranger",
+            "CREATE TABLE work.key (id int PRIMARY KEY, text text) PARTITION BY LIST (id);
+             CREATE TABLE work.part PARTITION OF work.key DEFAULT;
+             GRANT REFERENCES, SELECT ON work.key, work.part TO stranger",
         )
         .await?;
     stranger
         .batch_execute(
-            "CREATE VIEW work.mine AS SELECT id, text FROM work.key GROUP BY id;
+            "CREATE VIEW work.mine AS SELECT id, text FROM work.part GROUP BY id;
              CREATE TABLE work.hanging (id int REFERENCES work.key)",
         )
         .await?;

@@ -257,14 +257,10 @@ impl Database {
         connection: &mut Connection,
         operation: impl AsyncFn(&mut Connection) -> failure::Result<T>,
     ) -> failure::Result<T> {
-        let another = self.connect_to(aws, &self.config.ledger).await.ok();
         let ending = async {
-            if let Some(another) = &another {
-                loop {
+            if let Ok(another) = self.connect_to(aws, &self.config.ledger).await {
+                while sweep::end_lockers(&another, true).await.is_ok() {
                     tokio::time::sleep(LOCKERS_INTERVAL).await;
-                    if sweep::end_lockers(another, true).await.is_err() {
-                        break;
-                    }
                 }
             }
             future::pending::<Infallible>().await

@@ -31,12 +31,15 @@ WHERE c.relowner = {leaver} AND acl.grantee <> {leaver}
 UNION ALL
 -- What a foreign key looks up, or does to the rows that refer, it does as the owner of that
 -- table, and asks for no privilege. Somebody else's, that refers to a key of the leaver's, isn't
--- ours to drop, and goes with the key: the topmost one, of which a partition's is a part. A
--- view that stands on the key would go, too.
+-- ours to drop, and goes with the key: the topmost one, of which a partition's is a part. What
+-- else stands on it, such as a view or a policy, would go, too.
 SELECT format('%I on %s', k.conname, k.conrelid::regclass),
     CASE WHEN child.relowner = {leaver} THEN format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conname)
-        WHEN EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_constraint'::regclass AND d.refobjid = key.oid
-                     AND d.classid = 'pg_rewrite'::regclass) THEN NULL
+        WHEN EXISTS (
+            SELECT FROM pg_constraint part
+            JOIN pg_depend d ON d.refclassid = 'pg_constraint'::regclass AND d.refobjid = part.oid AND d.deptype = 'n'
+            WHERE part.contype IN ('p', 'u') AND d.classid <> 'pg_constraint'::regclass
+                AND part.conindid IN (SELECT top.index UNION SELECT tree.relid FROM pg_partition_tree(top.index) tree)) THEN NULL
         WHEN key.oid IS NOT NULL THEN format('ALTER TABLE %s DROP CONSTRAINT %I CASCADE', key.conrelid::regclass, key.conname)
         ELSE format('DROP INDEX %s CASCADE', top.index) END
 FROM pg_constraint k
@@ -67,15 +70,37 @@ JOIN pg_namespace n ON n.oid = e.stxnamespace
 WHERE t.relowner = {leaver} AND to_jsonb(e) ->> 'stxexprs' IS NOT NULL
 
 UNION ALL
--- Of a range, ANALYZE asks a function of its type how long it is.
+-- Of a range, ANALYZE asks a function how long it is: whose that is, decides. A domain is
+-- analyzed as what it stands on. Before 14 there is no column for multiranges.
 SELECT c.oid::regclass::text, NULL
 FROM pg_class c
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-JOIN pg_type t ON t.oid = a.atttypid
-JOIN pg_roles owner ON owner.oid = t.typowner
-WHERE c.relowner = {leaver} AND c.relkind IN ('r', 'p', 'm') AND t.oid >= 16384 AND NOT owner.rolsuper
-    AND (t.typtype = 'm' OR t.typtype = 'd' AND t.typbasetype >= 16384
-        OR t.typtype = 'r' AND EXISTS (SELECT FROM pg_range r WHERE r.rngtypid = t.oid AND r.rngsubdiff <> 0))
+WHERE c.relowner = {leaver} AND c.relkind IN ('r', 'p', 'm', 'f') AND a.atttypid >= 16384 AND EXISTS (
+    WITH RECURSIVE base AS (
+        SELECT t.oid, t.typtype, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid
+        UNION
+        SELECT t.oid, t.typtype, t.typbasetype FROM base b JOIN pg_type t ON b.typtype = 'd' AND t.oid = b.typbasetype)
+    SELECT FROM base b
+    JOIN pg_range r ON r.rngtypid = b.oid OR to_jsonb(r) ->> 'rngmultitypid' = b.oid::text
+    JOIN pg_proc p ON p.oid = r.rngsubdiff
+    JOIN pg_roles owner ON owner.oid = p.proowner
+    WHERE NOT owner.rolsuper)
+
+UNION ALL
+-- An index that is made of somebody else's partitioned table computes, of each partition, as
+-- who owns that.
+SELECT c.oid::regclass::text, NULL
+FROM pg_inherits i
+JOIN pg_class c ON c.oid = i.inhrelid
+JOIN pg_class parent ON parent.oid = i.inhparent
+WHERE c.relowner = {leaver} AND c.relkind IN ('r', 'p', 'm', 'f') AND parent.relowner <> {leaver}
+
+UNION ALL
+-- What it applies, it can apply as its owner.
+SELECT format('subscription %s', s.objid), NULL
+FROM pg_shdepend s
+WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = {leaver} AND s.deptype = 'o'
+    AND s.classid = 'pg_subscription'::regclass
 
 UNION ALL
 -- Since 17 a member of pg_maintain has it computed as its owner.

@@ -94,7 +94,9 @@ BEGIN
                                   WHERE acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE')));
             ELSIF list = 4 THEN
                 statements := ARRAY(
-                    SELECT DISTINCT active.statement FROM ({active}) AS active WHERE active.statement IS NOT NULL);
+                    -- The heir's, too: of what was on its way when it was moved.
+                    SELECT DISTINCT active.statement FROM ({active} UNION ALL {active of heir}) AS active
+                    WHERE active.statement IS NOT NULL);
             ELSE
                 -- Of more things than one transaction can lock, or move in its time, many are moved
                 -- here: everybody may make large objects.
@@ -117,6 +119,10 @@ BEGIN
         FOREACH statement IN ARRAY statements LOOP
             BEGIN
                 EXECUTE statement;
+                -- Behind the lock: who had it may have done something since we looked.
+                IF list = 5 AND statement LIKE 'ALTER TABLE %' AND EXISTS (SELECT FROM ({active of heir}) AS active) THEN
+                    RAISE lock_not_available;
+                END IF;
             EXCEPTION
                 WHEN lock_not_available THEN
                     -- Who holds one may hold many.

@@ -107,16 +107,22 @@ pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
         return Ok(());
     };
     let user: &str = row.try_get(0)?;
-    let of_leaver = |sql: &str| {
-        let sql = sql.replace("{active}", ACTIVE);
-        sql.replace("{leaver}", &format!("{user_oid}::oid"))
-    };
-    let disarmed = connection.run(&of_leaver(DISARM)).await;
-    // One simple query is one transaction. What is moved stays so, also where something
+    let active = |owner: &str| ACTIVE.replace("{leaver}", owner);
+    let of_leaver = active(&format!("{user_oid}::oid"));
+    let of_heir = active("'sym_graveyard'::regrole::oid");
+    let disarm = DISARM
+        .replace("{active}", &of_leaver)
+        .replace("{active of heir}", &of_heir)
+        .replace("{leaver}", &format!("{user_oid}::oid"));
+    let disarmed = connection.run(&disarm).await;
+    let nothing = |active: &str| NOTHING_ACTIVE.replace("{active}", active);
+    // One simple query is one transaction. The second look is behind the locks, which
+    // somebody may have kept us waiting for. What is moved stays so, also where something
     // that others have granted to the user keeps the last part from being done.
     let move_all = format!(
-        "SET lock_timeout = '3s'; {}; REASSIGN OWNED BY {user} TO sym_graveyard",
-        of_leaver(NOTHING_ACTIVE)
+        "SET lock_timeout = '3s'; {}; REASSIGN OWNED BY {user} TO sym_graveyard; {}",
+        nothing(&of_leaver),
+        nothing(&of_heir)
     );
     connection.run(&move_all).await?;
     let dropped = connection
@@ -133,10 +139,10 @@ const DISARM: &str = include_str!("disarm.sql");
 const ACTIVE: &str = include_str!("active.sql");
 
 /// Refuses to move anything as long as some of it is active.
-const NOTHING_ACTIVE: &str = "DO $$ DECLARE active text; BEGIN \
-    active := (SELECT string_agg(few.what, ', ') FROM (SELECT DISTINCT active.what FROM ({active}) AS active LIMIT 5) AS few); \
-    IF active IS NOT NULL THEN \
-        RAISE lock_not_available USING MESSAGE = 'not moved, as it could run with the rights of its owner: ' || active; \
+const NOTHING_ACTIVE: &str = "DO $$ DECLARE what text; BEGIN \
+    SELECT active.what INTO what FROM ({active}) AS active LIMIT 1; \
+    IF FOUND THEN \
+        RAISE lock_not_available USING MESSAGE = 'not moved, as it could run with the rights of its owner: ' || what; \
     END IF; END $$";
 
 /// Stage 5: there is no user any more.
