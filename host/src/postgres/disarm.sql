@@ -13,6 +13,10 @@ DO $$
 DECLARE
     leaver constant regrole := {leaver};
     here constant oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+    -- Mostly it owns nothing.
+    owns constant boolean := EXISTS (
+        SELECT FROM pg_shdepend s
+        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'o' AND s.dbid IN (0, here));
     begun constant timestamptz := clock_timestamp();
     committed timestamptz := begun;
     statements text[];
@@ -20,7 +24,7 @@ DECLARE
     number int := 0;
 BEGIN
     PERFORM set_config('lock_timeout', '100ms', false);
-    FOR list IN 1..5 LOOP
+    FOR list IN 1..CASE WHEN owns THEN 5 ELSE 3 END LOOP
         BEGIN
             -- First the privileges, without which nothing that runs as the leaver can do anything.
             -- Exactly those that are listed, as ALL would be refused to who may grant a column, or

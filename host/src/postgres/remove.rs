@@ -99,14 +99,15 @@ pub async fn databases(connection: &Connection, run: &Run) -> Result<Vec<String>
 /// # Errors
 /// What the connection ran into, among it what we may not reassign.
 pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
-    let name = "SELECT quote_ident(rolname) FROM pg_roles WHERE oid = $1";
+    let look = format!("SELECT quote_ident(r.rolname), {OWNS} FROM pg_roles r WHERE r.oid = $1");
+    let look = look.replace("{leaver}", "r.oid");
     let rows = connection
-        .query(&Query::new(name).with(&user_oid, Type::OID))
+        .query(&Query::new(&look).with(&user_oid, Type::OID))
         .await?;
     let Some(row) = rows.first() else {
         return Ok(());
     };
-    let user: &str = row.try_get(0)?;
+    let (user, owns): (&str, bool) = (row.try_get(0)?, row.try_get(1)?);
     let active = |owner: &str| ACTIVE.replace("{leaver}", owner);
     let of_leaver = active(&format!("{user_oid}::oid"));
     let of_heir = active("'sym_graveyard'::regrole::oid");
@@ -115,6 +116,14 @@ pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
         .replace("{active of heir}", &of_heir)
         .replace("{leaver}", &format!("{user_oid}::oid"));
     let disarmed = connection.run(&disarm).await;
+    if !owns {
+        let owns = OWNS.replace("{leaver}", &format!("{user_oid}::oid"));
+        let drop = format!(
+            "SET lock_timeout = '3s'; {}; DROP OWNED BY {user}",
+            NOTHING_OWNED.replace("{owns}", &owns)
+        );
+        return disarmed.and(connection.run(&drop).await);
+    }
     let nothing = |active: &str| NOTHING_ACTIVE.replace("{active}", active);
     // One simple query is one transaction. The second look is behind the locks, which
     // somebody may have kept us waiting for. What is moved stays so, also where something
@@ -130,6 +139,16 @@ pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
         .await;
     disarmed.and(dropped)
 }
+
+/// Whether the leaver owns something here, or what all databases share.
+const OWNS: &str = "EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass \
+    AND s.refobjid = {leaver} AND s.deptype = 'o' \
+    AND s.dbid IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())))";
+
+/// What it owned would be dropped.
+const NOTHING_OWNED: &str = "DO $$ BEGIN IF {owns} THEN \
+    RAISE lock_not_available USING MESSAGE = 'somebody has given something to the user meanwhile'; \
+    END IF; END $$";
 
 /// Takes what the leaver has from everybody, and moves what is too much for one
 /// transaction. It says itself how, and why.
