@@ -4,7 +4,8 @@
 //! 1. [`disable`]: no login, no memberships.
 //! 2. [`end_sessions`].
 //! 3. [`databases`], and in each of them [`clear`]: what was granted to it is revoked,
-//!    what it owned goes to the powerless role `sym_graveyard`.
+//!    what could run with its rights is made to run no more, and then what it owned goes
+//!    to the powerless role `sym_graveyard`.
 //! 4. Beside both, the caller deletes the secret.
 //! 5. [`drop_user`].
 //! 6. [`finish`], which is also the last stage of giving a role back: no session
@@ -94,7 +95,8 @@ pub async fn databases(connection: &Connection, run: &Run) -> Result<Vec<String>
 }
 
 /// Stage 3, in one of these databases. What can keep an access, and what a failed try
-/// would have to do again, is committed piece by piece; the rest is one transaction.
+/// would have to do again, is committed piece by piece; the rest is a transaction that moves
+/// what it owned, and one that takes what is left.
 ///
 /// # Errors
 /// What the connection ran into, among it what we may not reassign.
