@@ -5,7 +5,6 @@
 //! `SYM_TEST_POSTGRES=16` chooses the version. What is tested was built before:
 //! `cargo build --workspace --all-targets`, and `cargo xtask plugins`.
 
-mod active;
 mod at_once;
 mod aws_outage;
 mod bad_configuration;
@@ -24,7 +23,7 @@ mod emulator;
 mod expire;
 mod faults;
 mod fixture;
-mod foreign_keys;
+mod heirs;
 mod held_open;
 mod hostile;
 mod iam;

@@ -11,7 +11,7 @@ use super::database::Patience;
 use super::{Body, Ready};
 use crate::config::Sessions;
 use crate::error::{Code, Error, Result};
-use crate::postgres::remove::Finished;
+use crate::postgres::remove::{Belongings, Finished};
 use crate::postgres::role::Ended;
 use crate::postgres::{Connection, Failure, LOCK_TIMEOUT, Names, failure, remove, role, sweep};
 use crate::request::{Ending, Run};
@@ -215,11 +215,12 @@ impl Ready {
     /// Takes what the user owns, and what was granted to it, in each database: one that
     /// can't be reached, which may be anybody's, keeps no other.
     async fn clear(&self, names: Names<'_>, run: &Run, user_oid: u32, by: Ender) -> Result<()> {
-        let look = async |connection: &mut Connection| remove::databases(connection, run).await;
+        let look = async |connection: &mut Connection| remove::belongings(connection, run).await;
+        let Belongings { databases, heir } = self.in_ledger(names, by, look).await?;
         let mut cleared = Ok(());
-        for database in self.in_ledger(names, by, look).await? {
+        for database in databases {
             let result = match self.database.connect_to(&self.aws, &database).await {
-                Ok(connection) => remove::clear(&connection, user_oid).await,
+                Ok(connection) => remove::clear(&connection, user_oid, heir.as_deref()).await,
                 Err(failure) => Err(failure),
             };
             match result {

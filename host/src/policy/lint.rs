@@ -223,7 +223,7 @@ impl fmt::Display for Lint {
                 "grants TRIGGER, with which the user can have code run as whoever writes to the table next; leave it out",
             ),
             Self::CreatePrivilege => f.write_str(
-                "lets the user make objects: at the end they go to `sym_graveyard`, where nobody uses them any more; leave CREATE out where reading or writing is enough",
+                "lets the user make objects: at the end they go to a role that nobody is, and an administrator has to clear them away; leave CREATE out where reading or writing is enough",
             ),
             Self::PassesOn => f.write_str(
                 "lets the user pass access on, and what they pass on doesn't end with the run; leave the option out",

@@ -16,8 +16,10 @@ pub struct Facts {
     pub can_create_roles: bool,
     /// `sym_managed`: whether it is there, and we may add members.
     pub marker: Option<bool>,
-    /// `sym_graveyard`: whether it is there, and we may give it things.
+    /// `sym_graveyard`: whether it is there, and we may add members.
     pub graveyard: Option<bool>,
+    /// How many roles have what a temporary user left.
+    pub heirs: i64,
     /// `sym_admins`: whether it is there, and we are in it.
     pub admins: Option<bool>,
     /// May end other people's sessions.
@@ -38,7 +40,8 @@ const FACTS: &str = "SELECT jsonb_build_object( \
     'version', current_setting('server_version_num')::int, \
     'can_create_roles', (SELECT rolcreaterole FROM pg_roles WHERE rolname = $1), \
     'marker', (SELECT pg_has_role($1, oid, 'MEMBER WITH ADMIN OPTION') FROM pg_roles WHERE rolname = 'sym_managed'), \
-    'graveyard', (SELECT pg_has_role($1, oid, 'USAGE') FROM pg_roles WHERE rolname = 'sym_graveyard'), \
+    'graveyard', (SELECT pg_has_role($1, oid, 'MEMBER WITH ADMIN OPTION') FROM pg_roles WHERE rolname = 'sym_graveyard'), \
+    'heirs', (SELECT count(*) FROM pg_roles WHERE starts_with(rolname::text, 'sym_graveyard_')), \
     'admins', (SELECT pg_has_role($1, oid, 'MEMBER') FROM pg_roles WHERE rolname = 'sym_admins'), \
     'can_signal', pg_has_role($1, 'pg_signal_backend', 'USAGE'), \
     'passwords_restricted', coalesce(current_setting('rds.restrict_password_commands', true), 'off') IN ('on', '1') \

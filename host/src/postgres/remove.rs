@@ -3,9 +3,8 @@
 //!
 //! 1. [`disable`]: no login, no memberships.
 //! 2. [`end_sessions`].
-//! 3. [`databases`], and in each of them [`clear`]: what was granted to it is revoked,
-//!    what could run with its rights is made to run no more, and then what it owned goes
-//!    to the powerless role `sym_graveyard`.
+//! 3. [`belongings`], and in each of the databases [`clear`]: what was granted to it is
+//!    revoked, and then what it owned goes to a powerless role that nobody else has.
 //! 4. Beside both, the caller deletes the secret.
 //! 5. [`drop_user`].
 //! 6. [`finish`], which is also the last stage of giving a role back: no session
@@ -79,19 +78,32 @@ pub async fn end_sessions(connection: &Connection, user_oid: u32) -> Result<bool
     Ok(false)
 }
 
-/// Stage 3: the databases in which something hangs on the user.
+/// What [`belongings`] has found.
+#[derive(Clone, Debug)]
+pub struct Belongings {
+    /// The databases in which something hangs on the user.
+    pub databases: Vec<String>,
+    /// The name of the role that gets what the user owns, where it owns something: each
+    /// user has one of its own.
+    pub heir: Option<String>,
+}
+
+/// Stage 3: what hangs on the user, which we may take from now on.
 ///
 /// # Errors
-/// What the connection ran into.
-pub async fn databases(connection: &Connection, run: &Run) -> Result<Vec<String>> {
+/// A refusal of `sym.belongings`, or what the connection ran into.
+pub async fn belongings(connection: &Connection, run: &Run) -> Result<Belongings> {
     let run = run.srn();
-    let rows = connection
-        .query(&Query::new("SELECT sym.databases_of_user($1)").text(&run))
+    let answer = connection
+        .call(&Query::new("SELECT sym.belongings($1)::text").text(&run))
         .await?;
-    match rows.first() {
-        Some(row) => Ok(row.try_get(0)?),
-        None => Ok(Vec::new()),
-    }
+    let databases = answer["databases"].as_array().into_iter().flatten();
+    Ok(Belongings {
+        databases: databases
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect(),
+        heir: answer["heir"].as_str().map(str::to_owned),
+    })
 }
 
 /// Stage 3, in one of these databases. What can keep an access, and what a failed try
@@ -100,70 +112,59 @@ pub async fn databases(connection: &Connection, run: &Run) -> Result<Vec<String>
 ///
 /// # Errors
 /// What the connection ran into, among it what we may not reassign.
-pub async fn clear(connection: &Connection, user_oid: u32) -> Result<()> {
-    let look = format!("SELECT quote_ident(r.rolname), {OWNS} FROM pg_roles r WHERE r.oid = $1");
-    let look = look.replace("{leaver}", "r.oid");
-    let rows = connection
-        .query(&Query::new(&look).with(&user_oid, Type::OID))
-        .await?;
+pub async fn clear(connection: &Connection, user_oid: u32, heir: Option<&str>) -> Result<()> {
+    let look = "SELECT quote_ident(r.rolname), quote_ident($2), quote_nullable($2) FROM pg_roles r WHERE r.oid = $1";
+    let look = Query::new(look)
+        .with(&user_oid, Type::OID)
+        .with(&heir, Type::TEXT);
+    let rows = connection.query(&look).await?;
     let Some(row) = rows.first() else {
         return Ok(());
     };
-    let (user, owns): (&str, bool) = (row.try_get(0)?, row.try_get(1)?);
-    let active = |owner: &str| ACTIVE.replace("{leaver}", owner);
-    let of_leaver = active(&format!("{user_oid}::oid"));
-    let of_heir = active("'sym_graveyard'::regrole::oid");
-    let disarm = DISARM
-        .replace("{active}", &of_leaver)
-        .replace("{active of heir}", &of_heir)
-        .replace("{leaver}", &format!("{user_oid}::oid"));
-    let disarmed = connection.run(&disarm).await;
-    if !owns {
-        let owns = OWNS.replace("{leaver}", &format!("{user_oid}::oid"));
-        let drop = format!(
-            "SET lock_timeout = '3s'; {}; DROP OWNED BY {user}",
-            NOTHING_OWNED.replace("{owns}", &owns)
-        );
-        return disarmed.and(connection.run(&drop).await);
-    }
-    let nothing = |active: &str| NOTHING_ACTIVE.replace("{active}", active);
-    // One simple query is one transaction. The second look is behind the locks, which
-    // somebody may have kept us waiting for. What is moved stays so, also where something
-    // that others have granted to the user keeps the last part from being done.
-    let move_all = format!(
-        "SET lock_timeout = '3s'; {}; REASSIGN OWNED BY {user} TO sym_graveyard; {}",
-        nothing(&of_leaver),
-        nothing(&of_heir)
+    let (user, heir, heir_text) = (
+        row.try_get::<_, &str>(0)?,
+        row.try_get::<_, Option<&str>>(1)?,
+        row.try_get::<_, &str>(2)?,
     );
-    connection.run(&move_all).await?;
-    let dropped = connection
-        .run(&format!("{move_all}; DROP OWNED BY {user}"))
-        .await;
-    disarmed.and(dropped)
+    let leaver = format!("{user_oid}::oid");
+    let fill = |sql: &str| {
+        sql.replace("{leaver}", &leaver)
+            .replace("{heir}", heir_text)
+    };
+    let cleared = connection.run(&fill(CLEAR)).await;
+    if let Some(heir) = heir {
+        // One simple query is one transaction. What is moved stays so, also where something
+        // that others have granted to the user keeps the last part from being done.
+        let move_all = format!(
+            "SET lock_timeout = '3s'; GRANT sym_graveyard TO {heir}; REASSIGN OWNED BY {user} TO {heir}; \
+             REVOKE sym_graveyard FROM {heir}; {}",
+            fill(NOTHING_LENT)
+        );
+        connection.run(&move_all).await?;
+    }
+    let drop = format!(
+        "SET lock_timeout = '3s'; {}; DROP OWNED BY {user}",
+        fill(NOTHING_OWNED)
+    );
+    cleared.and(connection.run(&drop).await)
 }
-
-/// Whether the leaver owns something here, or what all databases share.
-const OWNS: &str = "EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass \
-    AND s.refobjid = {leaver} AND s.deptype = 'o' \
-    AND s.dbid IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())))";
-
-/// What it owned would be dropped.
-const NOTHING_OWNED: &str = "DO $$ BEGIN IF {owns} THEN \
-    RAISE lock_not_available USING MESSAGE = 'somebody has given something to the user meanwhile'; \
-    END IF; END $$";
 
 /// Takes what the leaver has from everybody, and moves what is too much for one
 /// transaction. It says itself how, and why.
-const DISARM: &str = include_str!("disarm.sql");
+const CLEAR: &str = include_str!("clear.sql");
 
-/// What would run as `sym_graveyard`, were it moved now.
-const ACTIVE: &str = include_str!("active.sql");
+/// What runs with the rights of its owner has none but over what that owns.
+const NOTHING_LENT: &str = "DO $$ BEGIN \
+    IF EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = {heir}) THEN \
+        RAISE lock_not_available USING MESSAGE = 'what the user owns is not moved to who has a role'; \
+    END IF; END $$";
 
-/// Refuses to move anything as long as some of it is active.
-const NOTHING_ACTIVE: &str = "DO $$ DECLARE what text; BEGIN \
-    SELECT active.what INTO what FROM ({active}) AS active LIMIT 1; \
-    IF FOUND THEN \
-        RAISE lock_not_available USING MESSAGE = 'not moved, as it could run with the rights of its owner: ' || what; \
+/// It would be dropped.
+const NOTHING_OWNED: &str = "DO $$ BEGIN \
+    IF EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass \
+               AND s.refobjid = {leaver} AND s.deptype = 'o' AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass) \
+               AND s.dbid IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))) THEN \
+        RAISE lock_not_available USING MESSAGE = 'somebody has given something to the user meanwhile'; \
     END IF; END $$";
 
 /// Stage 5: there is no user any more.

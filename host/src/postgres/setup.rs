@@ -100,24 +100,24 @@ impl Setup {
         ));
         if self.strategy == Strategy::TemporaryUser {
             line(
-                "\n-- sym_managed marks the users that the function made: it touches no other. sym_graveyard gets what\n\
-                 -- they leave behind: it can't log in, and has no rights. sym_admins lets another function's user, or a\n\
-                 -- later one, remove them.",
+                "\n-- sym_managed marks the users that the function made: it touches no other. What one of them leaves\n\
+                 -- behind gets a role of its own, sym_graveyard_…, which can't log in and has no rights. sym_admins lets\n\
+                 -- another function's user, or a later one, remove them.",
             );
             line(
                 "CREATE ROLE sym_managed NOLOGIN;\nCREATE ROLE sym_graveyard NOLOGIN;\nCREATE ROLE sym_admins NOLOGIN;",
             );
-            line(&format!("GRANT sym_managed TO {bot} {lending};"));
+            line(&format!(
+                "GRANT sym_managed TO {bot} {lending};\nGRANT sym_graveyard TO {bot} {lending};"
+            ));
             let full = if since_16 {
                 " WITH INHERIT TRUE, SET TRUE"
             } else {
                 ""
             };
-            line(&format!(
-                "GRANT sym_graveyard TO {bot}{full};\nGRANT sym_admins TO {bot}{full};"
-            ));
+            line(&format!("GRANT sym_admins TO {bot}{full};"));
             line(
-                "-- A new owner must be able to create where the object is; it can't log in to do so.",
+                "-- A new owner must be able to create where the object is: those can, at the moment when they get it.",
             );
             line("GRANT USAGE, CREATE ON SCHEMA public TO sym_graveyard;");
             if self.major < 15 {

@@ -237,10 +237,11 @@ pub async fn make_across(
     let created = ledger.call(&create).await?;
     if created["taken_up"] == true
         && let Some(oid) = Grant::from_json(&created)?.user_oid
-        // Makes the bot a member, who has to be one to take what is the user's.
-        && !remove::databases(ledger, user.run).await?.is_empty()
     {
-        remove::clear(database, oid).await?;
+        let left = remove::belongings(ledger, user.run).await?;
+        if !left.databases.is_empty() {
+            remove::clear(database, oid, left.heir.as_deref()).await?;
+        }
     }
     database.run(&format!("BEGIN; {SETUP_SEARCH_PATH}")).await?;
     for (index, step) in user.steps.iter().enumerate() {

@@ -6,7 +6,7 @@ use super::{TemporaryUser, is_ended};
 use crate::fixture::{Event, PERSON, SWEEP, World, refusal, success};
 
 #[tokio::test]
-async fn everything_that_a_user_made_goes_to_the_graveyard() -> anyhow::Result<()> {
+async fn everything_that_a_user_made_goes_to_its_heir() -> anyhow::Result<()> {
     let world = World::builder()
         .sql("GRANT CREATE, USAGE ON SCHEMA public TO readonly")
         .start()
@@ -33,9 +33,10 @@ async fn everything_that_a_user_made_goes_to_the_graveyard() -> anyhow::Result<(
         UNION ALL SELECT typowner::regrole::text FROM pg_type WHERE typname IN ('mood', 'positive')
         UNION ALL SELECT proowner::regrole::text FROM pg_proc WHERE proname IN ('leak', 'nothing', 'total')
         UNION ALL SELECT lomowner::regrole::text FROM pg_largeobject_metadata) owned";
-    assert_eq!(world.query(owners).await?.as_deref(), Some("sym_graveyard"));
+    let heir = Some(user.heir());
+    assert_eq!(world.query(owners).await?, heir);
     assert_eq!(world.query("SELECT count(*) FROM pg_default_acl WHERE defaclrole NOT IN (SELECT oid FROM pg_roles)").await?.as_deref(), Some("0"));
-    // It runs as who calls it, and nobody but the owner has the view.
+    // They run as the heir, which may read nothing but what it has.
     let person = world.login(PERSON, &world.person_password).await;
     let person = person.map_err(anyhow::Error::msg)?;
     for leak in ["SELECT public.leak()", "SELECT FROM public.seen"] {
@@ -127,7 +128,7 @@ async fn objects_in_two_databases_go_there_too() -> anyhow::Result<()> {
         let admin = world.postgres.admin_in(database).await?;
         let owner = "SELECT tableowner::text FROM pg_tables WHERE tablename = 'notes'";
         let owner = admin.query_one(owner, &[]).await?;
-        assert_eq!(owner.get::<_, &str>(0), "sym_graveyard", "{database}");
+        assert_eq!(owner.get::<_, &str>(0), user.heir(), "{database}");
     }
     Ok(())
 }
@@ -361,8 +362,11 @@ async fn more_than_one_transaction_can_move_is_moved_bit_by_bit() -> anyhow::Res
         .await?;
     assert_eq!(world.send(&user.event.end()).await?, success(json!({})));
     world.is_as(&before).await?;
-    let owners = "SELECT count(*) FROM pg_shdepend WHERE refobjid = 'sym_graveyard'::regrole AND deptype = 'o'";
-    let moved = world.query(owners).await?.unwrap_or_default();
+    let owned = format!(
+        "SELECT count(*) FROM pg_shdepend WHERE refobjid = '{}'::regrole AND deptype = 'o'",
+        user.heir()
+    );
+    let moved = world.query(&owned).await?.unwrap_or_default();
     assert!(moved.parse::<u32>()? >= 6000, "{moved}");
     Ok(())
 }

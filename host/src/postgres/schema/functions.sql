@@ -50,6 +50,8 @@ DROP FUNCTION IF EXISTS sym.lock_run(text), sym.keeping_sessions(oid) CASCADE;
 DROP FUNCTION IF EXISTS sym.facts_of(oid), sym.end_kept_sessions(text, boolean), sym.bar_user(oid) CASCADE;
 -- Of versions before 9.
 DROP FUNCTION IF EXISTS sym.take_membership(oid, oid, boolean), sym.check_no_prepared(oid) CASCADE;
+-- Of versions before 11.
+DROP FUNCTION IF EXISTS sym.databases_of_user(text) CASCADE;
 
 -- Names the transaction after its run, for pg_stat_activity and the server's log.
 CREATE OR REPLACE FUNCTION sym.name_transaction(run text) RETURNS void
@@ -784,6 +786,15 @@ BEGIN
     END IF;
 END $$;
 
+-- The run that a role was made for, as its comment says.
+CREATE OR REPLACE FUNCTION sym.run_in_comment(role_oid oid) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (shobj_description(role_oid, 'pg_authid')::jsonb) ->> 'run';
+EXCEPTION WHEN invalid_text_representation THEN
+    RETURN NULL; -- A comment that is no JSON is not ours.
+END $$;
+
 -- Whether a role is the temporary user of this run: the marker role and the
 -- comment say so, which nobody sets but us and who may do worse.
 CREATE OR REPLACE FUNCTION sym.is_user_of(user_oid oid, this_run text) RETURNS boolean
@@ -792,9 +803,7 @@ BEGIN
     RETURN EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles marker ON marker.oid = m.roleid
                    WHERE m.member = user_oid AND marker.rolname = 'sym_managed')
        -- Without a comment it is NULL, and NOT NULL is not true.
-       AND coalesce((shobj_description(user_oid, 'pg_authid')::jsonb) ->> 'run' = this_run, false);
-EXCEPTION WHEN invalid_text_representation THEN
-    RETURN false; -- A comment that is no JSON is not ours.
+       AND coalesce(sym.run_in_comment(user_oid) = this_run, false);
 END $$;
 
 -- Whether there is something to take of a temporary user that is being removed: it may
@@ -908,7 +917,7 @@ BEGIN
     END IF;
     IF NOT same_transaction THEN
         EXECUTE format('ALTER ROLE %s LOGIN', entry.user_oid::regrole);
-        -- By `databases_of_user`, where what an earlier try gave was cleared away.
+        -- By `belongings`, where what an earlier try gave was cleared away.
         IF EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = entry.user_oid AND m.member = current_user::regrole
                    AND m.grantor = current_user::regrole) THEN
             EXECUTE format('REVOKE %s FROM %I', entry.user_oid::regrole, current_user);
@@ -1095,32 +1104,114 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT sym.end_these_sessions(user_oid, sym.sessions_of(user_oid));
 $$;
 
--- Removal, before stage 4, and where a setup in another database is tried again: in
--- which databases something hangs on the user.
+-- What is called as what gets the belongings of this run's user. `sym_graveyard` lets nobody
+-- lend it, and the user's name is that of the run alone.
+CREATE OR REPLACE FUNCTION sym.heir_name(entry sym.grants) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'sym_graveyard_' || entry.user_name;
+$$;
+
+-- Whether a role is what got the belongings of a run's user: by its comment, and its name.
+CREATE OR REPLACE FUNCTION sym.is_heir(heir oid) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM pg_roles r JOIN sym.grants g ON g.run = sym.run_in_comment(r.oid)
+                   WHERE r.oid = heir AND NOT r.rolcanlogin AND r.rolname = sym.heir_name(g));
+END $$;
+
+-- Takes the privileges of an heir, without which the bot may give it nothing, nor revoke what
+-- is granted on what it has.
+CREATE OR REPLACE FUNCTION sym.join_heir(heir oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format('GRANT %s TO %I', heir::regrole, current_user)
+        || CASE WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT TRUE, SET TRUE' ELSE '' END;
+END $$;
+
+-- Gives them back, where nobody else needs them now: the more roles the bot is in, the
+-- longer the server takes to find out what it may.
+CREATE OR REPLACE FUNCTION sym.leave_heirs(this_run text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    heir oid;
+    bot  oid := current_user::regrole;
+BEGIN
+    IF NOT EXISTS (SELECT FROM sym.grants g WHERE g.state = 'ending' AND g.strategy = 'temporary-user' AND g.run <> this_run) THEN
+        FOR heir IN SELECT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+                    WHERE m.member = bot AND starts_with(r.rolname::text, 'sym_graveyard_')
+                      -- Since 16 who made a role stays in it, and may do nothing but grant it.
+                      AND (m.grantor = bot OR current_setting('server_version_num')::int < 160000) LOOP
+            PERFORM sym.revoke_membership(heir, bot, bot);
+        END LOOP;
+    END IF;
+END $$;
+
+-- What gets the belongings of a run's user: a role that can't log in and has nothing else.
+-- Each user has one of its own, as what it left may run with the rights of who owns it: so
+-- that reads what this user left, and nobody else's.
+CREATE OR REPLACE FUNCTION sym.make_heir(entry sym.grants) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    heir text := sym.heir_name(entry);
+BEGIN
+    IF sym.role_named(heir) IS NULL THEN
+        EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT', heir);
+        -- As for the user: another bot must be able to.
+        IF current_setting('server_version_num')::int >= 160000 AND sym.role_named('sym_admins') IS NOT NULL THEN
+            EXECUTE format('GRANT %I TO sym_admins WITH ADMIN TRUE, INHERIT FALSE, SET FALSE', heir);
+        END IF;
+        EXECUTE format('COMMENT ON ROLE %I IS %L', heir,
+                       jsonb_build_object('sym', 1, 'run', entry.run, 'requester', entry.requester, 'user', entry.user_name));
+    ELSIF NOT sym.is_heir(sym.role_named(heir)) THEN
+        PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-ours', 'user', heir));
+    END IF;
+    PERFORM sym.join_heir(sym.role_named(heir));
+    RETURN heir;
+END $$;
+
+-- Removal, stage 3, and where a setup in another database is tried again: in which
+-- databases something hangs on the user, and who gets what it owns (`heir`, or null).
 -- Where something does, the bot takes the user's privileges, without which it
 -- may neither reassign nor drop what the user owns.
-CREATE OR REPLACE FUNCTION sym.databases_of_user(this_run text) RETURNS text[]
+CREATE OR REPLACE FUNCTION sym.belongings(this_run text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    this_user  oid := (SELECT g.user_oid FROM sym.grants g WHERE g.run = this_run AND g.state IN ('pending', 'ending'));
+    entry     sym.grants;
     databases text[];
+    heir      text;
 BEGIN
-    IF this_user IS NULL OR NOT sym.is_user_of(this_user, this_run) THEN
-        RETURN '{}';
+    -- Locked: of two who end a run, one makes the heir.
+    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run AND g.state IN ('pending', 'ending') FOR UPDATE;
+    IF NOT sym.is_user_of(entry.user_oid, this_run) THEN
+        RETURN '{"databases": []}';
     END IF;
     -- Databases have OIDs; 0 stands for what all of them share.
     SELECT coalesce(array_agg(DISTINCT coalesce(d.datname::text, current_database()::text)), '{}') INTO databases
         -- Each OID once, before there are names: everybody may make millions of large objects.
         FROM (SELECT DISTINCT s.dbid FROM pg_shdepend s
-              WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = this_user
+              WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = entry.user_oid
                 -- A membership is gone with the role.
                 AND s.classid <> 'pg_auth_members'::regclass) s
         LEFT JOIN pg_database d ON d.oid = s.dbid;
     IF databases <> '{}' THEN
-        EXECUTE format('GRANT %s TO %I', this_user::regrole, current_user)
+        EXECUTE format('GRANT %s TO %I', entry.user_oid::regrole, current_user)
             || CASE WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT TRUE, SET FALSE' ELSE '' END;
     END IF;
-    RETURN databases;
+    IF EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = entry.user_oid
+               -- These are nobody else's, and go with the user.
+               AND s.deptype = 'o' AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)) THEN
+        heir := sym.make_heir(entry);
+    END IF;
+    -- What others who have left had granted to it is their heirs' now.
+    PERFORM sym.join_heir(others.oid) FROM (
+        SELECT DISTINCT owner.refobjid AS oid
+        -- Not all of any number: everybody may grant to the user what they make.
+        FROM (SELECT s.dbid, s.classid, s.objid FROM pg_shdepend s
+              WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = entry.user_oid AND s.deptype = 'a' LIMIT 100000) s
+        JOIN pg_shdepend owner ON owner.dbid = s.dbid AND owner.classid = s.classid AND owner.objid = s.objid
+            AND owner.refclassid = 'pg_authid'::regclass AND owner.deptype = 'o') others
+    WHERE sym.is_heir(others.oid);
+    RETURN jsonb_build_object('databases', databases, 'heir', heir);
 END $$;
 
 -- Removal, stage 5: no role any more. The run has ended when `finish`
@@ -1129,6 +1220,7 @@ CREATE OR REPLACE FUNCTION sym.drop_user(this_run text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry    sym.grants;
+    heir     oid;
     blockers text;
     done     text;
 BEGIN
@@ -1151,6 +1243,13 @@ BEGIN
             PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'blocked', 'user', entry.user_name, 'blockers', blockers));
         END;
     END IF;
+    heir := sym.role_named(sym.heir_name(entry));
+    -- Nothing was left to it after all.
+    IF sym.is_heir(heir) AND NOT EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass
+                                         AND s.refobjid = heir AND s.classid <> 'pg_auth_members'::regclass) THEN
+        EXECUTE format('DROP ROLE %s', heir::regrole);
+    END IF;
+    done := sym.leave_heirs(this_run);
     RETURN to_jsonb(entry);
 END $$;
 

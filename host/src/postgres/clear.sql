@@ -1,10 +1,7 @@
--- What `remove::clear` runs first in each database, with the leaver's OID, and the text of
--- active.sql, in their places.
---
--- All leavers' things get one owner, `sym_graveyard`. What runs as its owner could read what
--- others have left, and until then what the leaver was granted. So what was granted is revoked,
--- with what was granted on, and nothing is left that runs as its owner. Over what the leaver
--- didn't own, it works no more anyhow.
+-- What `remove::clear` runs first in each database, with the leaver's OID, and the name of its
+-- heir or NULL, in their places: takes what was granted to the leaver, which is what anything
+-- that runs with its rights could use, and with that what it passed on; and moves what is too
+-- much for one transaction.
 --
 -- Each statement by itself, and each list: one that fails, or would wait, keeps no other, and
 -- what the time is too short for is the next sweep's. Anybody can grant to the leaver what is
@@ -13,10 +10,7 @@ DO $$
 DECLARE
     leaver constant regrole := {leaver};
     here constant oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
-    -- Mostly it owns nothing.
-    owns constant boolean := EXISTS (
-        SELECT FROM pg_shdepend s
-        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'o' AND s.dbid IN (0, here));
+    heir constant text := {heir};
     begun constant timestamptz := clock_timestamp();
     committed timestamptz := begun;
     statements text[];
@@ -24,7 +18,7 @@ DECLARE
     number int := 0;
 BEGIN
     PERFORM set_config('lock_timeout', '100ms', false);
-    FOR list IN 1..CASE WHEN owns THEN 5 ELSE 3 END LOOP
+    FOR list IN 1..CASE WHEN heir IS NULL THEN 3 ELSE 4 END LOOP
         BEGIN
             -- First the privileges, without which nothing that runs as the leaver can do anything.
             -- Exactly those that are listed, as ALL would be refused to who may grant a column, or
@@ -96,24 +90,21 @@ BEGIN
                     ) AS object (kind, name, acl)
                     WHERE EXISTS (SELECT FROM aclexplode(object.acl) acl
                                   WHERE acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE')));
-            ELSIF list = 4 THEN
-                statements := ARRAY(
-                    -- The heir's, too: of what was on its way when it was moved.
-                    SELECT DISTINCT active.statement FROM ({active} UNION ALL {active of heir}) AS active
-                    WHERE active.statement IS NOT NULL);
             ELSE
                 -- Of more things than one transaction can lock, or move in its time, many are moved
-                -- here: everybody may make large objects.
+                -- here: everybody may make large objects. A new owner has to be one who may create
+                -- in the schema: that is lent to it, and never committed.
                 statements := ARRAY(
                     SELECT CASE s.classid
-                        WHEN 'pg_class'::regclass THEN format('ALTER TABLE %s OWNER TO sym_graveyard', s.objid::regclass)
-                        ELSE format('ALTER LARGE OBJECT %s OWNER TO sym_graveyard', s.objid)
+                        WHEN 'pg_class'::regclass THEN
+                            format('GRANT sym_graveyard TO %2$I; ALTER TABLE %1$s OWNER TO %2$I; REVOKE sym_graveyard FROM %2$I',
+                                s.objid::regclass, heir)
+                        ELSE format('ALTER LARGE OBJECT %s OWNER TO %I', s.objid, heir)
                     END
                     FROM pg_shdepend s
                     LEFT JOIN pg_class c ON s.classid = 'pg_class'::regclass AND c.oid = s.objid
                     WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'o' AND s.dbid = here
                         AND (s.classid = 'pg_largeobject'::regclass OR c.relkind IN ('r', 'p', 'v', 'm', 'f'))
-                        AND NOT EXISTS (SELECT FROM ({active}) AS active)
                     OFFSET 500 LIMIT 200000);
             END IF;
         EXCEPTION WHEN OTHERS THEN
@@ -123,10 +114,6 @@ BEGIN
         FOREACH statement IN ARRAY statements LOOP
             BEGIN
                 EXECUTE statement;
-                -- Behind the lock: who had it may have done something since we looked.
-                IF list = 5 AND statement LIKE 'ALTER TABLE %' AND EXISTS (SELECT FROM ({active of heir}) AS active) THEN
-                    RAISE lock_not_available;
-                END IF;
             EXCEPTION
                 WHEN lock_not_available THEN
                     -- Who holds one may hold many.

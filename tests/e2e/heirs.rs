@@ -1,0 +1,303 @@
+//! What a temporary user leaves gets an owner of its own, its heir: what runs with the rights
+//! of who owns it, or can be made to, does so as that heir, which has nothing else.
+
+use std::fs;
+
+use anyhow::{Context as _, ensure};
+use sym_test_support::tools;
+use tokio_postgres::Client;
+
+use crate::fixture::{Builder, Event, World};
+use crate::held_open::{stranger, temporary_user};
+
+/// Who has `readonly` may make things in schema `work`; everybody may note in it what ran as
+/// whom.
+fn world() -> Builder {
+    World::builder().sql(
+        "CREATE SCHEMA work; GRANT USAGE ON SCHEMA work TO PUBLIC; GRANT CREATE ON SCHEMA work TO readonly, sym_graveyard;
+         CREATE TABLE work.notes (way text, runs_as name); GRANT INSERT ON work.notes TO PUBLIC",
+    )
+}
+
+fn heir(user: &str) -> String {
+    format!("sym_graveyard_{user}")
+}
+
+/// Has everything run that a leaver has made to run, and returns what did, and as whom.
+async fn run_all(world: &World, stranger: &Client) -> anyhow::Result<Option<String>> {
+    world.sql("TRUNCATE work.notes").await?;
+    stranger
+        .batch_execute(
+            "SELECT work.routine(); DELETE FROM work.key WHERE id = (SELECT min(id) FROM work.key)",
+        )
+        .await?;
+    world.sql("ANALYZE work.made; ANALYZE work.spans").await?;
+    let notes = "SELECT string_agg(DISTINCT way || ' as ' || runs_as, ', ') FROM work.notes";
+    world.query(notes).await
+}
+
+#[tokio::test]
+async fn what_a_leaver_left_runs_as_its_own_heir() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let mut ways = vec!["index", "key", "range", "routine"];
+    let mut statistics = "";
+    if world.postgres.install().major >= 14 {
+        ways.push("statistics");
+        statistics =
+            "CREATE STATISTICS work.counted ON (work.noting('statistics', id)) FROM work.made;";
+    }
+    let all_as = |owner: &str| {
+        let each: Vec<String> = ways.iter().map(|way| format!("{way} as {owner}")).collect();
+        each.join(", ")
+    };
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute(&format!(
+            "CREATE FUNCTION work.note(way text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+                 INSERT INTO work.notes VALUES (way, current_user); RETURN 1; END $$;
+             CREATE FUNCTION work.noting(way text, id int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+                 RETURN work.note(way); END $$;
+             CREATE FUNCTION work.routine() RETURNS int LANGUAGE sql SECURITY DEFINER AS $$ SELECT work.note('routine') $$;
+             CREATE TABLE work.key (id int PRIMARY KEY);
+             CREATE TABLE work.hanging (id int REFERENCES work.key ON DELETE CASCADE);
+             CREATE FUNCTION work.deleted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 PERFORM work.note('key'); RETURN OLD; END $$;
+             CREATE TRIGGER note BEFORE DELETE ON work.hanging FOR EACH ROW EXECUTE FUNCTION work.deleted();
+             INSERT INTO work.key VALUES (1), (2); INSERT INTO work.hanging VALUES (1), (2);
+             GRANT SELECT, DELETE ON work.key TO PUBLIC;
+             CREATE TABLE work.made (id int); INSERT INTO work.made SELECT * FROM generate_series(1, 20);
+             CREATE INDEX ON work.made (work.noting('index', id)); {statistics}
+             CREATE FUNCTION work.apart(a int, b int) RETURNS float8 LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+                 RETURN work.note('range'); END $$;
+             CREATE TYPE work.span AS RANGE (subtype = int4, subtype_diff = work.apart);
+             CREATE TABLE work.spans (span work.span);
+             INSERT INTO work.spans SELECT work.span(n, n + 1) FROM generate_series(1, 20) n"
+        ))
+        .await?;
+    ensure!(run_all(&world, &stranger).await? == Some(all_as(&user)));
+
+    world.body(&event.end()).await?;
+    ensure!(!world.role_exists(&user).await?);
+    let ran = run_all(&world, &stranger).await?;
+    ensure!(ran == Some(all_as(&heir(&user))), "{ran:?}");
+    world.ledger_agrees().await
+}
+
+#[tokio::test]
+async fn an_heir_has_what_was_left_to_it_and_nothing_else() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let (event, another) = (
+        Event::escalate_temporary_user(),
+        Event::escalate_temporary_user(),
+    );
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let (_, _, other) = temporary_user(&world, &another).await?;
+    let stranger = stranger(&world).await?;
+    other
+        .batch_execute(&format!(
+            "CREATE TABLE work.others (id int); GRANT SELECT ON work.others TO {user}"
+        ))
+        .await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.own (id int);
+             CREATE FUNCTION work.run(statement text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+                 AS $$ BEGIN EXECUTE statement; END $$",
+        )
+        .await?;
+    let own = "SELECT FROM work.own";
+    let ended = [
+        "SELECT FROM public.orders",
+        "SELECT FROM work.others",
+        "CREATE TABLE work.new (id int)",
+        "CREATE FUNCTION work.new() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    ];
+    let run = async |statement: &str| {
+        let run = "SELECT work.run($1)";
+        match stranger.execute(run, &[&statement]).await {
+            Ok(_) => "ran".to_owned(),
+            Err(error) => error
+                .code()
+                .map_or_else(String::new, |code| code.code().to_owned()),
+        }
+    };
+    for statement in [&[own], &ended[..]].concat() {
+        let outcome = run(statement).await;
+        ensure!(outcome == "ran", "{outcome}: {statement}");
+    }
+    world.body(&another.end()).await?;
+    world.body(&event.end()).await?;
+    let outcome = run(own).await;
+    ensure!(outcome == "ran", "{outcome}: {own}");
+    for statement in ended {
+        let outcome = run(statement).await;
+        ensure!(outcome == "42501", "{outcome}: {statement}");
+    }
+    world.ledger_agrees().await
+}
+
+/// An heir that was made for an end that got no further.
+#[tokio::test]
+async fn an_heir_that_was_given_a_role_gets_nothing() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute("CREATE TABLE work.own (id int); GRANT SELECT ON work.own TO stranger")
+        .await?;
+    stranger
+        .batch_execute("BEGIN; SELECT FROM work.own")
+        .await?;
+    let blocked = async || {
+        let answer = world.send(&event.end()).await?.to_string();
+        ensure!(answer.contains("could not be dropped"), "{answer}");
+        let owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'own'";
+        ensure!(world.query(owner).await?.as_deref() == Some(user.as_str()));
+        anyhow::Ok(())
+    };
+    blocked().await?;
+    ensure!(world.role_exists(&heir(&user)).await?);
+    stranger.batch_execute("ROLLBACK").await?;
+    world
+        .sql(&format!("GRANT readonly TO {}", heir(&user)))
+        .await?;
+    blocked().await?;
+    let logs = world.lambda.logs();
+    ensure!(logs.contains("is not moved to who has a role"), "{logs}");
+    world
+        .sql(&format!(
+            "REVOKE readonly FROM {}; DROP TABLE work.own",
+            heir(&user)
+        ))
+        .await?;
+    ensure!(world.sweep().await? == 1);
+    // There is nothing left to have.
+    ensure!(!world.role_exists(&heir(&user)).await?);
+    world.ledger_agrees().await
+}
+
+#[tokio::test]
+async fn who_is_called_as_an_heir_is_given_nothing() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    session.batch_execute("CREATE TABLE work.own ()").await?;
+    for comment in ["'mine'", "'{\"sym\": 1, \"run\": \"another\"}'", "NULL"] {
+        world
+            .sql(&format!(
+                "CREATE ROLE {0}; COMMENT ON ROLE {0} IS {comment}",
+                heir(&user)
+            ))
+            .await?;
+        let answer = world.send(&event.end()).await?.to_string();
+        let sentence = format!("`{}` doesn't look like the one", heir(&user));
+        ensure!(answer.contains(&sentence), "{comment}: {answer}");
+        world.sql(&format!("DROP ROLE {}", heir(&user))).await?;
+    }
+    ensure!(world.sweep().await? == 1);
+    ensure!(!world.role_exists(&user).await?);
+    world.ledger_agrees().await
+}
+
+/// As versions before 11 were set up: the function was in `sym_graveyard`, and could have
+/// nobody else in it.
+#[tokio::test]
+async fn a_setup_of_before_is_mended_as_the_doctor_says() -> anyhow::Result<()> {
+    let world = world()
+        .variable("STRATEGY", "temporary-user")
+        .start()
+        .await?;
+    if world.postgres.install().major < 16 {
+        return Ok(()); // CREATEROLE is enough there.
+    }
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    session.batch_execute("CREATE TABLE work.own ()").await?;
+    world
+        .sql("GRANT sym_graveyard TO sym_bot WITH ADMIN FALSE, INHERIT TRUE, SET TRUE GRANTED BY master")
+        .await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    let ill = world.symctl(&["doctor", "--json"]).await?.json()?;
+    let findings = ill.as_array().into_iter().flatten();
+    let mut fixes = findings.filter_map(|finding| finding["fix"].as_str());
+    // The other one is the run that is overdue.
+    let fix = fixes.find(|fix| fix.contains("sym_graveyard"));
+    world.sql(fix.unwrap_or_default()).await?;
+    ensure!(world.sweep().await? == 1);
+    ensure!(!world.role_exists(&user).await?);
+    world.ledger_agrees().await
+}
+
+/// As the administrator who set it up, with what the page says, and nothing else.
+#[tokio::test]
+async fn what_the_page_on_operations_says_clears_all_of_it_away() -> anyhow::Result<()> {
+    let page = fs::read_to_string(tools::workspace().join("docs/operations.md"))?;
+    let blocks = |from: &str, to: &str| -> anyhow::Result<Vec<String>> {
+        let (_, rest) = page.split_once(from).context("has the section")?;
+        let (section, _) = rest.split_once(to).unwrap_or((rest, ""));
+        let blocks = section.split("```sql\n").skip(1);
+        Ok(blocks
+            .map(|block| block.split("```").next().unwrap_or_default().to_owned())
+            .collect())
+    };
+    let world = world()
+        .sql("ALTER SCHEMA work OWNER TO master")
+        .start()
+        .await?;
+    world.postgres.create_database("other").await?;
+    let mut user = String::new();
+    for _ in 0..2 {
+        let event = Event::escalate_temporary_user();
+        let (name, password, session) = temporary_user(&world, &event).await?;
+        let made = format!("CREATE TABLE work.{name} (id int); SELECT lo_create(0)");
+        session.batch_execute(&made).await?;
+        let other = world.postgres.connect(&name, &password, "other").await?;
+        other.batch_execute("SELECT lo_create(0)").await?;
+        world.body(&event.end()).await?;
+        user = name;
+    }
+    let databases = ["app", "other"];
+    let mut run = Vec::new();
+    for database in databases {
+        let session = world.postgres.admin_in(database).await?;
+        session
+            .batch_execute("SET SESSION AUTHORIZATION master")
+            .await?;
+        run.push(session);
+    }
+    let [look, drop_owned, drop_heirs] = &blocks("## What temporary users left", "\n## ")?[..]
+    else {
+        anyhow::bail!("other blocks than there were");
+    };
+    let found = run[0].query(look, &[]).await?;
+    ensure!(found.len() == 4, "{found:?}");
+    ensure!(found.iter().any(|row| row.get::<_, &str>(1) == heir(&user)));
+    run[0].batch_execute(drop_owned).await?;
+    // The other database was forgotten.
+    ensure!(run[0].batch_execute(drop_heirs).await.is_err());
+    run[1].batch_execute(drop_owned).await?;
+    run[0].batch_execute(drop_heirs).await?;
+    let ours = "SELECT string_agg(rolname, ', ' ORDER BY rolname) FROM pg_roles WHERE starts_with(rolname::text, 'sym_')
+        AND rolname <> 'sym_user'";
+    let left = world.query(ours).await?;
+    ensure!(
+        left.as_deref() == Some("sym_admins, sym_bot, sym_graveyard, sym_managed"),
+        "{left:?}"
+    );
+
+    let [drop_owned, drop_roles] = &blocks("## Take the function away", "\n## ")?[..] else {
+        anyhow::bail!("other blocks than there were");
+    };
+    world.lambda.kill();
+    for session in &run {
+        session.batch_execute(drop_owned).await?;
+    }
+    run[0].batch_execute(drop_roles).await?;
+    let left = world.query(ours).await?;
+    ensure!(left.is_none(), "{left:?}");
+    Ok(())
+}
