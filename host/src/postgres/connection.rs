@@ -49,11 +49,21 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(9);
 /// before it. `timezone`: of the times that people are shown.
 const SESSION: &str = "SET standard_conforming_strings = on; SET client_min_messages = notice; \
     SET default_transaction_isolation = 'read committed'; SET timezone = 'UTC'; \
-    SET lock_timeout = '3s'; SET statement_timeout = '8s'; SET idle_in_transaction_session_timeout = '30s'; \
+    SET statement_timeout = '8s'; SET idle_in_transaction_session_timeout = '30s'; \
     SET search_path = pg_catalog, pg_temp; SET plan_cache_mode = force_generic_plan; SET enable_bitmapscan = off";
 
-/// Longest wait for a lock, of a new session: that of [`SESSION`].
+/// What is set for each connection: [`SESSION`], and how long it waits for locks.
+fn session() -> String {
+    format!("{SESSION}; {}", set_lock_timeout(LOCK_TIMEOUT))
+}
+
+/// Longest wait for a lock, of a new session.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The statement that sets the longest wait for a lock.
+pub(super) fn set_lock_timeout(longest: Duration) -> String {
+    format!("SET lock_timeout = {}", longest.as_millis())
+}
 
 /// Until the end of the transaction: where a target's statements look for what
 /// they name without a schema.
@@ -249,7 +259,7 @@ impl Connection {
         acts_as: Option<&str>,
     ) -> Result<Self> {
         let mut connection = Self::open(config, name, password).await?;
-        connection.run(SESSION).await?;
+        connection.run(&session()).await?;
         if let Some(owner) = acts_as {
             connection.act_as(owner, config).await?;
         }
@@ -316,7 +326,8 @@ impl Connection {
     }
 
     async fn greet(&self) -> Result<Greeting> {
-        let settings = self.client.batch_execute(SESSION);
+        let session = session();
+        let settings = self.client.batch_execute(&session);
         // Of catalogs as little as can be: what a new session looks at first, it has
         // to read. The schema's comment would be one more, so a function's name it is.
         let facts = format!(
@@ -388,7 +399,7 @@ impl Connection {
     /// What the connection ran into.
     pub async fn wait_for_locks(&mut self, longest: Duration) -> Result<()> {
         if self.lock_timeout != longest {
-            self.run(&format!("SET lock_timeout = {}", longest.as_millis()))
+            self.run(&set_lock_timeout(longest))
                 .await?;
             self.lock_timeout = longest;
         }

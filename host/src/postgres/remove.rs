@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use super::connection::{Connection, Query};
+use super::connection::{Connection, LOCK_TIMEOUT, Query, set_lock_timeout};
 use super::failure::{Failure, Result};
 use super::ledger::Grant;
 use crate::request::Run;
@@ -132,18 +132,20 @@ pub async fn clear(connection: &Connection, user_oid: u32, heir: Option<&str>) -
             .replace("{heir}", heir_text)
     };
     let cleared = connection.run(&fill(CLEAR)).await;
+    // The blocks above have set their own.
+    let wait = set_lock_timeout(LOCK_TIMEOUT);
     if let Some(heir) = heir {
         // One simple query is one transaction. What is moved stays so, also where something
         // that others have granted to the user keeps the last part from being done.
         let move_all = format!(
-            "SET lock_timeout = '3s'; GRANT sym_graveyard TO {heir}; REASSIGN OWNED BY {user} TO {heir}; \
+            "{wait}; GRANT sym_graveyard TO {heir}; REASSIGN OWNED BY {user} TO {heir}; \
              REVOKE sym_graveyard FROM {heir}; {}",
             fill(NOTHING_LENT)
         );
         connection.run(&move_all).await?;
     }
     let drop = format!(
-        "SET lock_timeout = '3s'; {}; DROP OWNED BY {user}",
+        "{wait}; {}; DROP OWNED BY {user}",
         fill(NOTHING_OWNED)
     );
     cleared.and(connection.run(&drop).await)
