@@ -19,10 +19,6 @@ fn world() -> Builder {
     )
 }
 
-fn heir(user: &str) -> String {
-    format!("sym_graveyard_{user}")
-}
-
 /// Has everything run that a leaver has made to run, and returns what did, and as whom.
 async fn run_all(world: &World, stranger: &Client) -> anyhow::Result<Option<String>> {
     world.sql("TRUNCATE work.notes").await?;
@@ -80,8 +76,9 @@ async fn what_a_leaver_left_runs_as_its_own_heir() -> anyhow::Result<()> {
 
     world.body(&event.end()).await?;
     ensure!(!world.role_exists(&user).await?);
+    let heir = world.heir_of(&user).await?.context("has an heir")?;
     let ran = run_all(&world, &stranger).await?;
-    ensure!(ran == Some(all_as(&heir(&user))), "{ran:?}");
+    ensure!(ran == Some(all_as(&heir)), "{ran:?}");
     world.ledger_agrees().await
 }
 
@@ -138,6 +135,190 @@ async fn an_heir_has_what_was_left_to_it_and_nothing_else() -> anyhow::Result<()
     world.ledger_agrees().await
 }
 
+/// PostgreSQL asks for these rights when something is made, and never again.
+#[tokio::test]
+async fn what_was_made_with_a_right_that_ended_goes() -> anyhow::Result<()> {
+    let world = world()
+        .sql(
+            "CREATE TABLE people (id int PRIMARY KEY); INSERT INTO people VALUES (1), (2);
+             GRANT REFERENCES ON people TO readonly;
+             CREATE FUNCTION noting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+                 INSERT INTO work.notes VALUES ('trigger', current_user); RETURN NEW; END $$;
+             REVOKE EXECUTE ON FUNCTION noting() FROM PUBLIC; GRANT EXECUTE ON FUNCTION noting() TO readonly;
+             CREATE FOREIGN DATA WRAPPER elsewhere; CREATE SERVER elsewhere FOREIGN DATA WRAPPER elsewhere;
+             GRANT USAGE ON FOREIGN SERVER elsewhere TO readonly",
+        )
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.referring (id int REFERENCES public.people); GRANT INSERT ON work.referring TO PUBLIC;
+             CREATE TABLE work.ringing (id int); GRANT INSERT ON work.ringing TO PUBLIC;
+             CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting();
+             CREATE TRIGGER everybodys BEFORE UPDATE ON work.ringing
+                 FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+             CREATE FOREIGN TABLE work.door (id int) SERVER elsewhere;
+             CREATE TABLE work.of_its_own (id int PRIMARY KEY REFERENCES work.of_its_own)",
+        )
+        .await?;
+    stranger
+        .batch_execute("INSERT INTO work.ringing VALUES (1)")
+        .await?;
+    ensure!(
+        world
+            .query("SELECT count(*) FROM work.notes")
+            .await?
+            .as_deref()
+            == Some("1")
+    );
+
+    world.body(&event.end()).await?;
+    ensure!(!world.role_exists(&user).await?);
+    // It is no oracle of who there is, and nobody's row is kept.
+    stranger
+        .batch_execute(
+            "INSERT INTO work.referring VALUES (1), (3); INSERT INTO work.ringing VALUES (2)",
+        )
+        .await?;
+    world.sql("DELETE FROM people").await?;
+    ensure!(
+        world
+            .query("SELECT count(*) FROM work.notes")
+            .await?
+            .as_deref()
+            == Some("1")
+    );
+    let left = "SELECT string_agg(what, ', ' ORDER BY what) FROM (
+        SELECT relname FROM pg_class WHERE relnamespace = 'work'::regnamespace AND relkind IN ('r', 'f')
+        UNION ALL SELECT conname FROM pg_constraint WHERE contype = 'f'
+        UNION ALL SELECT tgname FROM pg_trigger WHERE NOT tgisinternal) AS left_there (what)";
+    let left = world.query(left).await?;
+    let kept = "everybodys, notes, of_its_own, of_its_own_id_fkey, referring, ringing";
+    ensure!(left.as_deref() == Some(kept), "{left:?}");
+    Ok(())
+}
+
+/// A key that is there when the transaction is over that the move has waited for.
+#[tokio::test]
+async fn no_key_comes_in_between() -> anyhow::Result<()> {
+    let world = world()
+        .sql("CREATE TABLE people (id int PRIMARY KEY); GRANT REFERENCES ON people TO readonly")
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.referring (id int);
+             CREATE FUNCTION work.refer() RETURNS void LANGUAGE sql SECURITY DEFINER
+                 AS 'ALTER TABLE work.referring ADD FOREIGN KEY (id) REFERENCES public.people'",
+        )
+        .await?;
+    stranger.batch_execute("BEGIN; SELECT work.refer()").await?;
+    let end = event.end();
+    let ended = world.send(&end);
+    let committed = async {
+        let waits = "SELECT count(*) > 0 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+            WHERE a.usename = 'sym_bot' AND NOT l.granted AND l.relation = 'work.referring'::regclass";
+        world.wait_until(waits).await?;
+        anyhow::Ok(stranger.batch_execute("COMMIT").await?)
+    };
+    tokio::pin!(ended);
+    let answer = tokio::select! {
+        answer = &mut ended => answer?,
+        committed = committed => { committed?; ended.await? }
+    };
+    let owned = "SELECT count(*) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+        WHERE k.contype = 'f' AND pg_get_userbyid(c.relowner) <> 'SESSION'";
+    let owned = owned.replace("SESSION", &user);
+    ensure!(
+        world.query(&owned).await?.as_deref() == Some("0"),
+        "{answer}"
+    );
+    if world.role_exists(&user).await? {
+        ensure!(world.sweep().await? == 1, "{answer}");
+    }
+    let keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f'";
+    ensure!(world.query(keys).await?.as_deref() == Some("0"), "{answer}");
+    Ok(())
+}
+
+/// Nobody may look into the schema but who was told so.
+#[tokio::test]
+async fn what_is_held_reads_nothing_in_a_schema_of_few() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql(
+            "CREATE SCHEMA work; GRANT USAGE, CREATE ON SCHEMA work TO readonly, sym_graveyard;
+             CREATE ROLE looking; GRANT USAGE ON SCHEMA work TO looking",
+        )
+        .start()
+        .await?;
+    let (event, another) = (
+        Event::escalate_temporary_user(),
+        Event::escalate_temporary_user(),
+    );
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let (_, _, other) = temporary_user(&world, &another).await?;
+    let stranger = stranger(&world).await?;
+    world.sql("GRANT looking TO stranger").await?;
+    other
+        .batch_execute(&format!(
+            "CREATE TABLE work.secret (id int); GRANT SELECT ON work.secret TO {user}"
+        ))
+        .await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.own (id int); CREATE VIEW work.seen AS SELECT * FROM work.secret;
+             GRANT SELECT ON work.own, work.seen TO stranger",
+        )
+        .await?;
+    world.body(&another.end()).await?;
+    stranger.batch_execute("SELECT FROM work.seen").await?;
+    stranger
+        .batch_execute("BEGIN; SELECT FROM work.own")
+        .await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    let again = world.login("stranger", "stranger").await;
+    let again = again.map_err(anyhow::Error::msg)?;
+    ensure!(again.batch_execute("SELECT FROM work.seen").await.is_err());
+    stranger.batch_execute("ROLLBACK").await?;
+    ensure!(world.sweep().await? == 1);
+    world.ledger_agrees().await
+}
+
+/// Of whom it grants, one has left many things.
+#[tokio::test]
+async fn many_things_of_others_keep_no_end_waiting() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let (event, another) = (
+        Event::escalate_temporary_user(),
+        Event::escalate_temporary_user(),
+    );
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let (_, _, other) = temporary_user(&world, &another).await?;
+    session.batch_execute("SELECT lo_create(0)").await?;
+    other
+        .batch_execute(&format!(
+            "DO $$ DECLARE made oid; BEGIN FOR n IN 1..100000 LOOP
+                 made := lo_create(0); EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO {user}', made);
+                 IF n % 2000 = 0 THEN COMMIT; END IF; END LOOP; END $$"
+        ))
+        .await?;
+    // A slow machine has no time for all of it at once.
+    for end in [another.end(), event.end()] {
+        for _ in 0..4 {
+            world.send(&end).await?;
+        }
+    }
+    ensure!(!world.role_exists(&user).await?);
+    world.ledger_agrees().await
+}
+
 /// An heir that was made for an end that got no further.
 #[tokio::test]
 async fn an_heir_that_was_given_a_role_gets_nothing() -> anyhow::Result<()> {
@@ -159,23 +340,17 @@ async fn an_heir_that_was_given_a_role_gets_nothing() -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     blocked().await?;
-    ensure!(world.role_exists(&heir(&user)).await?);
+    let heir = world.heir_of(&user).await?.context("has an heir")?;
     stranger.batch_execute("ROLLBACK").await?;
-    world
-        .sql(&format!("GRANT readonly TO {}", heir(&user)))
-        .await?;
+    world.sql(&format!("GRANT readonly TO {heir}")).await?;
     blocked().await?;
     let logs = world.lambda.logs();
     ensure!(logs.contains("is not moved to who has a role"), "{logs}");
-    world
-        .sql(&format!(
-            "REVOKE readonly FROM {}; DROP TABLE work.own",
-            heir(&user)
-        ))
-        .await?;
+    let drop = format!("REVOKE readonly FROM {heir}; DROP TABLE work.own");
+    world.sql(&drop).await?;
     ensure!(world.sweep().await? == 1);
     // There is nothing left to have.
-    ensure!(!world.role_exists(&heir(&user)).await?);
+    ensure!(!world.role_exists(&heir).await?);
     world.ledger_agrees().await
 }
 
@@ -185,17 +360,18 @@ async fn who_is_called_as_an_heir_is_given_nothing() -> anyhow::Result<()> {
     let event = Event::escalate_temporary_user();
     let (user, _, session) = temporary_user(&world, &event).await?;
     session.batch_execute("CREATE TABLE work.own ()").await?;
+    let heir = format!("SELECT sym.heir_name(g) FROM sym.grants g WHERE user_name = '{user}'");
+    let heir = world.query(&heir).await?.unwrap_or_default();
     for comment in ["'mine'", "'{\"sym\": 1, \"run\": \"another\"}'", "NULL"] {
         world
             .sql(&format!(
-                "CREATE ROLE {0}; COMMENT ON ROLE {0} IS {comment}",
-                heir(&user)
+                "CREATE ROLE {heir}; COMMENT ON ROLE {heir} IS {comment}"
             ))
             .await?;
         let answer = world.send(&event.end()).await?.to_string();
-        let sentence = format!("`{}` doesn't look like the one", heir(&user));
+        let sentence = format!("`{heir}` doesn't look like the one");
         ensure!(answer.contains(&sentence), "{comment}: {answer}");
-        world.sql(&format!("DROP ROLE {}", heir(&user))).await?;
+        world.sql(&format!("DROP ROLE {heir}")).await?;
     }
     ensure!(world.sweep().await? == 1);
     ensure!(!world.role_exists(&user).await?);
@@ -215,7 +391,9 @@ async fn a_setup_of_before_is_mended_as_the_doctor_says() -> anyhow::Result<()> 
     }
     let event = Event::escalate_temporary_user();
     let (user, _, session) = temporary_user(&world, &event).await?;
-    session.batch_execute("CREATE TABLE work.own ()").await?;
+    session
+        .batch_execute("CREATE FUNCTION work.own() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        .await?;
     world
         .sql("GRANT sym_graveyard TO sym_bot WITH ADMIN FALSE, INHERIT TRUE, SET TRUE GRANTED BY master")
         .await?;
@@ -249,7 +427,6 @@ async fn what_the_page_on_operations_says_clears_all_of_it_away() -> anyhow::Res
         .start()
         .await?;
     world.postgres.create_database("other").await?;
-    let mut user = String::new();
     for _ in 0..2 {
         let event = Event::escalate_temporary_user();
         let (name, password, session) = temporary_user(&world, &event).await?;
@@ -258,7 +435,6 @@ async fn what_the_page_on_operations_says_clears_all_of_it_away() -> anyhow::Res
         let other = world.postgres.connect(&name, &password, "other").await?;
         other.batch_execute("SELECT lo_create(0)").await?;
         world.body(&event.end()).await?;
-        user = name;
     }
     let databases = ["app", "other"];
     let mut run = Vec::new();
@@ -275,7 +451,6 @@ async fn what_the_page_on_operations_says_clears_all_of_it_away() -> anyhow::Res
     };
     let found = run[0].query(look, &[]).await?;
     ensure!(found.len() == 4, "{found:?}");
-    ensure!(found.iter().any(|row| row.get::<_, &str>(1) == heir(&user)));
     run[0].batch_execute(drop_owned).await?;
     // The other database was forgotten.
     ensure!(run[0].batch_execute(drop_heirs).await.is_err());

@@ -60,11 +60,6 @@ impl TemporaryUser {
         session.expect("the user can log in")
     }
 
-    /// Who gets what it leaves.
-    fn heir(&self) -> String {
-        format!("sym_graveyard_{}", self.name)
-    }
-
     /// It was disabled, and is looked after by the sweep until it is gone.
     async fn is_disabled(&self, world: &World) -> anyhow::Result<()> {
         let login = world.count_orders(&self.name, &self.password).await;

@@ -200,8 +200,9 @@ async fn what_the_user_made_does_not_keep_it_alive() -> anyhow::Result<()> {
     assert_eq!(world.send(&event.end()).await?, success(json!({})));
     assert!(!world.role_exists(text(&secret, "username")).await?);
     let owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'notes'";
-    let heir = format!("sym_graveyard_{}", text(&secret, "username"));
-    assert_eq!(world.query(owner).await?, Some(heir));
+    let heir = world.heir_of(text(&secret, "username")).await?;
+    assert!(heir.is_some());
+    assert_eq!(world.query(owner).await?, heir);
     Ok(())
 }
 

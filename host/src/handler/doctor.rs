@@ -125,6 +125,11 @@ fn database(
     } else {
         "WITH ADMIN OPTION"
     };
+    let inheriting = if since_16 {
+        "WITH ADMIN TRUE, INHERIT TRUE, SET FALSE"
+    } else {
+        admin
+    };
     let full = if since_16 {
         " WITH INHERIT TRUE, SET TRUE"
     } else {
@@ -172,7 +177,7 @@ fn database(
         });
         let groups = [
             ("sym_managed", facts.marker, admin),
-            ("sym_graveyard", facts.graveyard, admin),
+            ("sym_graveyard", facts.graveyard, inheriting),
             ("sym_admins", facts.admins, full.trim_start()),
         ];
         for (group, state, options) in groups {

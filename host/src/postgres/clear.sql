@@ -1,7 +1,7 @@
--- What `remove::clear` runs first in each database, with the leaver's OID, and the name of its
--- heir or NULL, in their places: takes what was granted to the leaver, which is what anything
--- that runs with its rights could use, and with that what it passed on; and moves what is too
--- much for one transaction.
+-- What `remove::clear` runs first in each database, with the leaver's OID, the name of its heir
+-- or NULL, and the text of rights.sql in their places: takes what was granted to the leaver,
+-- which is what anything that runs with its rights could use, and with that what it passed on;
+-- drops what keeps such a right; and moves what is too much for one transaction.
 --
 -- Each statement by itself, and each list: one that fails, or would wait, keeps no other, and
 -- what the time is too short for is the next sweep's. Anybody can grant to the leaver what is
@@ -16,9 +16,10 @@ DECLARE
     statements text[];
     statement text;
     number int := 0;
+    lends boolean;
 BEGIN
     PERFORM set_config('lock_timeout', '100ms', false);
-    FOR list IN 1..CASE WHEN heir IS NULL THEN 3 ELSE 4 END LOOP
+    FOR list IN 1..CASE WHEN heir IS NULL THEN 3 ELSE 5 END LOOP
         BEGIN
             -- First the privileges, without which nothing that runs as the leaver can do anything.
             -- Exactly those that are listed, as ALL would be refused to who may grant a column, or
@@ -90,15 +91,17 @@ BEGIN
                     ) AS object (kind, name, acl)
                     WHERE EXISTS (SELECT FROM aclexplode(object.acl) acl
                                   WHERE acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE')));
+            ELSIF list = 4 THEN
+                statements := ARRAY(SELECT rights.statement FROM ({rights}) AS rights);
+            ELSIF EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = heir) THEN
+                -- It is to have nothing else.
+                RETURN;
             ELSE
                 -- Of more things than one transaction can lock, or move in its time, many are moved
-                -- here: everybody may make large objects. A new owner has to be one who may create
-                -- in the schema: that is lent to it, and never committed.
+                -- here: everybody may make large objects.
                 statements := ARRAY(
                     SELECT CASE s.classid
-                        WHEN 'pg_class'::regclass THEN
-                            format('GRANT sym_graveyard TO %2$I; ALTER TABLE %1$s OWNER TO %2$I; REVOKE sym_graveyard FROM %2$I',
-                                s.objid::regclass, heir)
+                        WHEN 'pg_class'::regclass THEN format('ALTER TABLE %s OWNER TO %I', s.objid::regclass, heir)
                         ELSE format('ALTER LARGE OBJECT %s OWNER TO %I', s.objid, heir)
                     END
                     FROM pg_shdepend s
@@ -111,6 +114,12 @@ BEGIN
             -- Somebody drops, at this moment, what it names.
             statements := '{}';
         END;
+        -- A new owner has to be one who may create in the schema: that is lent to it, and never
+        -- committed.
+        lends := list = 5 AND statements <> '{}';
+        IF lends THEN
+            EXECUTE format('GRANT sym_graveyard TO %I', heir);
+        END IF;
         FOREACH statement IN ARRAY statements LOOP
             BEGIN
                 EXECUTE statement;
@@ -123,13 +132,22 @@ BEGIN
             END;
             number := number + 1;
             IF number % 50 = 0 OR clock_timestamp() > committed + interval '20 ms' THEN
+                IF lends THEN
+                    EXECUTE format('REVOKE sym_graveyard FROM %I', heir);
+                END IF;
                 COMMIT;
                 committed := clock_timestamp();
                 IF committed > begun + interval '6 s' THEN
                     RETURN;
                 END IF;
+                IF lends THEN
+                    EXECUTE format('GRANT sym_graveyard TO %I', heir);
+                END IF;
             END IF;
         END LOOP;
+        IF lends THEN
+            EXECUTE format('REVOKE sym_graveyard FROM %I', heir);
+        END IF;
         COMMIT;
     END LOOP;
 END $$;

@@ -399,8 +399,7 @@ impl Connection {
     /// What the connection ran into.
     pub async fn wait_for_locks(&mut self, longest: Duration) -> Result<()> {
         if self.lock_timeout != longest {
-            self.run(&set_lock_timeout(longest))
-                .await?;
+            self.run(&set_lock_timeout(longest)).await?;
             self.lock_timeout = longest;
         }
         Ok(())

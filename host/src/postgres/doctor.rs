@@ -16,7 +16,7 @@ pub struct Facts {
     pub can_create_roles: bool,
     /// `sym_managed`: whether it is there, and we may add members.
     pub marker: Option<bool>,
-    /// `sym_graveyard`: whether it is there, and we may add members.
+    /// `sym_graveyard`: whether it is there, and we have its rights and may add members.
     pub graveyard: Option<bool>,
     /// How many roles have what a temporary user left.
     pub heirs: i64,
@@ -40,7 +40,7 @@ const FACTS: &str = "SELECT jsonb_build_object( \
     'version', current_setting('server_version_num')::int, \
     'can_create_roles', (SELECT rolcreaterole FROM pg_roles WHERE rolname = $1), \
     'marker', (SELECT pg_has_role($1, oid, 'MEMBER WITH ADMIN OPTION') FROM pg_roles WHERE rolname = 'sym_managed'), \
-    'graveyard', (SELECT pg_has_role($1, oid, 'MEMBER WITH ADMIN OPTION') FROM pg_roles WHERE rolname = 'sym_graveyard'), \
+    'graveyard', (SELECT pg_has_role($1, oid, 'MEMBER WITH ADMIN OPTION') AND pg_has_role($1, oid, 'USAGE') FROM pg_roles WHERE rolname = 'sym_graveyard'), \
     'heirs', (SELECT count(*) FROM pg_roles WHERE starts_with(rolname::text, 'sym_graveyard_')), \
     'admins', (SELECT pg_has_role($1, oid, 'MEMBER') FROM pg_roles WHERE rolname = 'sym_admins'), \
     'can_signal', pg_has_role($1, 'pg_signal_backend', 'USAGE'), \

@@ -113,47 +113,81 @@ pub async fn belongings(connection: &Connection, run: &Run) -> Result<Belongings
 /// # Errors
 /// What the connection ran into, among it what we may not reassign.
 pub async fn clear(connection: &Connection, user_oid: u32, heir: Option<&str>) -> Result<()> {
-    let look = "SELECT quote_ident(r.rolname), quote_ident($2), quote_nullable($2) FROM pg_roles r WHERE r.oid = $1";
-    let look = Query::new(look)
+    let look = format!(
+        "SELECT quote_ident(r.rolname), quote_ident($2), quote_nullable($2), {OWNS_ROUTINES} FROM pg_roles r WHERE r.oid = $1"
+    );
+    let look = Query::new(&look)
         .with(&user_oid, Type::OID)
         .with(&heir, Type::TEXT);
     let rows = connection.query(&look).await?;
     let Some(row) = rows.first() else {
         return Ok(());
     };
-    let (user, heir, heir_text) = (
-        row.try_get::<_, &str>(0)?,
-        row.try_get::<_, Option<&str>>(1)?,
-        row.try_get::<_, &str>(2)?,
-    );
+    let (user, heir): (&str, Option<&str>) = (row.try_get(0)?, row.try_get(1)?);
+    let (heir_text, owns_routines): (&str, bool) = (row.try_get(2)?, row.try_get(3)?);
     let leaver = format!("{user_oid}::oid");
     let fill = |sql: &str| {
-        sql.replace("{leaver}", &leaver)
+        sql.replace("{rights}", RIGHTS)
+            .replace("{owners}", OWNERS)
+            .replace("{leaver}", &leaver)
             .replace("{heir}", heir_text)
     };
     let cleared = connection.run(&fill(CLEAR)).await;
-    // The blocks above have set their own.
+    // The block above has set its own.
     let wait = set_lock_timeout(LOCK_TIMEOUT);
     if let Some(heir) = heir {
+        // PostgreSQL gives a routine only to who may create in its schema. Since 16 a GRANT
+        // keeps those of the same role waiting, so none is open for long.
+        let (wait, lend, take) = if owns_routines {
+            (
+                set_lock_timeout(LENDING),
+                format!("GRANT sym_graveyard TO {heir}; "),
+                format!("; REVOKE sym_graveyard FROM {heir}"),
+            )
+        } else {
+            (wait.clone(), String::new(), String::new())
+        };
         // One simple query is one transaction. What is moved stays so, also where something
         // that others have granted to the user keeps the last part from being done.
         let move_all = format!(
-            "{wait}; GRANT sym_graveyard TO {heir}; REASSIGN OWNED BY {user} TO {heir}; \
-             REVOKE sym_graveyard FROM {heir}; {}",
-            fill(NOTHING_LENT)
+            "{wait}; {lend}REASSIGN OWNED BY {user} TO {heir}{take}; {}; {}",
+            fill(NOTHING_LENT),
+            fill(NOTHING_KEPT)
         );
         connection.run(&move_all).await?;
     }
-    let drop = format!(
-        "{wait}; {}; DROP OWNED BY {user}",
-        fill(NOTHING_OWNED)
-    );
+    let drop = format!("{wait}; {}; DROP OWNED BY {user}", fill(NOTHING_OWNED));
     cleared.and(connection.run(&drop).await)
 }
 
 /// Takes what the leaver has from everybody, and moves what is too much for one
 /// transaction. It says itself how, and why.
 const CLEAR: &str = include_str!("clear.sql");
+
+/// What the leaver made by a right that its heir doesn't have, and PostgreSQL doesn't ask for
+/// again.
+const RIGHTS: &str = include_str!("rights.sql");
+
+/// Whether the leaver owns what needs CREATE in a schema to be given away: by REASSIGN
+/// OWNED, relations and types need none.
+const OWNS_ROUTINES: &str = "EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass \
+    AND s.refobjid = r.oid AND s.deptype = 'o' AND s.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass, \
+        'pg_largeobject'::regclass, 'pg_default_acl'::regclass, 'pg_user_mapping'::regclass))";
+
+/// Longest wait for a lock while others may wait for `sym_graveyard`.
+const LENDING: Duration = Duration::from_millis(300);
+
+/// Who has what the leaver made.
+const OWNERS: &str =
+    "ARRAY[{leaver}, (SELECT heir.oid FROM pg_roles heir WHERE heir.rolname = {heir})]";
+
+/// Refuses to move anything as long as some of it is left: behind the locks, as who had one
+/// may have done something meanwhile.
+const NOTHING_KEPT: &str = "DO $$ DECLARE what text; BEGIN \
+    SELECT rights.what INTO what FROM ({rights}) AS rights LIMIT 1; \
+    IF FOUND THEN \
+        RAISE lock_not_available USING MESSAGE = 'not moved, as it was made with a right that has ended: ' || what; \
+    END IF; END $$";
 
 /// What runs with the rights of its owner has none but over what that owns.
 const NOTHING_LENT: &str = "DO $$ BEGIN \

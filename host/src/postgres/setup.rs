@@ -107,9 +107,13 @@ impl Setup {
             line(
                 "CREATE ROLE sym_managed NOLOGIN;\nCREATE ROLE sym_graveyard NOLOGIN;\nCREATE ROLE sym_admins NOLOGIN;",
             );
-            line(&format!(
-                "GRANT sym_managed TO {bot} {lending};\nGRANT sym_graveyard TO {bot} {lending};"
-            ));
+            line(&format!("GRANT sym_managed TO {bot} {lending};"));
+            let inheriting = if since_16 {
+                "WITH ADMIN TRUE, INHERIT TRUE, SET FALSE"
+            } else {
+                lending
+            };
+            line(&format!("GRANT sym_graveyard TO {bot} {inheriting};"));
             let full = if since_16 {
                 " WITH INHERIT TRUE, SET TRUE"
             } else {
@@ -117,7 +121,7 @@ impl Setup {
             };
             line(&format!("GRANT sym_admins TO {bot}{full};"));
             line(
-                "-- A new owner must be able to create where the object is: those can, at the moment when they get it.",
+                "-- A new owner must be able to create where the object is: for that moment those are in sym_graveyard.",
             );
             line("GRANT USAGE, CREATE ON SCHEMA public TO sym_graveyard;");
             if self.major < 15 {

@@ -33,7 +33,8 @@ async fn everything_that_a_user_made_goes_to_its_heir() -> anyhow::Result<()> {
         UNION ALL SELECT typowner::regrole::text FROM pg_type WHERE typname IN ('mood', 'positive')
         UNION ALL SELECT proowner::regrole::text FROM pg_proc WHERE proname IN ('leak', 'nothing', 'total')
         UNION ALL SELECT lomowner::regrole::text FROM pg_largeobject_metadata) owned";
-    let heir = Some(user.heir());
+    let heir = world.heir_of(&user.name).await?;
+    assert!(heir.is_some());
     assert_eq!(world.query(owners).await?, heir);
     assert_eq!(world.query("SELECT count(*) FROM pg_default_acl WHERE defaclrole NOT IN (SELECT oid FROM pg_roles)").await?.as_deref(), Some("0"));
     // They run as the heir, which may read nothing but what it has.
@@ -124,11 +125,12 @@ async fn objects_in_two_databases_go_there_too() -> anyhow::Result<()> {
 
     assert_eq!(world.send(&user.event.end()).await?, success(json!({})));
     assert!(!world.role_exists(&user.name).await?);
+    let heir = world.heir_of(&user.name).await?;
     for database in databases {
         let admin = world.postgres.admin_in(database).await?;
         let owner = "SELECT tableowner::text FROM pg_tables WHERE tablename = 'notes'";
         let owner = admin.query_one(owner, &[]).await?;
-        assert_eq!(owner.get::<_, &str>(0), user.heir(), "{database}");
+        assert_eq!(owner.get::<_, Option<String>>(0), heir, "{database}");
     }
     Ok(())
 }
@@ -362,9 +364,9 @@ async fn more_than_one_transaction_can_move_is_moved_bit_by_bit() -> anyhow::Res
         .await?;
     assert_eq!(world.send(&user.event.end()).await?, success(json!({})));
     world.is_as(&before).await?;
+    let heir = world.heir_of(&user.name).await?.unwrap_or_default();
     let owned = format!(
-        "SELECT count(*) FROM pg_shdepend WHERE refobjid = '{}'::regrole AND deptype = 'o'",
-        user.heir()
+        "SELECT count(*) FROM pg_shdepend WHERE refobjid = '{heir}'::regrole AND deptype = 'o'"
     );
     let moved = world.query(&owned).await?.unwrap_or_default();
     assert!(moved.parse::<u32>()? >= 6000, "{moved}");

@@ -692,6 +692,9 @@ BEGIN
             -- The run that was looked at, not one that has begun anew since.
             UPDATE sym.grants g SET state = 'ended', ended_at = now()
                 WHERE g.run = this_run AND g.state = 'ending' AND g.created_at = entry.created_at;
+            IF entry.strategy = 'temporary-user' THEN
+                PERFORM sym.leave_heirs(this_run);
+            END IF;
             RETURN jsonb_build_object('sessions', cardinality(pids),
                 'role_owns', entry.release IS NOT NULL AND sym.owns_something(entry.role_oid));
         END IF;
@@ -1104,19 +1107,19 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT sym.end_these_sessions(user_oid, sym.sessions_of(user_oid));
 $$;
 
--- What is called as what gets the belongings of this run's user. `sym_graveyard` lets nobody
--- lend it, and the user's name is that of the run alone.
+-- What is called as what gets the belongings of a run's user. `sym_graveyard` lets nobody
+-- lend it. The same run may begin again, and OIDs too, where a cluster was restored.
 CREATE OR REPLACE FUNCTION sym.heir_name(entry sym.grants) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT 'sym_graveyard_' || entry.user_name;
+    SELECT format('sym_graveyard_%s_%s', entry.user_oid, extract(epoch FROM entry.created_at)::bigint);
 $$;
 
--- Whether a role is what got the belongings of a run's user: by its comment, and its name.
+-- Whether a role has got the belongings of a user of ours: by its name, and its comment.
 CREATE OR REPLACE FUNCTION sym.is_heir(heir oid) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM pg_roles r JOIN sym.grants g ON g.run = sym.run_in_comment(r.oid)
-                   WHERE r.oid = heir AND NOT r.rolcanlogin AND r.rolname = sym.heir_name(g));
+                   WHERE r.oid = heir AND NOT r.rolcanlogin AND starts_with(r.rolname::text, 'sym_graveyard_'));
 END $$;
 
 -- Takes the privileges of an heir, without which the bot may give it nothing, nor revoke what
@@ -1126,6 +1129,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     EXECUTE format('GRANT %s TO %I', heir::regrole, current_user)
         || CASE WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT TRUE, SET TRUE' ELSE '' END;
+EXCEPTION WHEN unique_violation THEN
+    NULL; -- Up to 15 nothing keeps two from it that do it at once.
 END $$;
 
 -- Gives them back, where nobody else needs them now: the more roles the bot is in, the
@@ -1133,17 +1138,20 @@ END $$;
 CREATE OR REPLACE FUNCTION sym.leave_heirs(this_run text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    heir oid;
-    bot  oid := current_user::regrole;
+    membership record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM sym.grants g WHERE g.state = 'ending' AND g.strategy = 'temporary-user' AND g.run <> this_run) THEN
-        FOR heir IN SELECT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
-                    WHERE m.member = bot AND starts_with(r.rolname::text, 'sym_graveyard_')
-                      -- Since 16 who made a role stays in it, and may do nothing but grant it.
-                      AND (m.grantor = bot OR current_setting('server_version_num')::int < 160000) LOOP
-            PERFORM sym.revoke_membership(heir, bot, bot);
-        END LOOP;
+    IF EXISTS (SELECT FROM sym.grants g WHERE g.strategy = 'temporary-user' AND g.run <> this_run
+               -- A setup in another database that is tried again.
+               AND (g.state = 'ending' OR g.state = 'pending' AND g.user_oid IS NOT NULL)) THEN
+        RETURN;
     END IF;
+    FOR membership IN SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+                      WHERE m.member = current_user::regrole AND starts_with(r.rolname::text, 'sym_graveyard_')
+                        -- Since 16 who made a role stays in it, and may do nothing but grant it.
+                        AND (current_setting('server_version_num')::int < 160000 OR pg_has_role(current_user, m.grantor, 'USAGE'))
+                      ORDER BY m.roleid LOOP
+        PERFORM sym.revoke_membership(membership.roleid, membership.member, membership.grantor);
+    END LOOP;
 END $$;
 
 -- What gets the belongings of a run's user: a role that can't log in and has nothing else.
@@ -1162,7 +1170,7 @@ BEGIN
         END IF;
         EXECUTE format('COMMENT ON ROLE %I IS %L', heir,
                        jsonb_build_object('sym', 1, 'run', entry.run, 'requester', entry.requester, 'user', entry.user_name));
-    ELSIF NOT sym.is_heir(sym.role_named(heir)) THEN
+    ELSIF sym.run_in_comment(sym.role_named(heir)) IS DISTINCT FROM entry.run OR NOT sym.is_heir(sym.role_named(heir)) THEN
         PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-ours', 'user', heir));
     END IF;
     PERFORM sym.join_heir(sym.role_named(heir));
@@ -1179,6 +1187,8 @@ DECLARE
     entry     sym.grants;
     databases text[];
     heir      text;
+    other     oid;
+    done      text;
 BEGIN
     -- Locked: of two who end a run, one makes the heir.
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run AND g.state IN ('pending', 'ending') FOR UPDATE;
@@ -1202,15 +1212,22 @@ BEGIN
                AND s.deptype = 'o' AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)) THEN
         heir := sym.make_heir(entry);
     END IF;
-    -- What others who have left had granted to it is their heirs' now.
-    PERFORM sym.join_heir(others.oid) FROM (
-        SELECT DISTINCT owner.refobjid AS oid
-        -- Not all of any number: everybody may grant to the user what they make.
-        FROM (SELECT s.dbid, s.classid, s.objid FROM pg_shdepend s
-              WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = entry.user_oid AND s.deptype = 'a' LIMIT 100000) s
-        JOIN pg_shdepend owner ON owner.dbid = s.dbid AND owner.classid = s.classid AND owner.objid = s.objid
-            AND owner.refclassid = 'pg_authid'::regclass AND owner.deptype = 'o') others
-    WHERE sym.is_heir(others.oid);
+    -- What others who have left had granted to it is their heirs' now. Who granted may have
+    -- granted any number of things, so it is looked at once who they are.
+    FOR other IN
+        WITH owners AS MATERIALIZED (
+            SELECT DISTINCT owner.refobjid AS oid FROM pg_shdepend s
+            JOIN pg_shdepend owner ON owner.dbid = s.dbid AND owner.classid = s.classid AND owner.objid = s.objid
+                AND owner.refclassid = 'pg_authid'::regclass AND owner.deptype = 'o'
+            WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = entry.user_oid AND s.deptype = 'a')
+        SELECT owners.oid FROM owners WHERE sym.is_heir(owners.oid) ORDER BY owners.oid
+    LOOP
+        BEGIN
+            done := sym.join_heir(other);
+        EXCEPTION WHEN insufficient_privilege OR lock_not_available OR deadlock_detected THEN
+            NULL; -- What is granted on what that has stays, and is said at the end.
+        END;
+    END LOOP;
     RETURN jsonb_build_object('databases', databases, 'heir', heir);
 END $$;
 
@@ -1247,9 +1264,12 @@ BEGIN
     -- Nothing was left to it after all.
     IF sym.is_heir(heir) AND NOT EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass
                                          AND s.refobjid = heir AND s.classid <> 'pg_auth_members'::regclass) THEN
-        EXECUTE format('DROP ROLE %s', heir::regrole);
+        BEGIN
+            EXECUTE format('DROP ROLE %s', heir::regrole);
+        EXCEPTION WHEN lock_not_available OR deadlock_detected OR dependent_objects_still_exist THEN
+            NULL; -- Somebody gives it something just now.
+        END;
     END IF;
-    done := sym.leave_heirs(this_run);
     RETURN to_jsonb(entry);
 END $$;
 
