@@ -19,6 +19,35 @@ fn world() -> Builder {
     )
 }
 
+/// Two temporary users, of whom the second ends first.
+struct Two {
+    event: Event,
+    user: String,
+    session: Client,
+    another: Event,
+    other: Client,
+    stranger: Client,
+}
+
+impl Two {
+    async fn make(world: &World) -> anyhow::Result<Two> {
+        let (event, another) = (
+            Event::escalate_temporary_user(),
+            Event::escalate_temporary_user(),
+        );
+        let (user, _, session) = temporary_user(world, &event).await?;
+        let (_, _, other) = temporary_user(world, &another).await?;
+        Ok(Two {
+            event,
+            user,
+            session,
+            another,
+            other,
+            stranger: stranger(world).await?,
+        })
+    }
+}
+
 /// Has everything run that a leaver has made to run, and returns what did, and as whom.
 async fn run_all(world: &World, stranger: &Client) -> anyhow::Result<Option<String>> {
     world.sql("TRUNCATE work.notes").await?;
@@ -85,13 +114,14 @@ async fn what_a_leaver_left_runs_as_its_own_heir() -> anyhow::Result<()> {
 #[tokio::test]
 async fn an_heir_has_what_was_left_to_it_and_nothing_else() -> anyhow::Result<()> {
     let world = world().start().await?;
-    let (event, another) = (
-        Event::escalate_temporary_user(),
-        Event::escalate_temporary_user(),
-    );
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let (_, _, other) = temporary_user(&world, &another).await?;
-    let stranger = stranger(&world).await?;
+    let Two {
+        event,
+        user,
+        session,
+        another,
+        other,
+        stranger,
+    } = Two::make(&world).await?;
     other
         .batch_execute(&format!(
             "CREATE TABLE work.others (id int); GRANT SELECT ON work.others TO {user}"
@@ -145,8 +175,12 @@ async fn what_was_made_with_a_right_that_ended_goes() -> anyhow::Result<()> {
              CREATE FUNCTION noting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
                  INSERT INTO work.notes VALUES ('trigger', current_user); RETURN NEW; END $$;
              REVOKE EXECUTE ON FUNCTION noting() FROM PUBLIC; GRANT EXECUTE ON FUNCTION noting() TO readonly;
+             CREATE SCHEMA private; GRANT USAGE ON SCHEMA private TO readonly;
+             CREATE FUNCTION private.noting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+                 INSERT INTO work.notes VALUES ('private', current_user); RETURN NEW; END $$;
+             CREATE TABLE everybodys (id int PRIMARY KEY, other int); GRANT REFERENCES (id) ON everybodys TO PUBLIC;
              CREATE FOREIGN DATA WRAPPER elsewhere; CREATE SERVER elsewhere FOREIGN DATA WRAPPER elsewhere;
-             GRANT USAGE ON FOREIGN SERVER elsewhere TO readonly",
+             GRANT USAGE ON FOREIGN SERVER elsewhere TO readonly; GRANT USAGE ON FOREIGN DATA WRAPPER elsewhere TO readonly",
         )
         .start()
         .await?;
@@ -158,46 +192,124 @@ async fn what_was_made_with_a_right_that_ended_goes() -> anyhow::Result<()> {
             "CREATE TABLE work.referring (id int REFERENCES public.people); GRANT INSERT ON work.referring TO PUBLIC;
              CREATE TABLE work.ringing (id int); GRANT INSERT ON work.ringing TO PUBLIC;
              CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting();
+             CREATE TRIGGER private BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION private.noting();
              CREATE TRIGGER everybodys BEFORE UPDATE ON work.ringing
                  FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
              CREATE FOREIGN TABLE work.door (id int) SERVER elsewhere;
+             CREATE SERVER mine FOREIGN DATA WRAPPER elsewhere; CREATE USER MAPPING FOR PUBLIC SERVER mine;
+             CREATE FOREIGN TABLE work.other_door (id int) SERVER mine; GRANT USAGE ON FOREIGN SERVER mine TO PUBLIC;
+             CREATE TABLE work.referring_too (id int REFERENCES public.everybodys);
              CREATE TABLE work.of_its_own (id int PRIMARY KEY REFERENCES work.of_its_own)",
         )
         .await?;
     stranger
         .batch_execute("INSERT INTO work.ringing VALUES (1)")
         .await?;
-    ensure!(
-        world
-            .query("SELECT count(*) FROM work.notes")
-            .await?
-            .as_deref()
-            == Some("1")
-    );
+    let rung = async || world.query("SELECT count(*) FROM work.notes").await;
+    ensure!(rung().await?.as_deref() == Some("2"));
 
     world.body(&event.end()).await?;
     ensure!(!world.role_exists(&user).await?);
     // It is no oracle of who there is, and nobody's row is kept.
-    stranger
-        .batch_execute(
-            "INSERT INTO work.referring VALUES (1), (3); INSERT INTO work.ringing VALUES (2)",
-        )
+    world
+        .sql("INSERT INTO work.referring VALUES (1), (3); INSERT INTO work.ringing VALUES (2); DELETE FROM people")
         .await?;
-    world.sql("DELETE FROM people").await?;
-    ensure!(
-        world
-            .query("SELECT count(*) FROM work.notes")
-            .await?
-            .as_deref()
-            == Some("1")
-    );
+    ensure!(rung().await?.as_deref() == Some("2"));
+    let insert = "INSERT INTO work.ringing VALUES (3)";
+    ensure!(stranger.batch_execute(insert).await.is_err());
     let left = "SELECT string_agg(what, ', ' ORDER BY what) FROM (
         SELECT relname FROM pg_class WHERE relnamespace = 'work'::regnamespace AND relkind IN ('r', 'f')
         UNION ALL SELECT conname FROM pg_constraint WHERE contype = 'f'
+        UNION ALL SELECT srvname FROM pg_foreign_server
         UNION ALL SELECT tgname FROM pg_trigger WHERE NOT tgisinternal) AS left_there (what)";
     let left = world.query(left).await?;
-    let kept = "everybodys, notes, of_its_own, of_its_own_id_fkey, referring, ringing";
+    let kept = "elsewhere, everybodys, notes, of_its_own, of_its_own_id_fkey, referring, referring_too, \
+                referring_too_id_fkey, ringing";
     ensure!(left.as_deref() == Some(kept), "{left:?}");
+    Ok(())
+}
+
+/// Whoever reads a table keeps its trigger from being dropped, and nobody else is to ring it.
+#[tokio::test]
+async fn what_can_not_be_dropped_is_used_by_nobody() -> anyhow::Result<()> {
+    let world = world()
+        .sql(
+            "CREATE FUNCTION noting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+                 INSERT INTO work.notes VALUES ('trigger', current_user); RETURN NEW; END $$;
+             REVOKE EXECUTE ON FUNCTION noting() FROM PUBLIC; GRANT EXECUTE ON FUNCTION noting() TO readonly",
+        )
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.ringing (id int); GRANT SELECT, INSERT ON work.ringing TO PUBLIC;
+             CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting();
+             CREATE FUNCTION work.ring() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'INSERT INTO work.ringing VALUES (1)'",
+        )
+        .await?;
+    stranger
+        .batch_execute("BEGIN; SELECT FROM work.ringing")
+        .await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    let again = world.login("stranger", "stranger").await;
+    let again = again.map_err(anyhow::Error::msg)?;
+    for ring in ["INSERT INTO work.ringing VALUES (1)", "SELECT work.ring()"] {
+        ensure!(again.batch_execute(ring).await.is_err(), "{ring}");
+    }
+    stranger.batch_execute("ROLLBACK").await?;
+    ensure!(world.sweep().await? == 1);
+    ensure!(!world.role_exists(&user).await?);
+    Ok(())
+}
+
+/// One that can't be removed has the function keep no more than a few of the others' heirs.
+#[tokio::test]
+async fn one_that_stays_keeps_the_function_out_of_many_heirs() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let Two {
+        event,
+        user,
+        session,
+        another,
+        other,
+        stranger,
+    } = Two::make(&world).await?;
+    stranger
+        .batch_execute(&format!(
+            "CREATE TEMP TABLE mine (id int); GRANT SELECT ON mine TO {user}"
+        ))
+        .await?;
+    for session in [&session, &other] {
+        session.batch_execute("SELECT lo_create(0)").await?;
+    }
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    // As if many had left since.
+    world
+        .ledger_sql(
+            "SET SESSION AUTHORIZATION sym_bot;
+             DO $$ BEGIN FOR n IN 1..120 LOOP EXECUTE format('CREATE ROLE sym_graveyard_%s_1', n);
+                 PERFORM sym.join_heir(sym.role_named(format('sym_graveyard_%s_1', n))); END LOOP; END $$",
+        )
+        .await?;
+    world.body(&another.end()).await?;
+    let joined = "SELECT count(DISTINCT m.roleid) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+        JOIN pg_roles g ON g.oid = m.grantor
+        WHERE m.member = 'sym_bot'::regrole AND starts_with(r.rolname::text, 'sym_graveyard_') AND NOT g.rolsuper";
+    let first = world.query(joined).await?.unwrap_or_default();
+    ensure!(first.parse::<u32>()? < 120, "{first}");
+    stranger.batch_execute("DROP TABLE mine").await?;
+    ensure!(world.sweep().await? == 1);
+    ensure!(!world.role_exists(&user).await?);
+    let then = world.query(joined).await?.unwrap_or_default();
+    ensure!(
+        then.parse::<u32>()? < first.parse::<u32>()?,
+        "{first}, then {then}"
+    );
     Ok(())
 }
 
@@ -257,13 +369,14 @@ async fn what_is_held_reads_nothing_in_a_schema_of_few() -> anyhow::Result<()> {
         )
         .start()
         .await?;
-    let (event, another) = (
-        Event::escalate_temporary_user(),
-        Event::escalate_temporary_user(),
-    );
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let (_, _, other) = temporary_user(&world, &another).await?;
-    let stranger = stranger(&world).await?;
+    let Two {
+        event,
+        user,
+        session,
+        another,
+        other,
+        stranger,
+    } = Two::make(&world).await?;
     world.sql("GRANT looking TO stranger").await?;
     other
         .batch_execute(&format!(
@@ -295,12 +408,14 @@ async fn what_is_held_reads_nothing_in_a_schema_of_few() -> anyhow::Result<()> {
 #[tokio::test]
 async fn many_things_of_others_keep_no_end_waiting() -> anyhow::Result<()> {
     let world = world().start().await?;
-    let (event, another) = (
-        Event::escalate_temporary_user(),
-        Event::escalate_temporary_user(),
-    );
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let (_, _, other) = temporary_user(&world, &another).await?;
+    let Two {
+        event,
+        user,
+        session,
+        another,
+        other,
+        ..
+    } = Two::make(&world).await?;
     session.batch_execute("SELECT lo_create(0)").await?;
     other
         .batch_execute(&format!(

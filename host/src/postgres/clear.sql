@@ -1,7 +1,7 @@
 -- What `remove::clear` runs first in each database, with the leaver's OID, the name of its heir
 -- or NULL, and the text of rights.sql in their places: takes what was granted to the leaver,
 -- which is what anything that runs with its rights could use, and with that what it passed on;
--- drops what keeps such a right; and moves what is too much for one transaction.
+-- drops what keeps a right; and moves what is too much for one transaction.
 --
 -- Each statement by itself, and each list: one that fails, or would wait, keeps no other, and
 -- what the time is too short for is the next sweep's. Anybody can grant to the leaver what is
@@ -19,7 +19,7 @@ DECLARE
     lends boolean;
 BEGIN
     PERFORM set_config('lock_timeout', '100ms', false);
-    FOR list IN 1..CASE WHEN heir IS NULL THEN 3 ELSE 5 END LOOP
+    FOR list IN 1..CASE WHEN heir IS NULL THEN 3 ELSE 6 END LOOP
         BEGIN
             -- First the privileges, without which nothing that runs as the leaver can do anything.
             -- Exactly those that are listed, as ALL would be refused to who may grant a column, or
@@ -91,7 +91,33 @@ BEGIN
                     ) AS object (kind, name, acl)
                     WHERE EXISTS (SELECT FROM aclexplode(object.acl) acl
                                   WHERE acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE')));
+            ELSIF list = 4 AND NOT EXISTS (SELECT FROM ({rights}) AS rights) THEN
+                statements := '{}';
             ELSIF list = 4 THEN
+                -- Of who has such things, nobody else uses any: this waits for no reader.
+                statements := ARRAY(
+                    SELECT DISTINCT format('REVOKE ALL ON %s %s FROM %s CASCADE', object.kind, object.name,
+                        CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END)
+                    FROM (
+                        SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text, every.one
+                        FROM pg_class c,
+                        LATERAL (
+                            SELECT c.relacl
+                            UNION ALL
+                            SELECT a.attacl FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped) AS every (one)
+                        WHERE c.relowner = ANY ({owners})
+                        UNION ALL
+                        SELECT CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                            format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),
+                            coalesce(p.proacl, acldefault('f', p.proowner))
+                        FROM pg_proc p
+                        JOIN pg_namespace n ON n.oid = p.pronamespace
+                        WHERE p.proowner = ANY ({owners}) AND p.prosecdef
+                    ) AS object (kind, name, acl),
+                    aclexplode(object.acl) acl
+                    WHERE acl.grantee <> ALL ({owners})
+                        AND (acl.grantee = 0 OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = acl.grantee)));
+            ELSIF list = 5 THEN
                 statements := ARRAY(SELECT rights.statement FROM ({rights}) AS rights);
             ELSIF EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = heir) THEN
                 -- It is to have nothing else.
@@ -116,7 +142,7 @@ BEGIN
         END;
         -- A new owner has to be one who may create in the schema: that is lent to it, and never
         -- committed.
-        lends := list = 5 AND statements <> '{}';
+        lends := list = 6 AND statements <> '{}';
         IF lends THEN
             EXECUTE format('GRANT sym_graveyard TO %I', heir);
         END IF;
@@ -125,6 +151,8 @@ BEGIN
                 EXECUTE statement;
             EXCEPTION
                 WHEN lock_not_available THEN
+                    -- It may be somebody else's table, whose readers would wait behind this.
+                    EXIT WHEN list = 5;
                     -- Who holds one may hold many.
                     PERFORM set_config('lock_timeout', '20ms', false);
                 WHEN OTHERS THEN

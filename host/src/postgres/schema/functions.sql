@@ -693,7 +693,7 @@ BEGIN
             UPDATE sym.grants g SET state = 'ended', ended_at = now()
                 WHERE g.run = this_run AND g.state = 'ending' AND g.created_at = entry.created_at;
             IF entry.strategy = 'temporary-user' THEN
-                PERFORM sym.leave_heirs(this_run);
+                PERFORM sym.leave_heirs();
             END IF;
             RETURN jsonb_build_object('sessions', cardinality(pids),
                 'role_owns', entry.release IS NOT NULL AND sym.owns_something(entry.role_oid));
@@ -1133,24 +1133,32 @@ EXCEPTION WHEN unique_violation THEN
     NULL; -- Up to 15 nothing keeps two from it that do it at once.
 END $$;
 
--- Gives them back, where nobody else needs them now: the more roles the bot is in, the
--- longer the server takes to find out what it may.
-CREATE OR REPLACE FUNCTION sym.leave_heirs(this_run text) RETURNS void
+-- Gives them back, some at a time: the more roles the bot is in, the longer the server takes
+-- to find out what it may, and each of these has it find out anew. Others who are being removed
+-- may need them, and get them again where they do: so a few are kept meanwhile.
+CREATE OR REPLACE FUNCTION sym.leave_heirs() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    few        constant int := 50;
+    kept       int := 0;
     membership record;
 BEGIN
-    IF EXISTS (SELECT FROM sym.grants g WHERE g.strategy = 'temporary-user' AND g.run <> this_run
-               -- A setup in another database that is tried again.
+    IF EXISTS (SELECT FROM sym.grants g WHERE g.strategy = 'temporary-user'
+               -- Or a setup in another database that is tried again.
                AND (g.state = 'ending' OR g.state = 'pending' AND g.user_oid IS NOT NULL)) THEN
-        RETURN;
+        kept := few;
     END IF;
     FOR membership IN SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
                       WHERE m.member = current_user::regrole AND starts_with(r.rolname::text, 'sym_graveyard_')
                         -- Since 16 who made a role stays in it, and may do nothing but grant it.
                         AND (current_setting('server_version_num')::int < 160000 OR pg_has_role(current_user, m.grantor, 'USAGE'))
-                      ORDER BY m.roleid LOOP
-        PERFORM sym.revoke_membership(membership.roleid, membership.member, membership.grantor);
+                      -- The newest may be in use.
+                      ORDER BY m.roleid DESC OFFSET kept LIMIT few LOOP
+        BEGIN
+            PERFORM sym.revoke_membership(membership.roleid, membership.member, membership.grantor);
+        EXCEPTION WHEN OTHERS THEN
+            RETURN; -- The run has ended all the same.
+        END;
     END LOOP;
 END $$;
 
