@@ -1110,7 +1110,7 @@ $$;
 -- What is called as what gets the belongings of a run's user. `sym_graveyard` lets nobody
 -- lend it. The same run may begin again, and OIDs too, where a cluster was restored.
 CREATE OR REPLACE FUNCTION sym.heir_name(entry sym.grants) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT format('sym_graveyard_%s_%s', entry.user_oid, extract(epoch FROM entry.created_at)::bigint);
 $$;
 
