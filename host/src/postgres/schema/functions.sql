@@ -1143,13 +1143,14 @@ DECLARE
     kept       int := 0;
     membership record;
 BEGIN
-    IF EXISTS (SELECT FROM sym.grants g WHERE g.strategy = 'temporary-user'
+    IF EXISTS (SELECT FROM sym.grants g WHERE g.state <> 'ended' AND g.strategy = 'temporary-user'
                -- Or a setup in another database that is tried again.
                AND (g.state = 'ending' OR g.state = 'pending' AND g.user_oid IS NOT NULL)) THEN
         kept := few;
     END IF;
-    FOR membership IN SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
-                      WHERE m.member = current_user::regrole AND starts_with(r.rolname::text, 'sym_graveyard_')
+    -- By the index, without a look at all roles that there are.
+    FOR membership IN SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m
+                      WHERE m.member = current_user::regrole AND starts_with(m.roleid::regrole::text, 'sym_graveyard_')
                         -- Since 16 who made a role stays in it, and may do nothing but grant it.
                         AND (current_setting('server_version_num')::int < 160000 OR pg_has_role(current_user, m.grantor, 'USAGE'))
                       -- The newest may be in use.
