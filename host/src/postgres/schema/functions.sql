@@ -1140,6 +1140,7 @@ CREATE OR REPLACE FUNCTION sym.leave_heirs() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     few        constant int := 50;
+    bot        constant oid := current_user::regrole;
     kept       int := 0;
     membership record;
 BEGIN
@@ -1148,13 +1149,17 @@ BEGIN
                AND (g.state = 'ending' OR g.state = 'pending' AND g.user_oid IS NOT NULL)) THEN
         kept := few;
     END IF;
-    -- By the index, without a look at all roles that there are.
-    FOR membership IN SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m
-                      WHERE m.member = current_user::regrole AND starts_with(m.roleid::regrole::text, 'sym_graveyard_')
-                        -- Since 16 who made a role stays in it, and may do nothing but grant it.
-                        AND (current_setting('server_version_num')::int < 160000 OR pg_has_role(current_user, m.grantor, 'USAGE'))
-                      -- The newest may be in use.
-                      ORDER BY m.roleid DESC OFFSET kept LIMIT few LOOP
+    -- The bot's own first, by the index: there may be any number of others.
+    FOR membership IN
+        WITH mine AS MATERIALIZED (
+            SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m WHERE m.member = bot)
+        SELECT * FROM mine
+        WHERE starts_with(mine.roleid::regrole::text, 'sym_graveyard_')
+          -- Since 16 who made a role stays in it, and may do nothing but grant it.
+          AND (current_setting('server_version_num')::int < 160000 OR pg_has_role(current_user, mine.grantor, 'USAGE'))
+        -- The newest may be in use.
+        ORDER BY mine.roleid DESC OFFSET kept LIMIT few
+    LOOP
         BEGIN
             PERFORM sym.revoke_membership(membership.roleid, membership.member, membership.grantor);
         EXCEPTION WHEN OTHERS THEN
