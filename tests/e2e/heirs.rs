@@ -493,6 +493,26 @@ async fn who_is_called_as_an_heir_is_given_nothing() -> anyhow::Result<()> {
     world.ledger_agrees().await
 }
 
+/// A plugin may call a user anything of 63 bytes, which leaves no room for more.
+#[tokio::test]
+async fn the_longest_name_of_a_user_keeps_no_end_away() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    session.batch_execute("CREATE TABLE work.own ()").await?;
+    let longest = "u".repeat(63);
+    world
+        .sql(&format!(
+            "ALTER ROLE {user} RENAME TO {longest}; UPDATE sym.grants SET user_name = '{longest}'"
+        ))
+        .await?;
+    world.body(&event.end()).await?;
+    ensure!(!world.role_exists(&longest).await?);
+    let owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'own'";
+    ensure!(world.query(owner).await? == world.heir_of(&longest).await?);
+    world.ledger_agrees().await
+}
+
 /// As versions before 11 were set up: the function was in `sym_graveyard`, and could have
 /// nobody else in it.
 #[tokio::test]
