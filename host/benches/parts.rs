@@ -15,7 +15,7 @@ use sym_host::event::Event;
 use sym_host::plan::{Plan, Statement, Step, Strategy};
 use sym_host::plugin::release_store::ReleaseStore;
 use sym_host::plugin::trust::Trust;
-use sym_host::plugin::{Engine, Release, Source};
+use sym_host::plugin::{Engine, Release, Source, Spent};
 use sym_host::policy::{Policy, SqlPolicy};
 use sym_host::request::{DurationUnit, Request};
 use sym_host::secret::Password;
@@ -142,15 +142,16 @@ fn plugins(criterion: &mut Criterion) {
         criterion.bench_function(&format!("plugins-{name}"), |bencher| {
             bencher.iter_custom(|count| {
                 let mut time = Duration::ZERO;
+                let mut spent = Vec::new();
                 for _ in 0..count {
                     // As in an event, which then waits for the database.
                     let wait = async {
-                        release.get_ready(&request.target.name);
+                        release.get_ready(&request.target.name, std::mem::take(&mut spent));
                         tokio::time::sleep(WAIT).await;
                     };
                     runtime.block_on(wait);
                     let start = Instant::now();
-                    black_box(runtime.block_on(both(&release, &request)));
+                    spent = black_box(runtime.block_on(both(&release, &request)));
                     time += start.elapsed();
                 }
                 time
@@ -159,12 +160,14 @@ fn plugins(criterion: &mut Criterion) {
     }
 }
 
-/// The plugins' part of an event.
-async fn both(release: &Release, request: &Request) -> Vec<Step> {
+/// The plugins' part of an event, and what is left of it.
+async fn both(release: &Release, request: &Request) -> Vec<Spent> {
     let user = release.resolve_user(request, Strategy::Role, deadline());
-    let user = user.await.expect("resolves").value;
-    let steps = release.setup(request, Strategy::Role, &user, deadline());
-    steps.await.expect("sets up").value
+    let user = user.await.expect("resolves");
+    let steps = release.setup(request, Strategy::Role, &user.value, deadline());
+    let steps = steps.await.expect("sets up");
+    black_box(steps.value);
+    vec![user.spent, steps.spent]
 }
 
 fn main() {

@@ -45,7 +45,7 @@ mod wasi;
 mod wire;
 mod world;
 
-pub use self::call::{Answer, Called, Cost, Said};
+pub use self::call::{Answer, Called, Cost, Said, Spent};
 #[cfg(feature = "all-targets")]
 pub use self::code_cache::{CodeCache, Preparation};
 pub use self::engine::{ENGINE_ID, Engine, STACK_BYTES, TARGET};

@@ -92,7 +92,7 @@ async fn answers(release: &Release) -> anyhow::Result<Value> {
                 let user = release.resolve_user(&request, strategy, deadline).await?;
                 let setup = release.setup(&request, strategy, &user.value, deadline);
                 let setup = match setup.await {
-                    Ok(Answer { value, cost }) => json!([format!("{value:?}"), counted(cost)]),
+                    Ok(Answer { value, cost, .. }) => json!([format!("{value:?}"), counted(cost)]),
                     // A limit that was passed, a trap, or an SQL file for a role
                     // that is lent.
                     Err(error) => json!(error.to_public()),

@@ -25,6 +25,10 @@ use crate::secret::Password;
 /// ones wait for minutes, and to ask costs a round trip.
 const TRUSTED: Duration = Duration::from_secs(60);
 
+/// For how long after it was used, or looked at, a connection isn't looked at again. Each
+/// look lets others go first.
+const JUST_USED: Duration = Duration::from_millis(200);
+
 /// How long a connection may take to show that it still works: with a login behind it
 /// that takes all of its time, it has to fit into the 10 seconds that the template's
 /// function has.
@@ -89,18 +93,20 @@ impl Kept {
             connection,
             used_at,
         } = self;
-        let is_usable = !connection.is_closed().await
-            && (!is_in_doubt(used_at, SystemTime::now())
-                || connection.answers_within(PROOF_TIMEOUT).await);
+        let now = SystemTime::now();
+        let is_usable = is_unused_for_less(JUST_USED, used_at, now)
+            || !connection.is_closed().await
+                && (is_unused_for_less(TRUSTED, used_at, now)
+                    || connection.answers_within(PROOF_TIMEOUT).await);
         is_usable.then_some(connection)
     }
 }
 
-/// Whether a connection may have been forgotten since it was used. A clock that was set
-/// back doesn't say how long that is.
-fn is_in_doubt(used_at: SystemTime, now: SystemTime) -> bool {
+/// Whether a connection was used so short a time ago. A clock that was set back doesn't
+/// say how long that is.
+fn is_unused_for_less(time: Duration, used_at: SystemTime, now: SystemTime) -> bool {
     now.duration_since(used_at)
-        .map_or(true, |unused| unused >= TRUSTED)
+        .is_ok_and(|unused| unused < time)
 }
 
 impl Database {
@@ -125,12 +131,24 @@ impl Database {
         &self.config
     }
 
-    /// Connects ahead, beside other work. What fails here fails again, and is
-    /// reported, when the connection is used.
+    /// Looks ahead whether the connection still works, and connects where there is none,
+    /// beside other work. What fails here fails again, and is reported, when the
+    /// connection is used.
     pub(super) async fn warm_up(&self, aws: &Aws) {
         let mut ledger = self.ledger.lock().await;
-        if ledger.is_none() {
-            *ledger = self.connect(aws).await.ok().map(Kept::new);
+        let connection = self.usable(&mut ledger, aws).await;
+        *ledger = connection.ok().map(Kept::new);
+    }
+
+    /// The connection that was kept where it still works, or a new one.
+    async fn usable(&self, kept: &mut Option<Kept>, aws: &Aws) -> failure::Result<Connection> {
+        let usable = match kept.take() {
+            Some(kept) => kept.into_usable().await,
+            None => None,
+        };
+        match usable {
+            Some(connection) => Ok(connection),
+            None => self.connect(aws).await,
         }
     }
 
@@ -205,14 +223,7 @@ impl Database {
         };
         let attempt = async || {
             let mut ledger = self.ledger.lock().await;
-            let usable = match ledger.take() {
-                Some(kept) => kept.into_usable().await,
-                None => None,
-            };
-            let mut connection = match usable {
-                Some(connection) => connection,
-                None => self.connect(aws).await?,
-            };
+            let mut connection = self.usable(&mut ledger, aws).await?;
             let timer = self.meters.database.start();
             let mut result = operation(&mut connection).await;
             // Somebody who can't be meant to may hold what we wait for.
@@ -333,10 +344,10 @@ mod tests {
     #[test]
     fn a_connection_is_in_doubt_after_a_minute_or_where_the_clock_was_set_back() {
         let used_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let after = |time: Duration| is_in_doubt(used_at, used_at + time);
-        assert!(!after(Duration::ZERO));
-        assert!(!after(TRUSTED - Duration::from_nanos(1)));
-        assert!(after(TRUSTED));
-        assert!(is_in_doubt(used_at, used_at - Duration::from_nanos(1)));
+        let is_trusted = |now| is_unused_for_less(TRUSTED, used_at, now);
+        assert!(is_trusted(used_at));
+        assert!(is_trusted(used_at + TRUSTED - Duration::from_nanos(1)));
+        assert!(!is_trusted(used_at + TRUSTED));
+        assert!(!is_trusted(used_at - Duration::from_nanos(1)));
     }
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::escalate::Planned;
 use super::{Body, Ready, Trace};
 use crate::error::Result;
 use crate::plan::Strategy;
@@ -23,7 +24,7 @@ impl Ready {
         deadline: Instant,
         trace: &mut Trace,
     ) -> Result<Body> {
-        let (release, plan) = self.authorized_plan(request, deadline, trace).await?;
+        let Planned { release, plan, .. } = self.authorized_plan(request, deadline, trace).await?;
         let grant = self.new_grant(request, &release);
         let until = self.until(request);
         let words = match plan.strategy() {

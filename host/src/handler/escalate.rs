@@ -11,7 +11,7 @@ use crate::blocking::on_another_thread;
 use crate::error::{Code, Error, Result};
 use crate::event::printable;
 use crate::plan::{Plan, Strategy};
-use crate::plugin::{Release, Version};
+use crate::plugin::{Release, Spent, Version};
 use crate::policy::AuthorizedPlan;
 use crate::postgres::{Connection, Names, NewGrant, role};
 use crate::record::{self, Record, Recording, Settings};
@@ -24,6 +24,15 @@ use crate::secret::secret_name;
 /// as much.
 const LONG_PLAN_BYTES: usize = 4096;
 
+/// What is to be done for a request.
+pub(super) struct Planned {
+    /// Who says so.
+    pub(super) release: Arc<Release>,
+    pub(super) plan: AuthorizedPlan,
+    /// What is left of asking.
+    spent: Vec<Spent>,
+}
+
 impl Ready {
     pub(super) async fn escalate(
         &self,
@@ -34,9 +43,13 @@ impl Ready {
         if self.config.strategy == Strategy::TemporaryUser {
             self.passwords.begin();
         }
-        let (release, plan) = self.authorized_plan(request, deadline, trace).await?;
+        let Planned {
+            release,
+            plan,
+            spent,
+        } = self.authorized_plan(request, deadline, trace).await?;
         // From here on the event waits for the database.
-        release.get_ready(&request.target.name);
+        release.get_ready(&request.target.name, spent);
         let grant = self.new_grant(request, &release);
         match plan.strategy() {
             Strategy::Role => Box::pin(self.lend(&grant, &plan)).await,
@@ -51,14 +64,16 @@ impl Ready {
         request: &Request,
         deadline: Instant,
         trace: &mut Trace,
-    ) -> Result<(Arc<Release>, AuthorizedPlan)> {
+    ) -> Result<Planned> {
         let mut answer = record::Answer::default();
+        let mut spent = Vec::new();
         let planning = async {
             let accept = async |version: &Version| self.accept(version).await;
             // Boxed, as in `serve`.
             let release = Box::pin(self.releases.current(deadline, accept)).await?;
             trace.release = Some(release.id().to_owned());
-            let plan = self.plan(&release, request, deadline, &mut answer).await?;
+            let plan = self.plan(&release, request, deadline, &mut answer, &mut spent);
+            let plan = plan.await?;
             Ok((release, plan))
         };
         let ((), planned) = tokio::join!(self.database.warm_up(&self.aws), planning);
@@ -68,7 +83,11 @@ impl Ready {
         };
         let plan = authorized.as_ref().map(|(_, plan)| plan);
         self.record(request, trace.release.as_deref(), answer.with_plan(plan));
-        authorized
+        authorized.map(|(release, plan)| Planned {
+            release,
+            plan,
+            spent,
+        })
     }
 
     /// Checks what the plugins ask for.
@@ -120,6 +139,7 @@ impl Ready {
         request: &Request,
         deadline: Instant,
         answer: &mut record::Answer,
+        spent: &mut Vec<Spent>,
     ) -> Result<Plan> {
         let target = release.target(&request.target.name).ok_or_else(|| {
             Error::new(
@@ -134,6 +154,7 @@ impl Ready {
         let _timer = self.meters.plugins.start();
         let user = release.resolve_user(request, strategy, deadline).await?;
         self.meters.fuel.add(user.cost.fuel);
+        spent.push(user.spent);
         let username = user.value;
         answer.user = Some(username.clone());
         answer.resolver_fuel = Some(user.cost.fuel);
@@ -141,6 +162,7 @@ impl Ready {
             .setup(request, strategy, &username, deadline)
             .await?;
         self.meters.fuel.add(setup.cost.fuel);
+        spent.push(setup.spent);
         answer.target_fuel = Some(setup.cost.fuel).filter(|fuel| *fuel > 0);
         let steps = setup.value;
         Ok(Plan {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::escalate::Planned;
 use super::{Body, Ready, Trace};
 use crate::error::{Code, Error, Result};
 use crate::event::{Event, Kind, printable};
@@ -123,7 +124,7 @@ impl Ready {
     ) -> Result<Comparison> {
         let mut comparison = Comparison::default();
         let planned = self.authorized_plan(request, deadline, trace).await;
-        let (release, plan) = match planned {
+        let Planned { release, plan, .. } = match planned {
             Ok(planned) => planned,
             Err(error) => return refusal(error, answer),
         };

@@ -1,6 +1,7 @@
 //! One call of a plugin: a fresh instance, all limits, one answer or one error
 //! that says which of the many things went wrong.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +23,25 @@ use crate::plan::{Step, Strategy};
 use crate::request::Request;
 
 /// What a plugin answered, and what that cost.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Answer<T> {
     /// The answer.
     pub value: T,
     /// What it took.
     pub cost: Cost,
+    /// What is left of the call.
+    pub spent: Spent,
+}
+
+/// An instance after its one call, with the memory that it has to give back. That takes
+/// a while, so it is dropped when nobody waits for it, and nothing else is done with it.
+#[must_use]
+pub struct Spent(#[expect(dead_code, reason = "is kept to be dropped")] Option<Store<State>>);
+
+impl fmt::Debug for Spent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Spent")
+    }
 }
 
 /// What a call took. All zero where no plugin had to be called.
@@ -62,6 +76,7 @@ pub struct Called<T> {
     pub limits: Option<Limits>,
     /// What it logged, where the plugin is one [on trial](Plugin::on_trial).
     pub log: Vec<Line>,
+    spent: Spent,
 }
 
 /// A plugin's `failure`, as it came.
@@ -90,6 +105,7 @@ impl<T> Called<T> {
             start: Cost::default(),
             limits: None,
             log: Vec::new(),
+            spent: Spent(None),
         }
     }
 
@@ -101,12 +117,18 @@ impl<T> Called<T> {
             start: self.start,
             limits: self.limits,
             log: self.log,
+            spent: self.spent,
         }
     }
 
     pub(super) fn into_answer(self) -> Result<Answer<T>> {
-        let cost = self.cost;
-        self.result.map(|value| Answer { value, cost })
+        let Self {
+            result,
+            cost,
+            spent,
+            ..
+        } = self;
+        result.map(|value| Answer { value, cost, spent })
     }
 }
 
@@ -181,6 +203,10 @@ fn passed(limits: Limits, steps: &[Step]) -> Option<Limit> {
     steps.iter().any(is_long).then_some(Limit::SqlBytes)
 }
 
+/// From how many bytes of linear memory on it is given back as soon as a call is over:
+/// a small function hasn't it for two calls at once.
+const LARGE_BYTES: u64 = 32 << 20;
+
 /// What lasts as long as a call.
 struct Call {
     store: Store<State>,
@@ -241,7 +267,6 @@ impl Call {
             return Ok(instance);
         }
         let (instance, start) = instance::start(plugin, prepared, &mut self.store).await?;
-        plugin.ahead().learn(&start, &self.store.data().log);
         self.started = Some(start);
         Ok(instance)
     }
@@ -267,6 +292,7 @@ impl Call {
             log_dropped_bytes,
             "plugin called"
         );
+        let is_small = memory_bytes <= LARGE_BYTES;
         let mut failure = None;
         let outcome = outcome.filter(|outcome| match outcome {
             Ok(_) => true,
@@ -312,6 +338,8 @@ impl Call {
             start: self.started.unwrap_or(cost),
             limits: Some(plugin.limits()),
             log: self.store.data().log.take_lines(),
+            // A trial keeps all that came of its calls.
+            spent: Spent(Some(self.store).filter(|_| is_small && !plugin.is_on_trial())),
         }
     }
 

@@ -1,9 +1,7 @@
-//! An instance of a plugin: started for one call, and thrown away with it. Where the
-//! start takes long, the next call's is started ahead, while an event waits for the
-//! database anyway.
+//! An instance of a plugin: started for one call, and thrown away with it. The next
+//! call's is started ahead, while an event waits for the database anyway.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -22,8 +20,9 @@ use super::world::Export;
 use crate::error::{Error, Result};
 use crate::request::Request;
 
-/// A start that takes longer is made ahead: starting an interpreter, which fills
-/// tables of thousands of functions. Others take less than a thread does.
+/// A start that takes longer is made ahead on another thread, so that it doesn't keep
+/// the event's from the database's answer: starting an interpreter, which fills tables
+/// of thousands of functions. Others take less than a thread does.
 const LONG_START: Duration = Duration::from_micros(300);
 
 /// An instance before its one call.
@@ -37,32 +36,51 @@ pub(super) struct Started {
 /// The instance of the next call, where it is started ahead. It is a fresh one: it
 /// has seen no request.
 #[derive(Default)]
-pub(super) struct Ahead {
-    is_worth_it: AtomicBool,
-    next: Mutex<Option<oneshot::Receiver<Started>>>,
+pub(super) struct Ahead(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    next: Option<oneshot::Receiver<Started>>,
+    /// The last start's.
+    start: Option<Start>,
+}
+
+/// How a plugin starts.
+#[derive(Clone, Copy)]
+struct Start {
+    is_long: bool,
+    /// One that does may not be made ahead, as the line has to say whose run it is.
+    logs: bool,
+}
+
+/// What starts the next call's instance.
+pub(super) struct Starting {
+    pub(super) start: BoxFuture<'static, ()>,
+    /// Whether that would keep others waiting.
+    pub(super) is_long: bool,
 }
 
 impl Ahead {
-    /// Learns from a start. One that logged may not be made ahead, as the line has to
-    /// say whose run it is.
-    pub(super) fn learn(&self, start: &Cost, log: &Log) {
-        let is_worth_it = start.wall >= LONG_START && log.is_empty();
-        self.is_worth_it.store(is_worth_it, Ordering::Relaxed);
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn learn(&self, start: &Cost, log: &Log) {
+        self.lock().start = Some(Start {
+            is_long: start.wall >= LONG_START,
+            logs: !log.is_empty(),
+        });
     }
 
     /// Gives up the one that was started ahead, and its memory.
     pub(super) fn give_up(&self) {
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.lock().next = None;
     }
 
     /// The instance that was started ahead, if one was, for a call of this run. One
     /// that is still being started is awaited, which is shorter than another start.
     pub(super) async fn take(&self, run: &str) -> Option<Started> {
-        let next = self
-            .next
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()?;
+        let next = self.lock().next.take()?;
         let started = next.await.ok()?;
         started.store.data().log.belong_to(run);
         Some(started)
@@ -70,22 +88,17 @@ impl Ahead {
 }
 
 impl<E: Export + 'static> Plugin<E> {
-    /// What starts the next call's instance, where that is worth it and not done.
-    pub(super) fn get_ready(self: &Arc<Self>) -> Option<BoxFuture<'static, ()>> {
-        let is_worth_it = self.ahead().is_worth_it.load(Ordering::Relaxed);
-        is_worth_it.then(|| self.start_ahead()).flatten()
-    }
-
-    /// The same, worth it or not. WASI knows the request from the start, and a trial
-    /// tells what each start took. What goes wrong does so again in the call.
-    pub(super) fn start_ahead(self: &Arc<Self>) -> Option<BoxFuture<'static, ()>> {
-        let next = self.ahead().next.lock();
-        let mut next = next.unwrap_or_else(PoisonError::into_inner);
-        if self.has_wasi() || self.is_on_trial() || next.is_some() {
+    /// What starts the next call's instance, where that may be ahead and isn't done.
+    /// WASI knows the request from the start, and a trial tells what each start took.
+    /// What goes wrong does so again in the call.
+    pub(super) fn start_ahead(self: &Arc<Self>) -> Option<Starting> {
+        let mut inner = self.ahead().lock();
+        let Start { is_long, logs } = inner.start?;
+        if logs || self.has_wasi() || self.is_on_trial() || inner.next.is_some() {
             return None;
         }
         let (sender, receiver) = oneshot::channel();
-        *next = Some(receiver);
+        inner.next = Some(receiver);
         let plugin = self.clone();
         let starting = async move {
             let prepared = plugin.already_prepared()?;
@@ -102,7 +115,10 @@ impl<E: Export + 'static> Plugin<E> {
             });
             Some(())
         };
-        Some(starting.map(drop).boxed())
+        Some(Starting {
+            start: starting.map(drop).boxed(),
+            is_long,
+        })
     }
 }
 
@@ -138,5 +154,7 @@ pub(super) async fn start<E: Export + 'static>(
 ) -> wasmtime::Result<(Instance, Cost)> {
     let begun = Instant::now();
     let instance = prepared.pre.instantiate_async(&mut *store).await?;
-    Ok((instance, used(store, plugin.limits().fuel, begun)))
+    let start = used(store, plugin.limits().fuel, begun);
+    plugin.ahead().learn(&start, &store.data().log);
+    Ok((instance, start))
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::call::{self, Answer, Called};
+use super::call::{self, Answer, Called, Spent};
 use super::component::{Artifact, Plugin};
 use super::engine::Engine;
 use super::failure;
+use super::instance::Starting;
 use super::limits::Limit;
 use super::manifest::{Entry, Manifest, Setup};
 use super::statement::Digest;
@@ -186,10 +186,11 @@ impl Release {
             .into_answer()
     }
 
-    /// Starts ahead what the next request for this target would wait for, where that
-    /// is worth it. For when an event waits for somebody else.
-    pub fn get_ready(&self, target: &str) {
-        let resolver = self.resolver.as_ref().and_then(Plugin::get_ready);
+    /// Gives back what is left of this event's calls, and starts ahead what the next
+    /// request for this target would wait for. For when an event is about to wait for
+    /// somebody else.
+    pub fn get_ready(&self, target: &str, spent: Vec<Spent>) {
+        let resolver = self.resolver.as_ref().and_then(Plugin::start_ahead);
         // One target's at a time: a release may have hundreds, and a small function has
         // not the memory.
         for (name, entry) in &self.targets {
@@ -198,14 +199,23 @@ impl Release {
             }
         }
         let target = match self.target(target).map(|entry| &entry.setup) {
-            Some(TargetKind::Component(plugin)) => plugin.get_ready(),
+            Some(TargetKind::Component(plugin)) => plugin.start_ahead(),
             _ => None,
         };
-        let starting: Vec<_> = resolver.into_iter().chain(target).collect();
-        if !starting.is_empty() {
+        let (long, short): (Vec<_>, Vec<_>) = resolver
+            .into_iter()
+            .chain(target)
+            .partition(|starting| starting.is_long);
+        tokio::spawn(async move {
+            // Behind what the event waits for, which has to be asked first.
+            tokio::task::yield_now().await;
+            drop(spent);
+            in_turn(short).await;
+        });
+        if !long.is_empty() {
             // One behind the other, on one thread: each has memory of its own.
             let runtime = Handle::current();
-            tokio::task::spawn_blocking(move || runtime.block_on(in_turn(starting)));
+            tokio::task::spawn_blocking(move || runtime.block_on(in_turn(long)));
         }
     }
 
@@ -265,9 +275,9 @@ impl Release {
     }
 }
 
-async fn in_turn(all: Vec<BoxFuture<'static, ()>>) {
+async fn in_turn(all: Vec<Starting>) {
     for one in all {
-        one.await;
+        one.start.await;
     }
 }
 

@@ -127,7 +127,7 @@ fn guests() -> Vec<(&'static str, Vec<u8>)> {
 /// All that is to be the same of a call.
 fn outcome<T: std::fmt::Debug>(result: Result<Answer<T>>) -> String {
     match result {
-        Ok(Answer { value, cost }) => format!(
+        Ok(Answer { value, cost, .. }) => format!(
             "{value:?}: {} fuel, {} bytes of memory, {} lines and {} bytes logged",
             cost.fuel, cost.memory_bytes, cost.log_lines, cost.log_bytes
         ),

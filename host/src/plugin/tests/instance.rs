@@ -40,7 +40,7 @@ async fn one_that_was_started_ahead_is_as_fresh_and_takes_as_much() {
         let starting = resolver_of(&release).start_ahead();
         // Once more changes nothing: there is one.
         assert!(resolver_of(&release).start_ahead().is_none());
-        starting.expect("is not done").await;
+        starting.expect("is not done").start.await;
         let next = ask(&release).await;
         assert_eq!(next.value, "b");
         assert_eq!(next.cost.fuel, first.cost.fuel);
@@ -49,7 +49,7 @@ async fn one_that_was_started_ahead_is_as_fresh_and_takes_as_much() {
 }
 
 #[tokio::test]
-async fn what_cannot_start_says_so_in_the_call_as_ever() {
+async fn what_cannot_start_is_not_started_ahead_and_says_so_in_each_call() {
     let manifest = "[resolver]\ncomponent = \"x.wasm\"\n[resolver.limits]\nmemory_bytes = 65536\n";
     let component = Guest::user("ada").pages(2).build();
     let release = load(manifest, &[("x.wasm", &component)])
@@ -60,21 +60,23 @@ async fn what_cannot_start_says_so_in_the_call_as_ever() {
             .resolve_user(&request(), Strategy::Role, soon())
             .await;
         assert_refused(result, Code::PluginMemory, &["memory_bytes"]);
-        let starting = resolver_of(&release).start_ahead();
-        starting.expect("is not done").await;
+        assert!(resolver_of(&release).start_ahead().is_none());
     }
 }
 
 #[tokio::test]
-async fn a_short_start_is_not_made_ahead() {
+async fn an_event_that_waits_has_the_next_one_started_by_the_way() {
     let manifest = "[resolver]\ncomponent = \"x.wasm\"\n";
     let release = load(manifest, &[("x.wasm", &counts())])
         .await
         .expect("loads");
-    // Whether it is worth it is known after the first call alone.
-    release.get_ready("readonly");
     let ahead = resolver_of(&release).ahead();
+    // How it starts is known after the first call alone.
+    release.get_ready("readonly", Vec::new());
     assert!(ahead.take("run").await.is_none());
+    let answer = ask(&release).await;
+    release.get_ready("readonly", vec![answer.spent]);
+    assert!(ahead.take("run").await.is_some());
 }
 
 #[tokio::test]
@@ -84,16 +86,18 @@ async fn one_target_at_a_time_has_an_instance_ahead() {
     let release = load(manifest, &[("x.wasm", &counts()), ("y.wasm", &target)])
         .await
         .expect("loads");
-    assert!(release.check_all().await.is_ok());
     let plugin = |name: &str| match &release.target(name).expect("is there").setup {
         crate::plugin::release::TargetKind::Component(plugin) => plugin.clone(),
         _ => panic!("is a component"),
     };
     for name in ["a", "b"] {
+        let request = request_of("1", name);
+        let called = release.setup(&request, Strategy::Role, "ada", soon()).await;
+        called.expect("answers");
         let starting = plugin(name).start_ahead().expect("is not done");
-        starting.await;
+        starting.start.await;
     }
-    release.get_ready("b");
+    release.get_ready("b", Vec::new());
     assert!(plugin("a").ahead().take("run").await.is_none());
     assert!(plugin("b").ahead().take("run").await.is_some());
 }
