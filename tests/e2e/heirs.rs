@@ -12,7 +12,7 @@ use crate::held_open::{stranger, temporary_user};
 
 /// Who has `readonly` may make things in schema `work`; everybody may note in it what ran as
 /// whom.
-fn world() -> Builder {
+pub(crate) fn world() -> Builder {
     World::builder().sql(
         "CREATE SCHEMA work; GRANT USAGE ON SCHEMA work TO PUBLIC; GRANT CREATE ON SCHEMA work TO readonly, sym_graveyard;
          CREATE TABLE work.notes (way text, runs_as name); GRANT INSERT ON work.notes TO PUBLIC",
@@ -20,17 +20,17 @@ fn world() -> Builder {
 }
 
 /// Two temporary users, of whom the second ends first.
-struct Two {
-    event: Event,
-    user: String,
-    session: Client,
-    another: Event,
-    other: Client,
-    stranger: Client,
+pub(crate) struct Two {
+    pub(crate) event: Event,
+    pub(crate) user: String,
+    pub(crate) session: Client,
+    pub(crate) another: Event,
+    pub(crate) other: Client,
+    pub(crate) stranger: Client,
 }
 
 impl Two {
-    async fn make(world: &World) -> anyhow::Result<Two> {
+    pub(crate) async fn make(world: &World) -> anyhow::Result<Two> {
         let (event, another) = (
             Event::escalate_temporary_user(),
             Event::escalate_temporary_user(),
@@ -165,107 +165,6 @@ async fn an_heir_has_what_was_left_to_it_and_nothing_else() -> anyhow::Result<()
     world.ledger_agrees().await
 }
 
-/// PostgreSQL asks for these rights when something is made, and never again.
-#[tokio::test]
-async fn what_was_made_with_a_right_that_ended_goes() -> anyhow::Result<()> {
-    let world = world()
-        .sql(
-            "CREATE TABLE people (id int PRIMARY KEY); INSERT INTO people VALUES (1), (2);
-             GRANT REFERENCES ON people TO readonly;
-             CREATE FUNCTION noting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
-                 INSERT INTO work.notes VALUES ('trigger', current_user); RETURN NEW; END $$;
-             REVOKE EXECUTE ON FUNCTION noting() FROM PUBLIC; GRANT EXECUTE ON FUNCTION noting() TO readonly;
-             CREATE SCHEMA private; GRANT USAGE ON SCHEMA private TO readonly;
-             CREATE FUNCTION private.noting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
-                 INSERT INTO work.notes VALUES ('private', current_user); RETURN NEW; END $$;
-             CREATE TABLE everybodys (id int PRIMARY KEY, other int); GRANT REFERENCES (id) ON everybodys TO PUBLIC;
-             CREATE FOREIGN DATA WRAPPER elsewhere; CREATE SERVER elsewhere FOREIGN DATA WRAPPER elsewhere;
-             GRANT USAGE ON FOREIGN SERVER elsewhere TO readonly; GRANT USAGE ON FOREIGN DATA WRAPPER elsewhere TO readonly",
-        )
-        .start()
-        .await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
-    session
-        .batch_execute(
-            "CREATE TABLE work.referring (id int REFERENCES public.people); GRANT INSERT ON work.referring TO PUBLIC;
-             CREATE TABLE work.ringing (id int); GRANT INSERT ON work.ringing TO PUBLIC;
-             CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting();
-             CREATE TRIGGER private BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION private.noting();
-             CREATE TRIGGER everybodys BEFORE UPDATE ON work.ringing
-                 FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
-             CREATE FOREIGN TABLE work.door (id int) SERVER elsewhere;
-             CREATE SERVER mine FOREIGN DATA WRAPPER elsewhere; CREATE USER MAPPING FOR PUBLIC SERVER mine;
-             CREATE FOREIGN TABLE work.other_door (id int) SERVER mine; GRANT USAGE ON FOREIGN SERVER mine TO PUBLIC;
-             CREATE TABLE work.referring_too (id int REFERENCES public.everybodys);
-             CREATE TABLE work.of_its_own (id int PRIMARY KEY REFERENCES work.of_its_own)",
-        )
-        .await?;
-    stranger
-        .batch_execute("INSERT INTO work.ringing VALUES (1)")
-        .await?;
-    let rung = async || world.query("SELECT count(*) FROM work.notes").await;
-    ensure!(rung().await?.as_deref() == Some("2"));
-
-    world.body(&event.end()).await?;
-    ensure!(!world.role_exists(&user).await?);
-    // It is no oracle of who there is, and nobody's row is kept.
-    world
-        .sql("INSERT INTO work.referring VALUES (1), (3); INSERT INTO work.ringing VALUES (2); DELETE FROM people")
-        .await?;
-    ensure!(rung().await?.as_deref() == Some("2"));
-    let insert = "INSERT INTO work.ringing VALUES (3)";
-    ensure!(stranger.batch_execute(insert).await.is_err());
-    let left = "SELECT string_agg(what, ', ' ORDER BY what) FROM (
-        SELECT relname FROM pg_class WHERE relnamespace = 'work'::regnamespace AND relkind IN ('r', 'f')
-        UNION ALL SELECT conname FROM pg_constraint WHERE contype = 'f'
-        UNION ALL SELECT srvname FROM pg_foreign_server
-        UNION ALL SELECT tgname FROM pg_trigger WHERE NOT tgisinternal) AS left_there (what)";
-    let left = world.query(left).await?;
-    let kept = "elsewhere, everybodys, notes, of_its_own, of_its_own_id_fkey, referring, referring_too, \
-                referring_too_id_fkey, ringing";
-    ensure!(left.as_deref() == Some(kept), "{left:?}");
-    Ok(())
-}
-
-/// Whoever reads a table keeps its trigger from being dropped, and nobody else is to ring it.
-#[tokio::test]
-async fn what_can_not_be_dropped_is_used_by_nobody() -> anyhow::Result<()> {
-    let world = world()
-        .sql(
-            "CREATE FUNCTION noting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
-                 INSERT INTO work.notes VALUES ('trigger', current_user); RETURN NEW; END $$;
-             REVOKE EXECUTE ON FUNCTION noting() FROM PUBLIC; GRANT EXECUTE ON FUNCTION noting() TO readonly",
-        )
-        .start()
-        .await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
-    session
-        .batch_execute(
-            "CREATE TABLE work.ringing (id int); GRANT SELECT, INSERT ON work.ringing TO PUBLIC;
-             CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting();
-             CREATE FUNCTION work.ring() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'INSERT INTO work.ringing VALUES (1)'",
-        )
-        .await?;
-    stranger
-        .batch_execute("BEGIN; SELECT FROM work.ringing")
-        .await?;
-    let answer = world.send(&event.end()).await?.to_string();
-    ensure!(answer.contains("could not be dropped"), "{answer}");
-    let again = world.login("stranger", "stranger").await;
-    let again = again.map_err(anyhow::Error::msg)?;
-    for ring in ["INSERT INTO work.ringing VALUES (1)", "SELECT work.ring()"] {
-        ensure!(again.batch_execute(ring).await.is_err(), "{ring}");
-    }
-    stranger.batch_execute("ROLLBACK").await?;
-    ensure!(world.sweep().await? == 1);
-    ensure!(!world.role_exists(&user).await?);
-    Ok(())
-}
-
 /// One that can't be removed has the function keep no more than a few of the others' heirs.
 #[tokio::test]
 async fn one_that_stays_keeps_the_function_out_of_many_heirs() -> anyhow::Result<()> {
@@ -313,97 +212,6 @@ async fn one_that_stays_keeps_the_function_out_of_many_heirs() -> anyhow::Result
     Ok(())
 }
 
-/// A key that is there when the transaction is over that the move has waited for.
-#[tokio::test]
-async fn no_key_comes_in_between() -> anyhow::Result<()> {
-    let world = world()
-        .sql("CREATE TABLE people (id int PRIMARY KEY); GRANT REFERENCES ON people TO readonly")
-        .start()
-        .await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
-    session
-        .batch_execute(
-            "CREATE TABLE work.referring (id int);
-             CREATE FUNCTION work.refer() RETURNS void LANGUAGE sql SECURITY DEFINER
-                 AS 'ALTER TABLE work.referring ADD FOREIGN KEY (id) REFERENCES public.people'",
-        )
-        .await?;
-    stranger.batch_execute("BEGIN; SELECT work.refer()").await?;
-    let end = event.end();
-    let ended = world.send(&end);
-    let committed = async {
-        let waits = "SELECT count(*) > 0 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-            WHERE a.usename = 'sym_bot' AND NOT l.granted AND l.relation = 'work.referring'::regclass";
-        world.wait_until(waits).await?;
-        anyhow::Ok(stranger.batch_execute("COMMIT").await?)
-    };
-    tokio::pin!(ended);
-    let answer = tokio::select! {
-        answer = &mut ended => answer?,
-        committed = committed => { committed?; ended.await? }
-    };
-    let owned = "SELECT count(*) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
-        WHERE k.contype = 'f' AND pg_get_userbyid(c.relowner) <> 'SESSION'";
-    let owned = owned.replace("SESSION", &user);
-    ensure!(
-        world.query(&owned).await?.as_deref() == Some("0"),
-        "{answer}"
-    );
-    if world.role_exists(&user).await? {
-        ensure!(world.sweep().await? == 1, "{answer}");
-    }
-    let keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f'";
-    ensure!(world.query(keys).await?.as_deref() == Some("0"), "{answer}");
-    Ok(())
-}
-
-/// Nobody may look into the schema but who was told so.
-#[tokio::test]
-async fn what_is_held_reads_nothing_in_a_schema_of_few() -> anyhow::Result<()> {
-    let world = World::builder()
-        .sql(
-            "CREATE SCHEMA work; GRANT USAGE, CREATE ON SCHEMA work TO readonly, sym_graveyard;
-             CREATE ROLE looking; GRANT USAGE ON SCHEMA work TO looking",
-        )
-        .start()
-        .await?;
-    let Two {
-        event,
-        user,
-        session,
-        another,
-        other,
-        stranger,
-    } = Two::make(&world).await?;
-    world.sql("GRANT looking TO stranger").await?;
-    other
-        .batch_execute(&format!(
-            "CREATE TABLE work.secret (id int); GRANT SELECT ON work.secret TO {user}"
-        ))
-        .await?;
-    session
-        .batch_execute(
-            "CREATE TABLE work.own (id int); CREATE VIEW work.seen AS SELECT * FROM work.secret;
-             GRANT SELECT ON work.own, work.seen TO stranger",
-        )
-        .await?;
-    world.body(&another.end()).await?;
-    stranger.batch_execute("SELECT FROM work.seen").await?;
-    stranger
-        .batch_execute("BEGIN; SELECT FROM work.own")
-        .await?;
-    let answer = world.send(&event.end()).await?.to_string();
-    ensure!(answer.contains("could not be dropped"), "{answer}");
-    let again = world.login("stranger", "stranger").await;
-    let again = again.map_err(anyhow::Error::msg)?;
-    ensure!(again.batch_execute("SELECT FROM work.seen").await.is_err());
-    stranger.batch_execute("ROLLBACK").await?;
-    ensure!(world.sweep().await? == 1);
-    world.ledger_agrees().await
-}
-
 /// Of whom it grants, one has left many things.
 #[tokio::test]
 async fn many_things_of_others_keep_no_end_waiting() -> anyhow::Result<()> {
@@ -426,7 +234,7 @@ async fn many_things_of_others_keep_no_end_waiting() -> anyhow::Result<()> {
         .await?;
     // A slow machine has no time for all of it at once.
     for end in [another.end(), event.end()] {
-        for _ in 0..4 {
+        for _ in 0..6 {
             world.send(&end).await?;
         }
     }
@@ -610,4 +418,59 @@ async fn what_the_page_on_operations_says_clears_all_of_it_away() -> anyhow::Res
     let left = world.query(ours).await?;
     ensure!(left.is_none(), "{left:?}");
     Ok(())
+}
+
+/// While one is being removed the function may grant what that made, and a statement of a
+/// target's may name everything in a schema.
+#[tokio::test]
+async fn nobody_gets_what_another_has_left() -> anyhow::Result<()> {
+    let world = world()
+        .sql("CREATE TABLE work.everybodys (id int); GRANT SELECT ON ALL TABLES IN SCHEMA work TO sym_bot WITH GRANT OPTION")
+        .file("readonly.sql", "GRANT readonly TO {username}; GRANT SELECT ON ALL TABLES IN SCHEMA work TO {username};")
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute("CREATE TABLE work.copied AS SELECT * FROM public.orders")
+        .await?;
+    stranger
+        .batch_execute(&format!(
+            "CREATE TEMP TABLE mine (id int); GRANT SELECT ON mine TO {user}"
+        ))
+        .await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    let heir = world.heir_of(&user).await?.context("has an heir")?;
+    let next = Event::escalate_temporary_user();
+    let answer = world.send(&next).await?.to_string();
+    ensure!(
+        answer.contains(&format!("what a temporary user has left to `{heir}`")),
+        "{answer}"
+    );
+    world.sql("DROP TABLE work.copied").await?;
+    let (_, _, session) = temporary_user(&world, &next).await?;
+    session.batch_execute("SELECT FROM work.everybodys").await?;
+    world.body(&next.end()).await?;
+    stranger.batch_execute("DROP TABLE mine").await?;
+    ensure!(world.sweep().await? == 1);
+    world.ledger_agrees().await
+}
+
+/// Whose database it is says how everybody's sessions there begin.
+#[tokio::test]
+async fn a_database_that_begins_read_only_keeps_nothing() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    world.postgres.create_database("other").await?;
+    let event = Event::escalate_temporary_user();
+    let (user, password, _) = temporary_user(&world, &event).await?;
+    let other = world.postgres.connect(&user, &password, "other").await?;
+    other.batch_execute("SELECT lo_create(0)").await?;
+    world
+        .sql("ALTER DATABASE other SET default_transaction_read_only = on")
+        .await?;
+    world.body(&event.end()).await?;
+    ensure!(!world.role_exists(&user).await?);
+    world.ledger_agrees().await
 }

@@ -18,6 +18,7 @@ mod crash;
 mod decoys;
 mod determinism;
 mod doctor;
+mod doors;
 mod dry_run;
 mod emulator;
 mod expire;

@@ -259,7 +259,9 @@ impl Connection {
         acts_as: Option<&str>,
     ) -> Result<Self> {
         let mut connection = Self::open(config, name, password).await?;
-        connection.run(&session()).await?;
+        // It may be anybody's, who could keep us from ending something there.
+        let session = format!("{}; SET default_transaction_read_only = off", session());
+        connection.run(&session).await?;
         if let Some(owner) = acts_as {
             connection.act_as(owner, config).await?;
         }

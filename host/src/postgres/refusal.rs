@@ -131,6 +131,13 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
             Code::DatabaseSetup,
             "role `sym_managed` is missing: run what `symctl setup-sql --strategy temporary-user` prints".to_owned(),
         ),
+        ("setup", "left-behind") => (
+            Code::DatabaseRefused,
+            format!(
+                "the target's statements grant to `{user}` what a temporary user has left to `{role}`: have them name what \
+                 they mean, or look through what was left (docs/operations.md)"
+            ),
+        ),
         ("setup", _) => (
             Code::DatabaseSetup,
             format!(

@@ -1,7 +1,8 @@
 -- What the leaver made by a right that PostgreSQL asks for when it is made, and never again:
 -- what it is, and the statement that drops it. Its heir, which may have some of its things
 -- already, doesn't have that right, and nobody is to have it by what was made. In another order
--- each time: one that somebody holds keeps no other for good.
+-- each time: one that somebody holds keeps no other for good. What the leaver has made part of
+-- an extension can only be dropped when it is none any more.
 
 SELECT doors.what, doors.statement
 FROM (
@@ -26,14 +27,22 @@ FROM (
 
     UNION ALL
     -- A foreign table is a door of its server, and that one of its wrapper.
-    SELECT f.ftrelid::regclass::text, format('DROP FOREIGN TABLE %s CASCADE', f.ftrelid::regclass)
+    SELECT f.ftrelid::regclass::text, concat(
+        (SELECT format('ALTER EXTENSION %I DROP FOREIGN TABLE %s; ', e.extname, f.ftrelid::regclass)
+         FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+         WHERE d.classid = 'pg_class'::regclass AND d.objid = f.ftrelid AND d.deptype = 'e'),
+        format('DROP FOREIGN TABLE %s CASCADE', f.ftrelid::regclass))
     FROM pg_foreign_table f
     JOIN pg_class c ON c.oid = f.ftrelid
     JOIN pg_foreign_server s ON s.oid = f.ftserver
     WHERE c.relowner = ANY ({owners}) AND s.srvowner <> ALL ({owners}) AND NOT has_server_privilege({heir}::name, s.oid, 'USAGE')
 
     UNION ALL
-    SELECT format('server %I', s.srvname), format('DROP SERVER %I CASCADE', s.srvname)
+    SELECT format('server %I', s.srvname), concat(
+        (SELECT format('ALTER EXTENSION %I DROP SERVER %I; ', e.extname, s.srvname)
+         FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+         WHERE d.classid = 'pg_foreign_server'::regclass AND d.objid = s.oid AND d.deptype = 'e'),
+        format('DROP SERVER %I CASCADE', s.srvname))
     FROM pg_foreign_server s
     JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
     WHERE s.srvowner = ANY ({owners}) AND w.fdwowner <> ALL ({owners})

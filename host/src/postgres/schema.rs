@@ -9,7 +9,7 @@ use super::connection::{Connection, Query, rollback};
 use super::failure::{Failure, Result};
 
 /// Raised with every change of `schema/`: of the tables, and of the functions.
-pub const VERSION: i32 = 11;
+pub const VERSION: i32 = 12;
 
 /// Changes of the tables, in order: the version that each leads to. Each runs
 /// once, on a ledger in use.

@@ -111,6 +111,26 @@ async fn a_temporary_users_login_under_way_does_not_outlive_it() -> anyhow::Resu
     world.is_as(&before).await
 }
 
+/// What somebody grants keeps the user, and not what stands still.
+#[tokio::test]
+async fn nor_a_user_that_can_not_be_dropped() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let user = TemporaryUser::make(&world).await?;
+    let colleague = world.login(PERSON, &world.person_password).await;
+    let colleague = colleague.map_err(anyhow::Error::msg)?;
+    let grant = format!(
+        "CREATE TEMP TABLE mine (id int); GRANT SELECT ON mine TO {}",
+        user.name
+    );
+    colleague.batch_execute(&grant).await?;
+    let login = Login::begin(&world, &user.name, &user.password).await?;
+    assert_eq!(world.send(&user.event.end()).await?, user.blocked());
+    login.was_ended().await?;
+    colleague.batch_execute("DROP TABLE mine").await?;
+    assert_eq!(world.sweep().await?, 1);
+    world.ledger_agrees().await
+}
+
 #[tokio::test]
 async fn nor_the_databases_own_switch() -> anyhow::Result<()> {
     let world = world().start().await?;

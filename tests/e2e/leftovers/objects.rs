@@ -355,7 +355,11 @@ async fn more_than_one_transaction_can_move_is_moved_bit_by_bit() -> anyhow::Res
     for batch in 0..20 {
         session
             .batch_execute(&format!(
-                "DO $$ BEGIN FOR n IN 1..150 LOOP EXECUTE format('CREATE TABLE many_{batch}_%s ()', n); END LOOP; END $$"
+                "DO $$ BEGIN FOR n IN 1..75 LOOP
+                     EXECUTE format('CREATE TABLE many_{batch}_%s ()', n); EXECUTE format('CREATE SEQUENCE numbers_{batch}_%s', n);
+                     EXECUTE format('CREATE TYPE pair_{batch}_%s AS (id int)', n);
+                     EXECUTE format('CREATE PROCEDURE doing_{batch}_%s(a int, INOUT b public.pair_{batch}_%s) LANGUAGE sql AS ''SELECT b''', n, n);
+                 END LOOP; END $$"
             ))
             .await?;
     }
@@ -369,7 +373,7 @@ async fn more_than_one_transaction_can_move_is_moved_bit_by_bit() -> anyhow::Res
         "SELECT count(*) FROM pg_shdepend WHERE refobjid = '{heir}'::regrole AND deptype = 'o'"
     );
     let moved = world.query(&owned).await?.unwrap_or_default();
-    assert!(moved.parse::<u32>()? >= 6000, "{moved}");
+    assert!(moved.parse::<u32>()? >= 9000, "{moved}");
     Ok(())
 }
 

@@ -823,6 +823,17 @@ BEGIN
                          AND (current_setting('server_version_num')::int < 160000 OR pg_has_role(current_user, m.grantor, 'USAGE'))));
 END $$;
 
+-- Who owns what is granted to a user, in all databases. Each once: anybody may have granted
+-- any number of things.
+CREATE OR REPLACE FUNCTION sym.owners_of_granted(user_oid oid) RETURNS oid[]
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN ARRAY(SELECT DISTINCT owner.refobjid FROM pg_shdepend s
+        JOIN pg_shdepend owner ON owner.dbid = s.dbid AND owner.classid = s.classid AND owner.objid = s.objid
+            AND owner.refclassid = 'pg_authid'::regclass AND owner.deptype = 'o'
+        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = user_oid AND s.deptype = 'a');
+END $$;
+
 -- Makes the user of a prepared run, or takes up one that an earlier try left.
 -- The setup's statements and `confirm_user` follow in the same transaction.
 -- Without `can_login` the user is made but can't be used until `confirm_user`:
@@ -903,6 +914,7 @@ CREATE OR REPLACE FUNCTION sym.confirm_user(this_run text, same_transaction bool
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry sym.grants;
+    owner oid;
     done  text;
 BEGIN
     done := sym.name_transaction(this_run);
@@ -918,6 +930,13 @@ BEGIN
         END IF;
         PERFORM sym.refuse('run-ended', '{"why": "overtaken"}');
     END IF;
+    -- While others are being removed we may grant what they made, and nobody is to have it.
+    FOREACH owner IN ARRAY sym.owners_of_granted(entry.user_oid) LOOP
+        IF owner <> entry.user_oid AND (sym.is_heir(owner) OR EXISTS (
+            SELECT FROM pg_auth_members m WHERE m.member = owner AND m.roleid = sym.role_named('sym_managed'))) THEN
+            PERFORM sym.refuse('setup', jsonb_build_object('why', 'left-behind', 'role', owner::regrole::text));
+        END IF;
+    END LOOP;
     IF NOT same_transaction THEN
         EXECUTE format('ALTER ROLE %s LOGIN', entry.user_oid::regrole);
         -- By `belongings`, where what an earlier try gave was cleared away.
@@ -1100,12 +1119,14 @@ BEGIN
         WHERE g.run = this_run AND g.state IN ('pending', 'granted') AND g.expires_at > now();
 END $$;
 
--- Ends the sessions of a user that it finds, and returns how many those were;
--- the caller asks again until there are none.
+-- Ends the sessions of a user that it finds, also those that don't show yet, and returns how
+-- many those were; the caller asks again until there are none.
 CREATE OR REPLACE FUNCTION sym.end_sessions(user_oid oid) RETURNS int
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT sym.end_these_sessions(user_oid, sym.sessions_of(user_oid));
-$$;
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM sym.await_logins(user_oid);
+    RETURN sym.end_these_sessions(user_oid, sym.sessions_of(user_oid));
+END $$;
 
 -- What is called as what gets the belongings of a run's user. `sym_graveyard` lets nobody
 -- lend it. The same run may begin again, and OIDs too, where a cluster was restored.
@@ -1226,16 +1247,8 @@ BEGIN
                AND s.deptype = 'o' AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)) THEN
         heir := sym.make_heir(entry);
     END IF;
-    -- What others who have left had granted to it is their heirs' now. Who granted may have
-    -- granted any number of things, so it is looked at once who they are.
-    FOR other IN
-        WITH owners AS MATERIALIZED (
-            SELECT DISTINCT owner.refobjid AS oid FROM pg_shdepend s
-            JOIN pg_shdepend owner ON owner.dbid = s.dbid AND owner.classid = s.classid AND owner.objid = s.objid
-                AND owner.refclassid = 'pg_authid'::regclass AND owner.deptype = 'o'
-            WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = entry.user_oid AND s.deptype = 'a')
-        SELECT owners.oid FROM owners WHERE sym.is_heir(owners.oid) ORDER BY owners.oid
-    LOOP
+    -- What others who have left had granted to it is their heirs' now.
+    FOR other IN SELECT o FROM unnest(sym.owners_of_granted(entry.user_oid)) o WHERE sym.is_heir(o) ORDER BY o LOOP
         BEGIN
             done := sym.join_heir(other);
         EXCEPTION WHEN insufficient_privilege OR lock_not_available OR deadlock_detected THEN
@@ -1404,7 +1417,7 @@ BEGIN
                     PERFORM sym.await_logins(entry.user_oid);
                 END IF;
                 -- A run that was only pending may have its user now.
-                sessions := (SELECT sym.end_sessions(g.user_oid) FROM sym.grants g WHERE g.run = entry.run
+                sessions := (SELECT sym.end_these_sessions(g.user_oid, sym.sessions_of(g.user_oid)) FROM sym.grants g WHERE g.run = entry.run
                     AND (sym.is_user_of(g.user_oid, g.run) OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = g.user_oid)));
                 IF outcome IS NULL AND sessions > 0 THEN
                     outcome := 'sessions-ended';

@@ -1,0 +1,342 @@
+//! What a temporary user made by a right that PostgreSQL asks for when it is made, and never
+//! again: it goes, or nobody uses it.
+
+use anyhow::ensure;
+
+use crate::fixture::{Builder, Event, World};
+use crate::heirs::{Two, world};
+use crate::held_open::{stranger, temporary_user};
+
+/// A function of a superuser's that notes who has called it, and that only who has `readonly`
+/// may have a trigger call.
+fn world_with_a_bell() -> Builder {
+    world().sql(
+        "CREATE FUNCTION noting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+             INSERT INTO work.notes VALUES ('trigger', current_user); RETURN NEW; END $$;
+         REVOKE EXECUTE ON FUNCTION noting() FROM PUBLIC; GRANT EXECUTE ON FUNCTION noting() TO readonly",
+    )
+}
+
+/// How often it was called.
+async fn rung(world: &World) -> anyhow::Result<String> {
+    let notes = world.query("SELECT count(*) FROM work.notes").await?;
+    Ok(notes.unwrap_or_default())
+}
+
+/// PostgreSQL asks for these rights when something is made, and never again.
+#[tokio::test]
+async fn what_was_made_with_a_right_that_ended_goes() -> anyhow::Result<()> {
+    let world = world_with_a_bell()
+        .sql(
+            "CREATE TABLE people (id int PRIMARY KEY); INSERT INTO people VALUES (1), (2);
+             GRANT REFERENCES ON people TO readonly;
+             CREATE SCHEMA private; GRANT USAGE ON SCHEMA private TO readonly;
+             CREATE FUNCTION private.noting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+                 INSERT INTO work.notes VALUES ('private', current_user); RETURN NEW; END $$;
+             CREATE TABLE everybodys (id int PRIMARY KEY, other int); GRANT REFERENCES (id) ON everybodys TO PUBLIC;
+             CREATE FOREIGN DATA WRAPPER elsewhere; CREATE SERVER elsewhere FOREIGN DATA WRAPPER elsewhere;
+             GRANT USAGE ON FOREIGN SERVER elsewhere TO readonly; GRANT USAGE ON FOREIGN DATA WRAPPER elsewhere TO readonly",
+        )
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.referring (id int REFERENCES public.people); GRANT INSERT ON work.referring TO PUBLIC;
+             CREATE TABLE work.ringing (id int); GRANT INSERT ON work.ringing TO PUBLIC;
+             CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting();
+             CREATE TRIGGER private BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION private.noting();
+             CREATE TRIGGER everybodys BEFORE UPDATE ON work.ringing
+                 FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+             CREATE FOREIGN TABLE work.door (id int) SERVER elsewhere;
+             CREATE SERVER mine FOREIGN DATA WRAPPER elsewhere; CREATE USER MAPPING FOR PUBLIC SERVER mine;
+             CREATE FOREIGN TABLE work.other_door (id int) SERVER mine; GRANT USAGE ON FOREIGN SERVER mine TO PUBLIC;
+             CREATE TABLE work.referring_too (id int REFERENCES public.everybodys);
+             CREATE TABLE work.of_its_own (id int PRIMARY KEY REFERENCES work.of_its_own)",
+        )
+        .await?;
+    stranger
+        .batch_execute("INSERT INTO work.ringing VALUES (1)")
+        .await?;
+    ensure!(rung(&world).await? == "2");
+
+    world.body(&event.end()).await?;
+    ensure!(!world.role_exists(&user).await?);
+    // It is no oracle of who there is, and nobody's row is kept.
+    world
+        .sql("INSERT INTO work.referring VALUES (1), (3); INSERT INTO work.ringing VALUES (2); DELETE FROM people")
+        .await?;
+    stranger
+        .batch_execute("INSERT INTO work.ringing VALUES (3)")
+        .await?;
+    ensure!(rung(&world).await? == "2");
+    let left = "SELECT string_agg(what, ', ' ORDER BY what) FROM (
+        SELECT relname FROM pg_class WHERE relnamespace = 'work'::regnamespace AND relkind IN ('r', 'f')
+        UNION ALL SELECT conname FROM pg_constraint WHERE contype = 'f'
+        UNION ALL SELECT srvname FROM pg_foreign_server
+        UNION ALL SELECT tgname FROM pg_trigger WHERE NOT tgisinternal) AS left_there (what)";
+    let left = world.query(left).await?;
+    let kept = "elsewhere, everybodys, notes, of_its_own, of_its_own_id_fkey, referring, referring_too, \
+                referring_too_id_fkey, ringing";
+    ensure!(left.as_deref() == Some(kept), "{left:?}");
+    Ok(())
+}
+
+/// Whoever reads a table keeps its trigger from being dropped, and nobody else is to ring it.
+#[tokio::test]
+async fn what_can_not_be_dropped_is_used_by_nobody() -> anyhow::Result<()> {
+    let world = world_with_a_bell().start().await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.ringing (id int); GRANT SELECT, INSERT ON work.ringing TO PUBLIC;
+             CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting();
+             CREATE FUNCTION work.ring() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'INSERT INTO work.ringing VALUES (1)'",
+        )
+        .await?;
+    stranger
+        .batch_execute("BEGIN; SELECT FROM work.ringing")
+        .await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    let again = world.login("stranger", "stranger").await;
+    let again = again.map_err(anyhow::Error::msg)?;
+    for ring in ["INSERT INTO work.ringing VALUES (1)", "SELECT work.ring()"] {
+        ensure!(again.batch_execute(ring).await.is_err(), "{ring}");
+    }
+    stranger.batch_execute("ROLLBACK").await?;
+    ensure!(world.sweep().await? == 1);
+    ensure!(!world.role_exists(&user).await?);
+    Ok(())
+}
+
+/// A key that is there when the transaction is over that the move has waited for.
+#[tokio::test]
+async fn no_key_comes_in_between() -> anyhow::Result<()> {
+    let world = world()
+        .sql("CREATE TABLE people (id int PRIMARY KEY); GRANT REFERENCES ON people TO readonly")
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.referring (id int);
+             CREATE FUNCTION work.refer() RETURNS void LANGUAGE sql SECURITY DEFINER
+                 AS 'ALTER TABLE work.referring ADD FOREIGN KEY (id) REFERENCES public.people'",
+        )
+        .await?;
+    stranger.batch_execute("BEGIN; SELECT work.refer()").await?;
+    let end = event.end();
+    let ended = world.send(&end);
+    let committed = async {
+        let waits = "SELECT count(*) > 0 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+            WHERE a.usename = 'sym_bot' AND NOT l.granted AND l.relation = 'work.referring'::regclass";
+        world.wait_until(waits).await?;
+        anyhow::Ok(stranger.batch_execute("COMMIT").await?)
+    };
+    tokio::pin!(ended);
+    let answer = tokio::select! {
+        answer = &mut ended => answer?,
+        committed = committed => { committed?; ended.await? }
+    };
+    let owned = "SELECT count(*) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+        WHERE k.contype = 'f' AND pg_get_userbyid(c.relowner) <> 'SESSION'";
+    let owned = owned.replace("SESSION", &user);
+    ensure!(
+        world.query(&owned).await?.as_deref() == Some("0"),
+        "{answer}"
+    );
+    if world.role_exists(&user).await? {
+        ensure!(world.sweep().await? == 1, "{answer}");
+    }
+    let keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f'";
+    ensure!(world.query(keys).await?.as_deref() == Some("0"), "{answer}");
+    Ok(())
+}
+
+/// Nobody may look into the schema but who was told so.
+#[tokio::test]
+async fn what_is_held_reads_nothing_in_a_schema_of_few() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql(
+            "CREATE SCHEMA work; GRANT USAGE, CREATE ON SCHEMA work TO readonly, sym_graveyard;
+             CREATE ROLE looking; GRANT USAGE ON SCHEMA work TO looking",
+        )
+        .start()
+        .await?;
+    let Two {
+        event,
+        user,
+        session,
+        another,
+        other,
+        stranger,
+    } = Two::make(&world).await?;
+    world.sql("GRANT looking TO stranger").await?;
+    other
+        .batch_execute(&format!(
+            "CREATE TABLE work.secret (id int); GRANT SELECT ON work.secret TO {user}"
+        ))
+        .await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.own (id int); CREATE VIEW work.seen AS SELECT * FROM work.secret;
+             GRANT SELECT ON work.own, work.seen TO stranger",
+        )
+        .await?;
+    world.body(&another.end()).await?;
+    stranger.batch_execute("SELECT FROM work.seen").await?;
+    stranger
+        .batch_execute("BEGIN; SELECT FROM work.own")
+        .await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    let again = world.login("stranger", "stranger").await;
+    let again = again.map_err(anyhow::Error::msg)?;
+    ensure!(again.batch_execute("SELECT FROM work.seen").await.is_err());
+    stranger.batch_execute("ROLLBACK").await?;
+    ensure!(world.sweep().await? == 1);
+    world.ledger_agrees().await
+}
+
+/// Who holds what keeps the door from being dropped uses what the leaver made through what is
+/// its own: keys to it, and triggers that call it.
+#[tokio::test]
+async fn what_can_not_be_dropped_runs_with_nobodys_rights() -> anyhow::Result<()> {
+    let world = world_with_a_bell()
+        .sql("CREATE FOREIGN DATA WRAPPER elsewhere; GRANT USAGE ON FOREIGN DATA WRAPPER elsewhere TO readonly")
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    world
+        .sql("CREATE SCHEMA strangers AUTHORIZATION stranger; GRANT USAGE ON SCHEMA strangers TO PUBLIC")
+        .await?;
+    stranger
+        .batch_execute(
+            "CREATE TABLE strangers.key (id int PRIMARY KEY); GRANT REFERENCES ON strangers.key TO PUBLIC;
+             INSERT INTO strangers.key SELECT generate_series(1, 9);
+             CREATE TABLE strangers.own (id int)",
+        )
+        .await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.hanging (id int REFERENCES strangers.key ON UPDATE CASCADE);
+             INSERT INTO work.hanging SELECT generate_series(1, 9); GRANT SELECT ON work.hanging TO PUBLIC;
+             CREATE TRIGGER ring BEFORE UPDATE ON work.hanging FOR EACH ROW EXECUTE FUNCTION public.noting();
+             CREATE TABLE work.ringing (id int); GRANT SELECT ON work.ringing TO PUBLIC;
+             CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting();
+             CREATE FUNCTION work.passing_on() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+                 INSERT INTO work.ringing VALUES (1); RETURN NEW; END $$;
+             CREATE SERVER mine FOREIGN DATA WRAPPER elsewhere; GRANT USAGE ON FOREIGN SERVER mine TO PUBLIC",
+        )
+        .await?;
+    stranger
+        .batch_execute(
+            "CREATE TRIGGER ring BEFORE INSERT ON strangers.own FOR EACH ROW EXECUTE FUNCTION work.passing_on();
+             CREATE FOREIGN TABLE strangers.through (id int) SERVER mine",
+        )
+        .await?;
+    let again = world.login("stranger", "stranger").await;
+    let again = again.map_err(anyhow::Error::msg)?;
+    let insert = "INSERT INTO strangers.own VALUES (1)";
+    for statement in ["UPDATE strangers.key SET id = id + 10 WHERE id = 1", insert] {
+        again.batch_execute(statement).await?;
+    }
+    ensure!(rung(&world).await? == "2");
+    stranger
+        .batch_execute(
+            "BEGIN; SELECT FROM work.hanging, work.ringing; COMMENT ON FOREIGN TABLE strangers.through IS NULL",
+        )
+        .await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    for statement in [
+        "UPDATE strangers.key SET id = id + 10 WHERE id = 2",
+        insert,
+        "CREATE FOREIGN TABLE strangers.another (id int) SERVER mine",
+    ] {
+        let outcome = again.batch_execute(statement).await;
+        let denied = outcome.err().and_then(|error| error.code().cloned());
+        ensure!(
+            denied.as_ref().map(|code| code.code()) == Some("42501"),
+            "{statement}: {denied:?}"
+        );
+    }
+    ensure!(rung(&world).await? == "2");
+    stranger.batch_execute("ROLLBACK").await?;
+    ensure!(world.sweep().await? == 1);
+    ensure!(!world.role_exists(&user).await?);
+    world.ledger_agrees().await
+}
+
+/// There is no time to close all that it made.
+#[tokio::test]
+async fn doors_are_dropped_before_anything_is_closed() -> anyhow::Result<()> {
+    let world = world_with_a_bell()
+        .sql("DO $$ BEGIN FOR n IN 1..100 LOOP EXECUTE format('CREATE ROLE colleague_%s', n); END LOOP; END $$")
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.ringing (id int); GRANT INSERT ON work.ringing TO PUBLIC;
+             CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting()",
+        )
+        .await?;
+    session
+        .batch_execute(
+            "DO $$ DECLARE colleagues text := (SELECT string_agg('colleague_' || n, ', ') FROM generate_series(1, 100) n);
+             BEGIN FOR n IN 1..6000 LOOP
+                 EXECUTE format('CREATE FUNCTION work.f%s() RETURNS int LANGUAGE sql SECURITY DEFINER AS ''SELECT 1''', n);
+                 EXECUTE format('GRANT EXECUTE ON FUNCTION work.f%s() TO %s', n, colleagues);
+                 IF n % 200 = 0 THEN COMMIT; END IF;
+             END LOOP; END $$",
+        )
+        .await?;
+    world.send(&event.end()).await?;
+    let doors = "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal";
+    ensure!(world.query(doors).await?.as_deref() == Some("0"));
+    for _ in 0..4 {
+        world.send(&event.end()).await?;
+    }
+    ensure!(!world.role_exists(&user).await?);
+    world.ledger_agrees().await
+}
+
+/// Only when it is part of none any more, it can be dropped.
+#[tokio::test]
+async fn a_door_that_was_made_part_of_an_extension_goes() -> anyhow::Result<()> {
+    let world = world()
+        .sql(
+            "CREATE FOREIGN DATA WRAPPER elsewhere; CREATE SERVER elsewhere FOREIGN DATA WRAPPER elsewhere;
+             GRANT USAGE ON FOREIGN SERVER elsewhere TO readonly; GRANT USAGE ON FOREIGN DATA WRAPPER elsewhere TO readonly;
+             GRANT CREATE ON DATABASE app TO readonly, sym_graveyard",
+        )
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    session
+        .batch_execute(
+            "CREATE FOREIGN TABLE work.door (id int) SERVER elsewhere; CREATE SERVER mine FOREIGN DATA WRAPPER elsewhere;
+             CREATE EXTENSION hstore SCHEMA work;
+             ALTER EXTENSION hstore ADD FOREIGN TABLE work.door; ALTER EXTENSION hstore ADD SERVER mine",
+        )
+        .await?;
+    world.body(&event.end()).await?;
+    ensure!(!world.role_exists(&user).await?);
+    let left = "SELECT count(*) FROM pg_foreign_table";
+    ensure!(world.query(left).await?.as_deref() == Some("0"));
+    let left = "SELECT string_agg(srvname, ', ') FROM pg_foreign_server";
+    ensure!(world.query(left).await?.as_deref() == Some("elsewhere"));
+    world.ledger_agrees().await
+}
