@@ -23,6 +23,8 @@ DECLARE
     lends boolean;
 BEGIN
     PERFORM set_config('lock_timeout', '100ms', false);
+    -- Who owns what has no index, in the catalog of its kind.
+    PERFORM set_config('enable_seqscan', 'on', false);
     FOREACH list IN ARRAY CASE WHEN heir IS NULL THEN '{relations, columns, others}'
                                ELSE '{relations, columns, others, doors, closing, moving}' END::text[] LOOP
         BEGIN

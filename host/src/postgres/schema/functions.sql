@@ -828,9 +828,11 @@ END $$;
 CREATE OR REPLACE FUNCTION sym.owners_of_granted(user_oid oid) RETURNS oid[]
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN ARRAY(SELECT DISTINCT owner.refobjid FROM pg_shdepend s
-        JOIN pg_shdepend owner ON owner.dbid = s.dbid AND owner.classid = s.classid AND owner.objid = s.objid
-            AND owner.refclassid = 'pg_authid'::regclass AND owner.deptype = 'o'
+    RETURN ARRAY(SELECT DISTINCT owner.refobjid FROM pg_shdepend s,
+        -- OFFSET: in this order, however few there are when it is planned. And not by the roles,
+        -- though owners are always such: there is an index for that, which would be taken.
+        LATERAL (SELECT o.refobjid FROM pg_shdepend o WHERE o.dbid = s.dbid AND o.classid = s.classid AND o.objid = s.objid
+                 AND o.deptype = 'o' OFFSET 0) AS owner
         WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = user_oid AND s.deptype = 'a');
 END $$;
 
