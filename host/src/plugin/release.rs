@@ -202,21 +202,23 @@ impl Release {
             Some(TargetKind::Component(plugin)) => plugin.start_ahead(),
             _ => None,
         };
-        let (long, short): (Vec<_>, Vec<_>) = resolver
-            .into_iter()
-            .chain(target)
-            .partition(|starting| starting.is_long);
+        let starting: Vec<_> = resolver.into_iter().chain(target).collect();
+        let is_long = starting.iter().any(|starting| starting.is_long);
+        // One behind the other: each has memory of its own.
+        let all = async move {
+            drop(spent);
+            in_turn(starting).await;
+        };
         tokio::spawn(async move {
             // Behind what the event waits for, which has to be asked first.
             tokio::task::yield_now().await;
-            drop(spent);
-            in_turn(short).await;
+            if is_long {
+                let runtime = Handle::current();
+                tokio::task::spawn_blocking(move || runtime.block_on(all));
+            } else {
+                all.await;
+            }
         });
-        if !long.is_empty() {
-            // One behind the other, on one thread: each has memory of its own.
-            let runtime = Handle::current();
-            tokio::task::spawn_blocking(move || runtime.block_on(in_turn(long)));
-        }
     }
 
     /// The target that a request names.
