@@ -204,8 +204,8 @@ fn passed(limits: Limits, steps: &[Step]) -> Option<Limit> {
 }
 
 /// From how many bytes of linear memory on it is given back as soon as a call is over:
-/// a small function hasn't it for two calls at once.
-const LARGE_BYTES: u64 = 32 << 20;
+/// a small function hasn't it for two calls at once. An interpreter's is larger.
+const LARGE_BYTES: u64 = 8 << 20;
 
 /// What lasts as long as a call.
 struct Call {
