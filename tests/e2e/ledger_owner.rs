@@ -171,7 +171,8 @@ async fn the_schema_is_brought_up_to_date_on_a_ledger_in_use() -> anyhow::Result
             .await?;
         assert!(comment.is_some_and(|comment| comment.starts_with("sym-postgres ")));
     }
-    let owner = "SELECT bool_and(proowner = 'sym_bot'::regrole AND proacl IS NOT NULL) FROM pg_proc
+    let owner = "SELECT bool_and(proowner = 'sym_bot'::regrole AND proacl IS NOT NULL
+            AND (NOT prosecdef OR 'search_path=pg_catalog, pg_temp' = ANY (proconfig))) FROM pg_proc
         WHERE pronamespace = 'sym'::regnamespace";
     assert_eq!(world.query(owner).await?.as_deref(), Some("true"), "{BOT}");
     world.body(&event.end()).await?;

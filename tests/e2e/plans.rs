@@ -13,7 +13,7 @@ const OPEN: u32 = 200;
 
 /// What a function of schema `sym` looks rows up by: the function, its condition
 /// as it stands there, and the types of what is `$1`, `$2`, … here.
-const LOOKUPS: [(&str, &str, &str, &str); 4] = [
+const LOOKUPS: [(&str, &str, &str, &str); 5] = [
     ("lend", "g.run = this_run", "g.run = $1", "text"),
     (
         "lend",
@@ -28,6 +28,12 @@ const LOOKUPS: [(&str, &str, &str, &str); 4] = [
         "oid, oid",
     ),
     ("overdue", "g.state <> 'ended'", "g.state <> 'ended'", ""),
+    (
+        "leave_heirs",
+        "g.state IN ('pending', 'ending') AND g.strategy = 'temporary-user'",
+        "g.state IN ('pending', 'ending') AND g.strategy = 'temporary-user'",
+        "",
+    ),
 ];
 
 #[tokio::test]
@@ -79,9 +85,47 @@ async fn a_large_ledger_is_never_read_as_a_whole() -> anyhow::Result<()> {
             plan.iter().any(|line| line.contains("Index")) && !plan.join("\n").contains("Seq Scan"),
             "{lookup}: {plan:#?}"
         );
+        // There may be any number that are open, and few of them are under way.
+        ensure!(
+            !lookup.contains("'pending'") || plan[0].contains("using grants_under_way"),
+            "{lookup}: {plan:#?}"
+        );
     }
     let event = Event::escalate();
     world.body(&event).await.context("in a large ledger")?;
     world.body(&event.end()).await?;
+    Ok(())
+}
+
+/// Members of the one role that everybody has.
+const MEMBERS: u32 = 2_000;
+
+#[tokio::test]
+async fn a_users_memberships_are_found_beside_any_number_of_others() -> anyhow::Result<()> {
+    let crowd = format!(
+        "DO $$ BEGIN FOR i IN 1..{MEMBERS} LOOP EXECUTE format('CREATE ROLE crowd_%s IN ROLE readonly', i); END LOOP; END $$;
+         ANALYZE pg_auth_members; ANALYZE pg_authid"
+    );
+    let world = World::builder().sql(&crowd).start().await?;
+    world.still_works().await?;
+    let database = world.postgres.admin_in("app").await?;
+    database
+        .batch_execute(
+            "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off;
+             PREPARE lookup (oid) AS SELECT * FROM sym.memberships_of($1)",
+        )
+        .await?;
+    let rows = database
+        .query("EXPLAIN (COSTS OFF) EXECUTE lookup (1)", &[])
+        .await?;
+    let plan: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    let plan = plan.join("\n");
+    for condition in [
+        "Index Cond: (member = $1)",
+        "Index Cond: ((roleid >= $1) AND (roleid <= $1))",
+    ] {
+        ensure!(plan.contains(condition), "{condition}: {plan}");
+    }
+    ensure!(!plan.contains("Join"), "it may read all roles: {plan}");
     Ok(())
 }

@@ -47,13 +47,14 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(9);
 /// each time until the next VACUUM.
 /// `enable_seqscan`: what was planned while a table was small reads all of it ever after,
 /// and everybody may make the system's large. What we look for has an index.
+/// `jit`: what is asked once is compiled for longer than it runs.
 /// `default_transaction_isolation`: in any other, what is read behind a lock is as it was
 /// before it. `timezone`: of the times that people are shown.
 const SESSION: &str = "SET standard_conforming_strings = on; SET client_min_messages = notice; \
     SET default_transaction_isolation = 'read committed'; SET timezone = 'UTC'; \
     SET statement_timeout = '8s'; SET idle_in_transaction_session_timeout = '30s'; \
     SET search_path = pg_catalog, pg_temp; SET plan_cache_mode = force_generic_plan; SET enable_bitmapscan = off; \
-    SET enable_seqscan = off";
+    SET enable_seqscan = off; SET jit = off";
 
 /// What is set for each connection: [`SESSION`], and how long it waits for locks.
 fn session() -> String {

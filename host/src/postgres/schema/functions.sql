@@ -1,9 +1,10 @@
 -- What the host, the sweep, pg_cron and a DBA in psql all call, so that one
 -- place decides. Replaced as a whole by each migration.
 --
--- Every function is SECURITY DEFINER with the bot as its owner: whoever calls
--- it, the bot is the grantor. search_path is pinned, and PUBLIC may execute
--- none (the last statement).
+-- What is called from outside is SECURITY DEFINER with the bot as its owner: whoever
+-- calls it, the bot is the grantor; and its search_path is pinned. What only these call
+-- has neither, and so works with theirs: setting both anew takes longer than most of
+-- them. PUBLIC may execute none (the last statement).
 --
 -- A refusal is an exception with SQLSTATE SYMRF: whatever the transaction did
 -- before is undone, and what was pipelined behind it doesn't run. Its DETAIL is
@@ -21,7 +22,7 @@
 -- users, or two runs, but `expire`, which does so in the order of its rows.
 
 CREATE OR REPLACE FUNCTION sym.refuse(code text, detail jsonb DEFAULT '{}') RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'sym refuses: %', code
         USING ERRCODE = 'SYMRF', DETAIL = (detail || jsonb_build_object('code', code))::text;
@@ -30,7 +31,7 @@ END $$;
 -- Lending to, and taking back from, one user happen one after the other: two
 -- runs that end together would each see the other still open otherwise.
 CREATE OR REPLACE FUNCTION sym.lock_user(user_oid oid) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     -- Otherwise what is read behind the lock is as it was before.
     IF current_setting('transaction_isolation') <> 'read committed' THEN
@@ -55,7 +56,7 @@ DROP FUNCTION IF EXISTS sym.databases_of_user(text) CASCADE;
 
 -- Names the transaction after its run, for pg_stat_activity and the server's log.
 CREATE OR REPLACE FUNCTION sym.name_transaction(run text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     done text;
 BEGIN
@@ -64,7 +65,7 @@ END $$;
 
 -- The role of this name, or NULL.
 CREATE OR REPLACE FUNCTION sym.role_named(name text) RETURNS oid
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     -- A longer one would be shortened to somebody else's; an empty one is an error.
     RETURN CASE WHEN octet_length(name) BETWEEN 1 AND 63 THEN to_regrole(quote_ident(name))::oid END;
@@ -74,7 +75,7 @@ END $$;
 -- without SET: then the user can't keep the role by SET ROLE, and a REVOKE
 -- bites at the next statement of an open session.
 CREATE OR REPLACE FUNCTION sym.grant_membership(role_oid oid, user_oid oid, inherits boolean DEFAULT true) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     -- Every option is named: a repeated GRANT would keep those it finds.
     EXECUTE format('GRANT %s TO %s', role_oid::regrole, user_oid::regrole)
@@ -86,7 +87,7 @@ END $$;
 -- REVOKE of the membership that this grantor made. Since 16 there is one row a grantor,
 -- and a plain REVOKE may choose another's, and only warn.
 CREATE OR REPLACE FUNCTION sym.revoke_membership(role_oid oid, user_oid oid, grantor_oid oid) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('REVOKE %s FROM %s', role_oid::regrole, user_oid::regrole)
         || CASE WHEN current_setting('server_version_num')::int >= 160000 AND grantor_oid IS NOT NULL
@@ -97,7 +98,7 @@ END $$;
 -- granted, are there: up to 15 one row a pair, whoever granted it; since 16 one
 -- row a grantor, of which those of the bot and of its groups count.
 CREATE OR REPLACE FUNCTION sym.own_membership(role_oid oid, user_oid oid) RETURNS oid
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN (SELECT m.grantor FROM pg_auth_members m
         WHERE m.roleid = role_oid AND m.member = user_oid
@@ -112,7 +113,7 @@ END $$;
 CREATE OR REPLACE FUNCTION sym.facts_of(role_oid oid, OUT name text, OUT can_login boolean, OUT is_privileged boolean,
                                         OUT makes_databases boolean, OUT is_ours boolean, OUT is_owner boolean,
                                         OUT gives_roles boolean, OUT roles oid[])
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     -- Not all columns: without `rolconfig` one table less is read.
     SELECT r.rolname, r.rolcanlogin, r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls, r.rolcreatedb,
@@ -133,7 +134,7 @@ END $$;
 -- Up to 15 its holders can make what is the role's, by SET ROLE: a SECURITY DEFINER
 -- function does what the role may for as long as it is there.
 CREATE OR REPLACE FUNCTION sym.owns_something(role_oid oid) RETURNS boolean
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     facts record;
 BEGIN
@@ -146,7 +147,7 @@ END $$;
 -- that is privileged, ours, the system's, owns something, or gives roles to others;
 -- up to 15 also one that may log in.
 CREATE OR REPLACE FUNCTION sym.check_role(role_oid oid) RETURNS void
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     level   oid[] := ARRAY[role_oid];
     above   oid[];
@@ -187,7 +188,7 @@ END $$;
 
 -- Refuses a user to whom nothing may be lent.
 CREATE OR REPLACE FUNCTION sym.check_user(user_oid oid) RETURNS void
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     facts record;
 BEGIN
@@ -205,7 +206,7 @@ END $$;
 -- lent role let its holder grant to itself outlives the membership, and shows
 -- here.
 CREATE OR REPLACE FUNCTION sym.own_privileges(user_oid oid) RETURNS int
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     -- No more than can be counted at once: everybody may make millions of large objects.
     RETURN (SELECT count(*)::int FROM (SELECT FROM pg_shdepend d
@@ -215,7 +216,7 @@ END $$;
 
 -- Refuses to begin a run that has ended. The row is locked by the caller.
 CREATE OR REPLACE FUNCTION sym.check_not_ended(entry sym.grants, replay_window_seconds int) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     IF entry.state = 'ending' THEN
         PERFORM sym.refuse('run-ended', '{"why": "ending"}');
@@ -341,7 +342,7 @@ END $$;
 -- What still leads from a user to a role: memberships of its own, and those
 -- through other roles.
 CREATE OR REPLACE FUNCTION sym.remaining_paths(role_oid oid, user_oid oid) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN (SELECT coalesce(jsonb_agg(jsonb_build_object('through', m.roleid::regrole::text, 'grantor', m.grantor::regrole::text)
                                   ORDER BY m.roleid::regrole::text, m.grantor), '[]')
@@ -351,7 +352,7 @@ END $$;
 
 -- The other open runs that lend the same role to the same user.
 CREATE OR REPLACE FUNCTION sym.other_runs(this_run text, role_oid oid, user_oid oid) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN (SELECT coalesce(jsonb_agg(g.run ORDER BY g.expires_at), '[]') FROM sym.grants g
         WHERE g.user_oid = other_runs.user_oid AND g.role_oid = other_runs.role_oid AND g.state = 'granted'
@@ -361,7 +362,7 @@ END $$;
 -- Whether the membership that this grantor made is there. Up to 15 there is one
 -- row a pair: one that was made anew by somebody else is not ours to take.
 CREATE OR REPLACE FUNCTION sym.is_granted_by(role_oid oid, user_oid oid, grantor_oid oid) RETURNS boolean
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN (SELECT EXISTS (SELECT FROM pg_auth_members m
                        WHERE m.roleid = role_oid AND m.member = user_oid AND m.grantor = grantor_oid));
@@ -369,7 +370,7 @@ END $$;
 
 -- Whether a membership can be kept by SET ROLE, as far as the server says so: since 16.
 CREATE OR REPLACE FUNCTION sym.is_with_set(role_oid oid, user_oid oid, grantor_oid oid) RETURNS boolean
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     -- By its name in JSON: before 16 there is no such column.
     RETURN (SELECT coalesce(bool_or((to_jsonb(m) ->> 'set_option')::boolean), false) FROM pg_auth_members m
@@ -379,14 +380,14 @@ END $$;
 -- Whether a run was begun on a server before 16, and this one is not: what was granted
 -- there is a superuser's after `pg_upgrade` and `pg_dumpall`, which keep no grantor.
 CREATE OR REPLACE FUNCTION sym.is_of_older_server(entry sym.grants) RETURNS boolean
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN current_setting('server_version_num')::int >= 160000 AND coalesce(entry.server_version < 160000, true);
 END $$;
 
 -- What a session can have kept is the last run's to end, of those that lend the same.
 CREATE OR REPLACE FUNCTION sym.hand_on_set(entry sym.grants) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     IF entry.with_set THEN
         UPDATE sym.grants g SET with_set = true
@@ -526,7 +527,7 @@ END $$;
 
 -- The sessions of a user, of which after a DROP nothing but the OID is left.
 CREATE OR REPLACE FUNCTION sym.sessions_of(user_oid oid) RETURNS int[]
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     -- What is seen stays the same for a whole transaction otherwise.
     PERFORM pg_stat_clear_snapshot();
@@ -539,7 +540,7 @@ END $$;
 -- membership was `with_set`. Otherwise a transaction is what remains: an open cursor,
 -- or a prepared statement, which is checked anew only where something has to be locked.
 CREATE OR REPLACE FUNCTION sym.keeping_sessions(user_oid oid, with_set boolean) RETURNS int[]
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_stat_clear_snapshot();
     -- Of other people's sessions the bot sees no state and no times, but these.
@@ -553,7 +554,7 @@ END $$;
 -- Refuses to end a run whose user has a session that can't be ended. Of a user
 -- that was dropped already the caller knows the name.
 CREATE OR REPLACE FUNCTION sym.refuse_sessions(user_oid oid) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql AS $$
     SELECT sym.refuse('access-remains', jsonb_build_object('why', 'sessions',
         'user', (SELECT rolname FROM pg_roles WHERE oid = user_oid)));
 $$;
@@ -562,7 +563,7 @@ $$;
 -- under way, in a transaction of its own. Since 18 they have a row, without a
 -- user and a database.
 CREATE OR REPLACE FUNCTION sym.logins_under_way() RETURNS int[]
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_stat_clear_snapshot();
     RETURN (SELECT coalesce(array_agg(DISTINCT l.pid), '{}') FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
@@ -578,7 +579,7 @@ END $$;
 -- One that has not passed yet can't be ended, and finds that it may not log in,
 -- or not take the role.
 CREATE OR REPLACE FUNCTION sym.await_logins(user_oid oid) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     pids  int[] := sym.logins_under_way();
     login int;
@@ -611,7 +612,7 @@ END $$;
 -- Ends these sessions, as far as they are this user's, and returns how many of
 -- them it found.
 CREATE OR REPLACE FUNCTION sym.end_these_sessions(user_oid oid, pids int[]) RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_stat_clear_snapshot();
     RETURN (SELECT count(pg_terminate_backend(a.pid))::int FROM pg_stat_activity a
@@ -626,7 +627,7 @@ END $$;
 -- was prepared since the run began. What it has made is there only when it is committed,
 -- and nobody could look for it then.
 CREATE OR REPLACE FUNCTION sym.check_no_prepared(entry sym.grants) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     prepared text;
 BEGIN
@@ -756,7 +757,7 @@ END $$;
 -- The row of a run whose user is about to be made, locked until the end of the
 -- transaction: until then nobody else begins or ends the run.
 CREATE OR REPLACE FUNCTION sym.pending_run(this_run text) RETURNS sym.grants
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     entry sym.grants;
     done  text;
@@ -791,7 +792,7 @@ END $$;
 
 -- The run that a role was made for, as its comment says.
 CREATE OR REPLACE FUNCTION sym.run_in_comment(role_oid oid) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN (shobj_description(role_oid, 'pg_authid')::jsonb) ->> 'run';
 EXCEPTION WHEN invalid_text_representation THEN
@@ -801,7 +802,7 @@ END $$;
 -- Whether a role is the temporary user of this run: the marker role and the
 -- comment say so, which nobody sets but us and who may do worse.
 CREATE OR REPLACE FUNCTION sym.is_user_of(user_oid oid, this_run text) RETURNS boolean
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles marker ON marker.oid = m.roleid
                    WHERE m.member = user_oid AND marker.rolname = 'sym_managed')
@@ -809,24 +810,38 @@ BEGIN
        AND coalesce(sym.run_in_comment(user_oid) = this_run, false);
 END $$;
 
+-- The memberships to take of a temporary user, by the indexes however many there are of
+-- others: neither OR nor a join, for which a plan may read all memberships, or all roles. In
+-- LANGUAGE sql it becomes part of the statement that asks.
+CREATE OR REPLACE FUNCTION sym.memberships_of(user_oid oid) RETURNS TABLE (roleid oid, member oid, grantor oid)
+LANGUAGE sql STABLE AS $$
+    SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m
+        WHERE m.member = user_oid
+          AND (SELECT r.rolname FROM pg_roles r WHERE r.oid = m.roleid) <> 'sym_managed'
+    UNION ALL
+    -- Up to 14 a user can make others members of itself, whom SET ROLE asks for no login.
+    SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m
+        -- Not `=`: where most memberships are of one role, all seem to be of any.
+        WHERE m.roleid BETWEEN user_oid AND user_oid
+          AND (SELECT r.rolname FROM pg_roles r WHERE r.oid = m.member) NOT IN (current_user, 'sym_admins');
+$$;
+
 -- Whether there is something to take of a temporary user that is being removed: it may
 -- log in, or has a role, or somebody is a member of it.
 CREATE OR REPLACE FUNCTION sym.is_usable(user_oid oid, this_run text) RETURNS boolean
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN sym.is_user_of(user_oid, this_run)
        AND (EXISTS (SELECT FROM pg_roles r WHERE r.oid = user_oid AND r.rolcanlogin)
-            OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
-                       WHERE (m.member = user_oid AND r.rolname <> 'sym_managed'
-                              OR m.roleid = user_oid AND u.rolname NOT IN (current_user, 'sym_admins'))
-                         -- What somebody else granted since 16 isn't ours to take.
-                         AND (current_setting('server_version_num')::int < 160000 OR pg_has_role(current_user, m.grantor, 'USAGE'))));
+            OR EXISTS (SELECT FROM sym.memberships_of(user_oid) m
+                       -- What somebody else granted since 16 isn't ours to take.
+                       WHERE current_setting('server_version_num')::int < 160000 OR pg_has_role(current_user, m.grantor, 'USAGE')));
 END $$;
 
 -- Who owns what is granted to a user, in all databases. Each once: anybody may have granted
 -- any number of things.
 CREATE OR REPLACE FUNCTION sym.owners_of_granted(user_oid oid) RETURNS oid[]
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN ARRAY(SELECT DISTINCT owner.refobjid FROM pg_shdepend s,
         -- OFFSET: in this order, however few there are when it is planned. And not by the roles,
@@ -965,7 +980,7 @@ END $$;
 -- updated"). Then the user's own sessions are ended, and at last everybody's who keeps
 -- our locks. Returns whether it could be done: a prepared transaction can't be ended.
 CREATE OR REPLACE FUNCTION sym.bar_user(user_oid oid) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
+LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
 BEGIN
     FOR attempt IN 1..5 LOOP
         BEGIN
@@ -985,7 +1000,7 @@ END $$;
 -- Takes a membership, and returns whether nobody kept us from it. Where another could
 -- not be taken already, there is no time to wait long for this one.
 CREATE OR REPLACE FUNCTION sym.take_membership(role_oid oid, user_oid oid, grantor_oid oid, has_time boolean) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
+LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
 DECLARE
     done text;
 BEGIN
@@ -1086,12 +1101,7 @@ BEGIN
             kept := 'privileged';
         END;
         FOR membership IN
-            SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m
-                JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
-            WHERE m.member = entry.user_oid AND r.rolname <> 'sym_managed'
-               -- Up to 14 a user can make others members of itself, whom SET ROLE asks for no login.
-               OR m.roleid = entry.user_oid AND u.rolname NOT IN (current_user, 'sym_admins')
-            ORDER BY m.roleid = entry.user_oid
+            SELECT * FROM sym.memberships_of(entry.user_oid) m ORDER BY m.roleid = entry.user_oid
         LOOP
             IF membership.member = entry.user_oid AND sym.owns_something(membership.roleid)
                AND membership.roleid::regrole::text <> ALL (owners) THEN
@@ -1133,13 +1143,13 @@ END $$;
 -- What is called as what gets the belongings of a run's user. `sym_graveyard` lets nobody
 -- lend it. The same run may begin again, and OIDs too, where a cluster was restored.
 CREATE OR REPLACE FUNCTION sym.heir_name(entry sym.grants) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT format('sym_graveyard_%s_%s', entry.user_oid, extract(epoch FROM entry.created_at)::bigint);
 $$;
 
 -- Whether a role has got the belongings of a user of ours: by its name, and its comment.
 CREATE OR REPLACE FUNCTION sym.is_heir(heir oid) RETURNS boolean
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM pg_roles r JOIN sym.grants g ON g.run = sym.run_in_comment(r.oid)
                    WHERE r.oid = heir AND NOT r.rolcanlogin AND starts_with(r.rolname::text, 'sym_graveyard_'));
@@ -1148,7 +1158,7 @@ END $$;
 -- Takes the privileges of an heir, without which the bot may give it nothing, nor revoke what
 -- is granted on what it has.
 CREATE OR REPLACE FUNCTION sym.join_heir(heir oid) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('GRANT %s TO %I', heir::regrole, current_user)
         || CASE WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT TRUE, SET TRUE' ELSE '' END;
@@ -1160,16 +1170,16 @@ END $$;
 -- to find out what it may, and each of these has it find out anew. Others who are being removed
 -- may need them, and get them again where they do: so a few are kept meanwhile.
 CREATE OR REPLACE FUNCTION sym.leave_heirs() RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     few        constant int := 50;
     bot        constant oid := current_user::regrole;
     kept       int := 0;
     membership record;
 BEGIN
-    IF EXISTS (SELECT FROM sym.grants g WHERE g.state <> 'ended' AND g.strategy = 'temporary-user'
+    IF EXISTS (SELECT FROM sym.grants g WHERE g.state IN ('pending', 'ending') AND g.strategy = 'temporary-user'
                -- Or a setup in another database that is tried again.
-               AND (g.state = 'ending' OR g.state = 'pending' AND g.user_oid IS NOT NULL)) THEN
+               AND (g.state = 'ending' OR g.user_oid IS NOT NULL)) THEN
         kept := few;
     END IF;
     -- The bot's own first, by the index: there may be any number of others.
@@ -1195,7 +1205,7 @@ END $$;
 -- Each user has one of its own, as what it left may run with the rights of who owns it: so
 -- that reads what this user left, and nobody else's.
 CREATE OR REPLACE FUNCTION sym.make_heir(entry sym.grants) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     heir text := sym.heir_name(entry);
 BEGIN

@@ -7,7 +7,7 @@
 -- rule. Only a membership that the bot itself has granted, and that no open run
 -- of ours explains. Returns whether it did.
 CREATE OR REPLACE FUNCTION sym.adopt_from_template(this_run text, ending jsonb) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     user_name text := ending #>> '{template,user}';
     role_name text := ending #>> '{template,role}';
