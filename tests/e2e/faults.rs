@@ -187,6 +187,8 @@ async fn a_server_that_lets_nobody_in_is_said_within_the_functions_time() -> any
     world.proxy().set_silent(true);
     for event in [Event::escalate_temporary_user(), event.end()] {
         world.proxy().cut_all();
+        // What was just used is taken for good.
+        tokio::time::sleep(Duration::from_millis(300)).await;
         let (answer, time) = world.lambda.invoke_timed(&event).await?;
         assert_eq!(answer.response()?, refusal(UNAVAILABLE));
         ensure!(time < Duration::from_secs(8), "{time:?}");
@@ -248,8 +250,25 @@ async fn a_connection_that_was_forgotten_on_the_way_costs_a_second() -> anyhow::
         world.body(&escalate.end()).await?;
     }
 
+    // What asks the database nothing keeps no connection from being in doubt.
+    let event = Event::escalate();
+    world.body(&event).await?;
+    clock.set(50)?;
+    let unknown =
+        "target `nosuch` is not in `plugins.toml`: add it, or ask for another [unknown-target]";
+    world
+        .refuses(&Event::escalate().target("nosuch"), unknown)
+        .await?;
+    clock.set(100)?;
+    world.proxy().forget_all();
+    let (answer, time) = world.lambda.invoke_timed(&event.end()).await?;
+    ensure!(
+        answer.response()?["errors"] == Value::Array(Vec::new()) && time < Duration::from_secs(4),
+        "{time:?}"
+    );
+
     // One that works is asked once, and stays.
-    clock.set(61)?;
+    clock.set(161)?;
     world.proxy().reset();
     let event = Event::escalate();
     world.body(&event).await?;

@@ -448,7 +448,9 @@ async fn nobody_gets_what_another_has_left() -> anyhow::Result<()> {
     let next = Event::escalate_temporary_user();
     let answer = world.send(&next).await?.to_string();
     ensure!(
-        answer.contains(&format!("what a temporary user has left to `{heir}`")),
+        answer.contains(&format!(
+            "what a temporary user has made, and `{heir}` owns"
+        )),
         "{answer}"
     );
     world.sql("DROP TABLE work.copied").await?;

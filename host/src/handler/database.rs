@@ -19,8 +19,8 @@ use crate::error::Result;
 use crate::postgres::{Connection, Failure, LOCK_TIMEOUT, Names, Who, failure, rollback, sweep};
 use crate::secret::Password;
 
-/// For how long an unused connection is taken for one that works. What stands in
-/// between, such as a NAT gateway or a firewall, forgets one that says nothing, and says
+/// For how long after the server's last answer a connection is taken for one that works.
+/// What stands in between, such as a NAT gateway or a firewall, forgets one that says nothing, and says
 /// nothing itself then; while the sandbox is frozen, no keepalive goes out. The impatient
 /// ones wait for minutes, and to ask costs a round trip.
 const TRUSTED: Duration = Duration::from_secs(60);
@@ -72,41 +72,49 @@ pub(super) struct Database {
     acts_as: OnceLock<String>,
 }
 
-/// A connection, from one use to the next.
+/// A connection, from one use to the next. Times are by the wall clock: the other one may
+/// stand still in a frozen sandbox.
 struct Kept {
     connection: Connection,
-    /// By the wall clock: the other one may stand still in a frozen sandbox.
-    used_at: SystemTime,
+    /// When the server last said something on it.
+    answered_at: SystemTime,
+    /// When it was last looked at, if only from here.
+    looked_at: SystemTime,
 }
 
 impl Kept {
-    fn new(connection: Connection) -> Self {
+    /// One on which the server has just answered.
+    fn answering(connection: Connection) -> Self {
+        let now = SystemTime::now();
         Self {
             connection,
-            used_at: SystemTime::now(),
+            answered_at: now,
+            looked_at: now,
         }
     }
 
-    /// The connection, unless it is no good any more.
-    async fn into_usable(self) -> Option<Connection> {
-        let Self {
-            connection,
-            used_at,
-        } = self;
+    /// Looks at it, and leaves one that is no good any more.
+    async fn checked(mut self) -> Option<Self> {
         let now = SystemTime::now();
-        let is_usable = is_unused_for_less(JUST_USED, used_at, now)
-            || !connection.is_closed().await
-                && (is_unused_for_less(TRUSTED, used_at, now)
-                    || connection.answers_within(PROOF_TIMEOUT).await);
-        is_usable.then_some(connection)
+        if is_less_ago(JUST_USED, self.looked_at, now) {
+            return Some(self);
+        }
+        if self.connection.is_closed().await {
+            return None;
+        }
+        if is_less_ago(TRUSTED, self.answered_at, now) {
+            self.looked_at = now;
+            return Some(self);
+        }
+        let answers = self.connection.answers_within(PROOF_TIMEOUT).await;
+        answers.then(|| Self::answering(self.connection))
     }
 }
 
-/// Whether a connection was used so short a time ago. A clock that was set back doesn't
-/// say how long that is.
-fn is_unused_for_less(time: Duration, used_at: SystemTime, now: SystemTime) -> bool {
-    now.duration_since(used_at)
-        .is_ok_and(|unused| unused < time)
+/// Whether something was so short a time ago. A clock that was set back doesn't say how
+/// long that is.
+fn is_less_ago(time: Duration, then: SystemTime, now: SystemTime) -> bool {
+    now.duration_since(then).is_ok_and(|ago| ago < time)
 }
 
 impl Database {
@@ -132,23 +140,32 @@ impl Database {
     }
 
     /// Looks ahead whether the connection still works, and connects where there is none,
-    /// beside other work. What fails here fails again, and is reported, when the
+    /// beside other work. Most of what fails here fails again, and is reported, when the
     /// connection is used.
-    pub(super) async fn warm_up(&self, aws: &Aws) {
+    ///
+    /// # Errors
+    /// `database-unavailable` where nobody was reached: for a second try there is no time.
+    pub(super) async fn warm_up(&self, aws: &Aws) -> Result<()> {
         let mut ledger = self.ledger.lock().await;
-        let connection = self.usable(&mut ledger, aws).await;
-        *ledger = connection.ok().map(Kept::new);
+        match self.usable(&mut ledger, aws).await {
+            Ok(kept) => *ledger = Some(kept),
+            Err(failure) if failure.is_unreached() => {
+                return Err(failure.into_error(self.with_bot(Names::default())));
+            }
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     /// The connection that was kept where it still works, or a new one.
-    async fn usable(&self, kept: &mut Option<Kept>, aws: &Aws) -> failure::Result<Connection> {
-        let usable = match kept.take() {
-            Some(kept) => kept.into_usable().await,
+    async fn usable(&self, kept: &mut Option<Kept>, aws: &Aws) -> failure::Result<Kept> {
+        let checked = match kept.take() {
+            Some(kept) => kept.checked().await,
             None => None,
         };
-        match usable {
-            Some(connection) => Ok(connection),
-            None => self.connect(aws).await,
+        match checked {
+            Some(kept) => Ok(kept),
+            None => self.connect(aws).await.map(Kept::answering),
         }
     }
 
@@ -223,7 +240,7 @@ impl Database {
         };
         let attempt = async || {
             let mut ledger = self.ledger.lock().await;
-            let mut connection = self.usable(&mut ledger, aws).await?;
+            let mut connection = self.usable(&mut ledger, aws).await?.connection;
             let timer = self.meters.database.start();
             let mut result = operation(&mut connection).await;
             // Somebody who can't be meant to may hold what we wait for.
@@ -249,7 +266,7 @@ impl Database {
                 Err(_) => rollback(&connection).await.is_ok(),
             };
             if is_whole && !connection.is_used_up() {
-                *ledger = Some(Kept::new(connection));
+                *ledger = Some(Kept::answering(connection));
             }
             result
         };
@@ -343,11 +360,11 @@ mod tests {
 
     #[test]
     fn a_connection_is_in_doubt_after_a_minute_or_where_the_clock_was_set_back() {
-        let used_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let is_trusted = |now| is_unused_for_less(TRUSTED, used_at, now);
-        assert!(is_trusted(used_at));
-        assert!(is_trusted(used_at + TRUSTED - Duration::from_nanos(1)));
-        assert!(!is_trusted(used_at + TRUSTED));
-        assert!(!is_trusted(used_at - Duration::from_nanos(1)));
+        let answered_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let is_trusted = |now| is_less_ago(TRUSTED, answered_at, now);
+        assert!(is_trusted(answered_at));
+        assert!(is_trusted(answered_at + TRUSTED - Duration::from_nanos(1)));
+        assert!(!is_trusted(answered_at + TRUSTED));
+        assert!(!is_trusted(answered_at - Duration::from_nanos(1)));
     }
 }

@@ -24,7 +24,13 @@ impl Ready {
         deadline: Instant,
         trace: &mut Trace,
     ) -> Result<Body> {
-        let Planned { release, plan, .. } = self.authorized_plan(request, deadline, trace).await?;
+        let Planned {
+            release,
+            plan,
+            spent,
+        } = self.authorized_plan(request, deadline, trace).await?;
+        // Who is asked about it now is mostly given it soon.
+        release.get_ready(&request.target.name, spent);
         let grant = self.new_grant(request, &release);
         let until = self.until(request);
         let words = match plan.strategy() {

@@ -30,7 +30,7 @@ pub(super) struct Planned {
     pub(super) release: Arc<Release>,
     pub(super) plan: AuthorizedPlan,
     /// What is left of asking.
-    spent: Vec<Spent>,
+    pub(super) spent: Vec<Spent>,
 }
 
 impl Ready {
@@ -76,14 +76,16 @@ impl Ready {
             let plan = plan.await?;
             Ok((release, plan))
         };
-        let ((), planned) = tokio::join!(self.database.warm_up(&self.aws), planning);
+        let (connected, planned) = tokio::join!(self.database.warm_up(&self.aws), planning);
         let authorized = match planned {
             Ok((release, plan)) => self.authorize(plan).await.map(|plan| (release, plan)),
             Err(error) => Err(error),
         };
         let plan = authorized.as_ref().map(|(_, plan)| plan);
         self.record(request, trace.release.as_deref(), answer.with_plan(plan));
-        authorized.map(|(release, plan)| Planned {
+        let (release, plan) = authorized?;
+        connected?;
+        Ok(Planned {
             release,
             plan,
             spent,

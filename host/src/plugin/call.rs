@@ -203,8 +203,8 @@ fn passed(limits: Limits, steps: &[Step]) -> Option<Limit> {
     steps.iter().any(is_long).then_some(Limit::SqlBytes)
 }
 
-/// From how many bytes of linear memory on it is given back as soon as a call is over:
-/// a small function hasn't it for two calls at once. An interpreter's is larger.
+/// More bytes of linear memory than these are given back as soon as a call is over: a
+/// small function hasn't them for two calls at once. An interpreter has more.
 const LARGE_BYTES: u64 = 8 << 20;
 
 /// What lasts as long as a call.

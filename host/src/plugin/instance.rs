@@ -25,6 +25,10 @@ use crate::request::Request;
 /// of thousands of functions. Others take less than a thread does.
 const LONG_START: Duration = Duration::from_micros(300);
 
+/// Most linear memory that a start ahead may take, in bytes: the resolver's and a target's
+/// stay from one event to the next, and a small function has to do without.
+const AHEAD_BYTES: u64 = 32 << 20;
+
 /// An instance before its one call.
 pub(super) struct Started {
     pub(super) store: Store<State>,
@@ -49,8 +53,7 @@ struct Inner {
 #[derive(Clone, Copy)]
 struct Start {
     is_long: bool,
-    /// One that does may not be made ahead, as the line has to say whose run it is.
-    logs: bool,
+    may_be_ahead: bool,
 }
 
 /// What starts the next call's instance.
@@ -68,13 +71,15 @@ impl Ahead {
     fn learn(&self, start: &Cost, log: &Log) {
         self.lock().start = Some(Start {
             is_long: start.wall >= LONG_START,
-            logs: !log.is_empty(),
+            // A line that is logged has to say whose run it is.
+            may_be_ahead: log.is_empty() && start.memory_bytes <= AHEAD_BYTES,
         });
     }
 
-    /// Gives up the one that was started ahead, and its memory.
-    pub(super) fn give_up(&self) {
-        self.lock().next = None;
+    /// Gives up the one that was started ahead: its memory, with what is returned.
+    #[must_use]
+    pub(super) fn give_up(&self) -> Option<oneshot::Receiver<Started>> {
+        self.lock().next.take()
     }
 
     /// The instance that was started ahead, if one was, for a call of this run. One
@@ -93,21 +98,27 @@ impl<E: Export + 'static> Plugin<E> {
     /// What goes wrong does so again in the call.
     pub(super) fn start_ahead(self: &Arc<Self>) -> Option<Starting> {
         let mut inner = self.ahead().lock();
-        let Start { is_long, logs } = inner.start?;
-        if logs || self.has_wasi() || self.is_on_trial() || inner.next.is_some() {
+        let Start {
+            is_long,
+            may_be_ahead,
+        } = inner.start?;
+        if !may_be_ahead || self.has_wasi() || self.is_on_trial() || inner.next.is_some() {
             return None;
         }
-        let (sender, receiver) = oneshot::channel();
+        let (mut sender, receiver) = oneshot::channel();
         inner.next = Some(receiver);
         let plugin = self.clone();
         let starting = async move {
             let prepared = plugin.already_prepared()?;
             let mut store = new_store(&plugin, None).ok()?;
             let limit = Duration::from_millis(plugin.limits().wall_milliseconds);
-            let starting = start(&plugin, prepared, &mut store);
-            let started = tokio::time::timeout(limit, starting).await.ok()?;
-            let (instance, start) = started.ok()?;
-            // Nobody waits where the release was replaced meanwhile.
+            let starting = tokio::time::timeout(limit, start(&plugin, prepared, &mut store));
+            let (instance, start) = tokio::select! {
+                biased;
+                // It was given up, or the release was replaced.
+                () = sender.closed() => return None,
+                started = starting => started.ok()?.ok()?,
+            };
             let _ = sender.send(Started {
                 store,
                 instance,

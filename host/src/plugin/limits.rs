@@ -117,9 +117,9 @@ limits! {
     /// loop before the wall time does on a function of 128 MB, which has a
     /// fourteenth of a CPU: `cargo nextest run --workspace -E 'test(/^throttled/)'`.
     Fuel fuel = 50_000_000, 1_000_000_000_000, PluginFuel, "used up its fuel";
-    /// Wall time of one call, in milliseconds, its instantiation included. For what
-    /// fuel doesn't measure: a guest that sleeps. Never longer than what is left of
-    /// the event's own time.
+    /// Wall time of one call, in milliseconds, and of starting its instance: together,
+    /// or of each where that is started ahead. For what fuel doesn't measure: a guest
+    /// that sleeps. Never longer than what is left of the event's own time.
     WallMilliseconds wall_milliseconds = 2_000, 900_000, PluginTime, "took too long";
     /// All linear memories together, in bytes. A plugin in Rust begins with 1.1 MB,
     /// one in Python with about 12 MB; a function of 128 MB has room for one call.

@@ -193,11 +193,13 @@ impl Release {
         let resolver = self.resolver.as_ref().and_then(Plugin::start_ahead);
         // One target's at a time: a release may have hundreds, and a small function has
         // not the memory.
-        for (name, entry) in &self.targets {
-            if let (true, TargetKind::Component(plugin)) = (name != target, &entry.setup) {
-                plugin.ahead().give_up();
-            }
-        }
+        let others = self.targets.iter().filter(|(name, _)| *name != target);
+        let given_up: Vec<_> = others
+            .filter_map(|(_, entry)| match &entry.setup {
+                TargetKind::Component(plugin) => plugin.ahead().give_up(),
+                TargetKind::Sql(..) | TargetKind::Role(_) => None,
+            })
+            .collect();
         let target = match self.target(target).map(|entry| &entry.setup) {
             Some(TargetKind::Component(plugin)) => plugin.start_ahead(),
             _ => None,
@@ -206,11 +208,11 @@ impl Release {
         let is_long = starting.iter().any(|starting| starting.is_long);
         // One behind the other: each has memory of its own.
         let all = async move {
-            drop(spent);
+            drop((spent, given_up));
             in_turn(starting).await;
         };
         tokio::spawn(async move {
-            // Behind what the event waits for, which has to be asked first.
+            // Behind what the event waits for, where that was to be asked at once.
             tokio::task::yield_now().await;
             if is_long {
                 let runtime = Handle::current();

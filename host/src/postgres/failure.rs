@@ -133,6 +133,11 @@ impl Failure {
         matches!(self.kind, Kind::Gone { .. } | Kind::Unreached { .. })
     }
 
+    /// Whether there was no connection within the time that one may take.
+    pub fn is_unreached(&self) -> bool {
+        matches!(self.kind, Kind::Unreached { .. })
+    }
+
     /// Whether the password may be an old one.
     pub fn is_login(&self) -> bool {
         matches!(self.kind, Kind::Login)

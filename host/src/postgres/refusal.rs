@@ -134,7 +134,7 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
         ("setup", "left-behind") => (
             Code::DatabaseRefused,
             format!(
-                "the target's statements grant to `{user}` what a temporary user has left to `{role}`: have them name what \
+                "the target's statements grant to `{user}` what a temporary user has made, and `{role}` owns: have them name what \
                  they mean, or look through what was left (docs/operations.md)"
             ),
         ),

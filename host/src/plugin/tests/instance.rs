@@ -101,3 +101,19 @@ async fn one_target_at_a_time_has_an_instance_ahead() {
     assert!(plugin("a").ahead().take("run").await.is_none());
     assert!(plugin("b").ahead().take("run").await.is_some());
 }
+
+#[tokio::test]
+async fn one_that_takes_much_memory_to_start_is_not_started_ahead() {
+    let manifest = "[resolver]\ncomponent = \"x.wasm\"\n";
+    // Pages of 64 KiB: 32 MiB, and one more.
+    for (pages, is_ahead) in [(512, true), (513, false)] {
+        let component = Guest::user("ada").pages(pages).build();
+        let release = load(manifest, &[("x.wasm", &component)])
+            .await
+            .expect("loads");
+        let answer = ask(&release).await;
+        release.get_ready("readonly", vec![answer.spent]);
+        let ahead = resolver_of(&release).ahead().take("run").await;
+        assert_eq!(ahead.is_some(), is_ahead, "{pages}");
+    }
+}
