@@ -139,12 +139,18 @@ async fn growth(world: &World, figures: &mut Figures) -> Result<()> {
     let mut from = 0;
     for size in SIZES {
         terminal::error(&format!("scale: {size} ledger rows, roles and open grants"));
-        world
-            .postgres
-            .execute_sql(DATABASE, &crowd(from, size))
-            .await
-            .with_context(|| format!("can't make {size} roles"))?;
-        from = size;
+        // Since 16 a transaction has a lock for each membership that it makes.
+        while from < size {
+            let to = size.min(from + 2_000);
+            world
+                .postgres
+                .execute_sql(DATABASE, &crowd(from, to))
+                .await
+                .with_context(|| format!("can't make {size} roles"))?;
+            from = to;
+        }
+        let analyze = "ANALYZE sym.grants; ANALYZE pg_authid; ANALYZE pg_auth_members";
+        world.postgres.execute_sql(DATABASE, analyze).await?;
         for strategy in ["role", "temporary-user"] {
             let variables = world.hosts_variables(strategy, Wire::Direct, Plugins::File);
             let prefix = format!("scale/rows-{size}/{strategy}");
@@ -167,8 +173,7 @@ fn crowd(from: u32, to: u32) -> String {
          FROM generate_series({from}, {to}-1) i JOIN pg_roles r ON r.rolname = 'crowd_' || i;
          INSERT INTO sym.grants (run, strategy, state, requester, target, release, user_oid, user_name, role_oid, role_name, grantor_oid, standing, created_at, granted_at, expires_at, ended_at, ended_by)
          SELECT 'crowd:run:ended:1.0.0:' || i, 'role', 'ended', 'crowd-' || i || '@example.com', 'readonly', 'bench', r.oid, r.rolname, 'readonly'::regrole, 'readonly', 'sym_bot'::regrole, false, now(), now(), now(), now(), 'deescalate'
-         FROM generate_series({from}, {to}-1) i JOIN pg_roles r ON r.rolname = 'crowd_' || i;
-         ANALYZE sym.grants; ANALYZE pg_authid; ANALYZE pg_auth_members;"
+         FROM generate_series({from}, {to}-1) i JOIN pg_roles r ON r.rolname = 'crowd_' || i"
     )
 }
 
