@@ -340,3 +340,196 @@ async fn a_door_that_was_made_part_of_an_extension_goes() -> anyhow::Result<()> 
     ensure!(world.query(left).await?.as_deref() == Some("elsewhere"));
     world.ledger_agrees().await
 }
+
+/// Its function is called by an ANALYZE, too, with the rights of the table's owner.
+#[tokio::test]
+async fn what_is_closed_opens_itself_by_no_analyze() -> anyhow::Result<()> {
+    let world = world_with_a_bell().start().await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.ringing (id int); GRANT SELECT, INSERT ON work.ringing TO PUBLIC;
+             CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting();
+             CREATE TABLE work.made (id int);
+             CREATE FUNCTION work.opening() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+                 IF session_user <> current_user THEN GRANT ALL ON work.ringing TO PUBLIC; END IF; END $$;
+             CREATE FUNCTION work.made_of(id int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+                 PERFORM work.opening(); RETURN id; END $$;
+             CREATE INDEX ON work.made (work.made_of(id)); INSERT INTO work.made SELECT generate_series(1, 9)",
+        )
+        .await?;
+    stranger
+        .batch_execute("BEGIN; SELECT FROM work.ringing")
+        .await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    ensure!(world.sql("ANALYZE work.made").await.is_err());
+    let again = world.login("stranger", "stranger").await;
+    let again = again.map_err(anyhow::Error::msg)?;
+    let ring = "INSERT INTO work.ringing VALUES (1)";
+    ensure!(again.batch_execute(ring).await.is_err());
+    stranger.batch_execute("ROLLBACK").await?;
+    ensure!(world.sweep().await? == 1);
+    ensure!(!world.role_exists(&user).await?);
+    // Nothing of it is broken for good.
+    world.sql("ANALYZE work.made").await?;
+    world.ledger_agrees().await
+}
+
+/// What was a SECURITY DEFINER function doesn't run with the rights of who calls it, either.
+#[tokio::test]
+async fn what_is_closed_runs_with_no_callers_rights() -> anyhow::Result<()> {
+    let world = world_with_a_bell().start().await?;
+    let event = Event::escalate_temporary_user();
+    let (_, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.ringing (id int); GRANT SELECT ON work.ringing TO PUBLIC;
+             CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting();
+             CREATE FUNCTION work.helper() RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+                 IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+                     ALTER ROLE stranger SUPERUSER; END IF;
+                 RETURN 1; END $$",
+        )
+        .await?;
+    stranger
+        .batch_execute("BEGIN; SELECT FROM work.ringing")
+        .await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    ensure!(world.sql("SELECT work.helper()").await.is_err());
+    let is_super = "SELECT rolsuper FROM pg_roles WHERE rolname = 'stranger'";
+    ensure!(world.query(is_super).await?.as_deref() == Some("false"));
+    stranger.batch_execute("ROLLBACK").await?;
+    ensure!(world.sweep().await? == 1);
+    world.sql("SELECT work.helper()").await?;
+    ensure!(world.query(is_super).await?.as_deref() == Some("false"));
+    Ok(())
+}
+
+/// A key to it is somebody else's, too: they are to go on with what is theirs.
+#[tokio::test]
+async fn what_was_closed_keeps_nobody_from_what_is_theirs() -> anyhow::Result<()> {
+    let world = world_with_a_bell()
+        .sql(
+            "CREATE TABLE everybodys (id int PRIMARY KEY); INSERT INTO everybodys SELECT generate_series(1, 9);
+             GRANT REFERENCES ON everybodys TO PUBLIC",
+        )
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (_, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE work.ringing (id int); GRANT SELECT ON work.ringing TO PUBLIC;
+             CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting();
+             CREATE TABLE work.referring (id int REFERENCES public.everybodys)",
+        )
+        .await?;
+    stranger
+        .batch_execute("BEGIN; SELECT FROM work.ringing")
+        .await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    stranger.batch_execute("ROLLBACK").await?;
+    ensure!(world.sweep().await? == 1);
+    world.sql("DELETE FROM everybodys WHERE id = 1").await
+}
+
+/// USAGE is asked for where a foreign table is made, and not where it is read.
+#[tokio::test]
+async fn a_server_that_can_not_be_dropped_lets_nobody_through() -> anyhow::Result<()> {
+    let world = world()
+        .sql(
+            "CREATE FOREIGN DATA WRAPPER elsewhere; GRANT USAGE ON FOREIGN DATA WRAPPER elsewhere TO readonly;
+             CREATE SCHEMA strangers",
+        )
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (_, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    world
+        .sql("ALTER SCHEMA strangers OWNER TO stranger")
+        .await?;
+    session
+        .batch_execute(
+            "CREATE SERVER mine FOREIGN DATA WRAPPER elsewhere; GRANT USAGE ON FOREIGN SERVER mine TO PUBLIC;
+             CREATE USER MAPPING FOR PUBLIC SERVER mine OPTIONS (password 'elsewhere');
+             CREATE USER MAPPING FOR CURRENT_USER SERVER mine OPTIONS (password 'elsewhere')",
+        )
+        .await?;
+    for statements in [
+        "CREATE FOREIGN TABLE strangers.through (id int) SERVER mine",
+        "BEGIN; COMMENT ON FOREIGN TABLE strangers.through IS NULL",
+    ] {
+        stranger.batch_execute(statements).await?;
+    }
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    let mappings = "SELECT count(*) FROM pg_user_mappings";
+    ensure!(world.query(mappings).await?.as_deref() == Some("0"));
+    stranger.batch_execute("ROLLBACK").await?;
+    ensure!(world.sweep().await? == 1);
+    world.ledger_agrees().await
+}
+
+/// With one part of an extension all of it would go, and what others have built on it.
+#[tokio::test]
+async fn no_extension_goes_with_what_the_leaver_made() -> anyhow::Result<()> {
+    let world = world()
+        .sql(
+            "CREATE FOREIGN DATA WRAPPER elsewhere; GRANT USAGE ON FOREIGN DATA WRAPPER elsewhere TO readonly;
+             GRANT CREATE ON SCHEMA work TO PUBLIC; GRANT CREATE ON DATABASE app TO PUBLIC; CREATE TABLE team (id int)",
+        )
+        .start()
+        .await?;
+    let stranger = stranger(&world).await?;
+    let is_there = "SELECT (SELECT count(*) FROM team WHERE tags IS NOT NULL) + count(*)
+        FROM pg_extension WHERE extname = 'hstore'";
+    // Of the leaver's own it may be taken out, of the stranger's not.
+    for is_strangers in [false, true] {
+        let event = Event::escalate_temporary_user();
+        let (user, _, session) = temporary_user(&world, &event).await?;
+        session
+            .batch_execute(
+                "CREATE SERVER mine FOREIGN DATA WRAPPER elsewhere; GRANT USAGE ON FOREIGN SERVER mine TO PUBLIC",
+            )
+            .await?;
+        let extension = if is_strangers { &stranger } else { &session };
+        extension
+            .batch_execute(
+                "CREATE EXTENSION hstore SCHEMA work; CREATE FOREIGN TABLE work.part (id int) SERVER mine;
+                 CREATE VIEW work.of_part AS SELECT * FROM work.part;
+                 ALTER EXTENSION hstore ADD FOREIGN TABLE work.part; ALTER EXTENSION hstore ADD VIEW work.of_part",
+            )
+            .await?;
+        world
+            .sql(
+                "ALTER TABLE team ADD COLUMN tags work.hstore; INSERT INTO team VALUES (1, 'a=>b')",
+            )
+            .await?;
+        let answer = world.send(&event.end()).await?.to_string();
+        ensure!(
+            world.query(is_there).await?.as_deref() == Some("2"),
+            "{answer}"
+        );
+        if is_strangers {
+            ensure!(answer.contains("could not be dropped"), "{answer}");
+            stranger
+                .batch_execute("ALTER EXTENSION hstore DROP VIEW work.of_part; ALTER EXTENSION hstore DROP FOREIGN TABLE work.part")
+                .await?;
+            ensure!(world.sweep().await? == 1);
+        }
+        ensure!(!world.role_exists(&user).await?, "{answer}");
+        ensure!(world.query(is_there).await?.as_deref() == Some("2"));
+        world
+            .sql("DROP EXTENSION hstore CASCADE; TRUNCATE team")
+            .await?;
+    }
+    Ok(())
+}

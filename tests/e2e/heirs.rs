@@ -478,3 +478,68 @@ async fn a_database_that_begins_read_only_keeps_nothing() -> anyhow::Result<()> 
     ensure!(!world.role_exists(&user).await?);
     world.ledger_agrees().await
 }
+
+/// A function is given to nobody who may not create in its schema, and this one is the leaver's.
+#[tokio::test]
+async fn what_is_in_schemas_of_its_own_is_moved() -> anyhow::Result<()> {
+    let world = world()
+        .sql("GRANT CREATE ON DATABASE app TO readonly, sym_graveyard")
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    session
+        .batch_execute(
+            "CREATE FUNCTION work.earlier() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE SCHEMA later;
+             ALTER FUNCTION work.earlier() SET SCHEMA later;
+             CREATE SCHEMA closed; CREATE FUNCTION closed.inside() RETURNS int LANGUAGE sql AS 'SELECT 1';
+             REVOKE CREATE ON SCHEMA closed FROM CURRENT_USER",
+        )
+        .await?;
+    world.body(&event.end()).await?;
+    ensure!(!world.role_exists(&user).await?);
+    world.sql("SELECT later.earlier(), closed.inside()").await?;
+    world.ledger_agrees().await
+}
+
+/// Each column that was granted is one more row to look through.
+#[tokio::test]
+async fn columns_of_others_keep_nothing_from_being_taken() -> anyhow::Result<()> {
+    let world = world()
+        .setting("max_locks_per_transaction", "256")
+        .sql(
+            "CREATE TABLE secret (id int); GRANT SELECT ON secret TO sym_bot WITH GRANT OPTION;
+             CREATE SCHEMA strangers",
+        )
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    let stranger = stranger(&world).await?;
+    world
+        .sql(&format!(
+            "ALTER SCHEMA strangers OWNER TO stranger; SET ROLE sym_bot; GRANT SELECT ON secret TO {user}"
+        ))
+        .await?;
+    session
+        .batch_execute("CREATE FUNCTION work.leak() RETURNS SETOF int LANGUAGE sql SECURITY DEFINER AS 'SELECT id FROM public.secret'")
+        .await?;
+    stranger.batch_execute("SELECT work.leak()").await?;
+    stranger
+        .batch_execute(&format!(
+            "DO $$ DECLARE names text := (SELECT string_agg('c' || n, ', ') FROM generate_series(1, 1500) n);
+                 columns text := (SELECT string_agg('c' || n || ' int', ', ') FROM generate_series(1, 1500) n); BEGIN
+                 FOR n IN 1..50 LOOP
+                     EXECUTE format('CREATE TABLE strangers.t%s (%s)', n, columns);
+                     EXECUTE format('GRANT SELECT (%s) ON strangers.t%s TO {user}', names, n);
+                     COMMIT; END LOOP; END $$"
+        ))
+        .await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    let leak = stranger.batch_execute("SELECT work.leak()").await;
+    ensure!(leak.is_err(), "{answer}");
+    world.sql("DROP SCHEMA strangers CASCADE").await?;
+    ensure!(world.sweep().await? == 1);
+    world.ledger_agrees().await
+}

@@ -56,3 +56,4 @@ mod throttled;
 mod tls;
 mod tunnel;
 mod vault;
+mod workers;

@@ -187,12 +187,18 @@ impl Ready {
             }
         };
         let (cleared, secret) = future::join(clear, forget).await;
-        // First what the person with the password can still use.
+        // First what the person with the password can still use: a login, a session, a role.
+        let kept = user.kept.as_deref();
+        let kept = |is_login: bool| match kept {
+            Some(why) if (why != "membership") == is_login => {
+                Err(Failure::user_kept(name, why).into_error(names))
+            }
+            _ => Ok(()),
+        };
+        kept(true)?;
         sessions?;
         cleared?;
-        if let Some(why) = &user.kept {
-            return Err(Failure::user_kept(name, why).into_error(names));
-        }
+        kept(false)?;
         // The credential is dead, and the run stays `ending` until the secret is gone too.
         secret.map_err(|error| secret_remains(name, error))?;
         let drop = async |connection: &mut Connection| remove::drop_user(connection, run).await;
@@ -206,10 +212,7 @@ impl Ready {
     async fn end_sessions(&self, names: Names<'_>, user_oid: u32, by: Ender) -> Result<()> {
         let end =
             async |connection: &mut Connection| remove::end_sessions(connection, user_oid).await;
-        if self.in_ledger(names, by, end).await? {
-            return Ok(());
-        }
-        Err(Failure::sessions_remain(names.user).into_error(names))
+        self.in_ledger(names, by, end).await
     }
 
     /// Takes what the user owns, and what was granted to it, in each database: one that

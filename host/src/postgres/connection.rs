@@ -26,8 +26,7 @@ use crate::sql::quote_identifier;
 /// whether the same is tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Longest wait for an answer, a little longer than the server's own
-/// `statement_timeout`: a peer that vanished without a word says nothing at all.
+/// Longest wait for an answer, a little longer than [`STATEMENT_TIMEOUT`]: a peer that vanished without a word says nothing at all.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// For each connection. The lengths of the timeouts leave room to answer within
@@ -52,13 +51,23 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(9);
 /// before it. `timezone`: of the times that people are shown.
 const SESSION: &str = "SET standard_conforming_strings = on; SET client_min_messages = notice; \
     SET default_transaction_isolation = 'read committed'; SET timezone = 'UTC'; \
-    SET statement_timeout = '8s'; SET idle_in_transaction_session_timeout = '30s'; \
-    SET search_path = pg_catalog, pg_temp; SET plan_cache_mode = force_generic_plan; SET enable_bitmapscan = off; \
-    SET enable_seqscan = off; SET jit = off";
+    SET idle_in_transaction_session_timeout = '30s'; SET search_path = pg_catalog, pg_temp; \
+    SET plan_cache_mode = force_generic_plan; SET enable_bitmapscan = off; SET enable_seqscan = off; SET jit = off";
 
-/// What is set for each connection: [`SESSION`], and how long it waits for locks.
+/// What is set for each connection: [`SESSION`], and how long it works and waits for locks.
 fn session() -> String {
-    format!("{SESSION}; {}", set_lock_timeout(LOCK_TIMEOUT))
+    let (work, wait) = (
+        set_statement_timeout(STATEMENT_TIMEOUT),
+        set_lock_timeout(LOCK_TIMEOUT),
+    );
+    format!("{SESSION}; {work}; {wait}")
+}
+
+/// Longest time of a statement.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
+
+fn set_statement_timeout(longest: Duration) -> String {
+    format!("SET statement_timeout = {}", longest.as_millis())
 }
 
 /// Longest wait for a lock, of a new session.
@@ -416,6 +425,37 @@ impl Connection {
         let result = answer_in(ANSWER_TIMEOUT, self.client.batch_execute(sql)).await?;
         crash::after(sql);
         Ok(result?)
+    }
+
+    /// Runs statements of ours, each in a transaction and with a time of its own, whatever
+    /// becomes of the others: one round trip.
+    ///
+    /// # Errors
+    /// What the connection ran into.
+    pub(crate) async fn run_each(
+        &self,
+        limit: Duration,
+        statements: &[String],
+    ) -> Result<Vec<Result<()>>> {
+        let (begin, end) = (
+            set_statement_timeout(limit),
+            set_statement_timeout(STATEMENT_TIMEOUT),
+        );
+        let all = std::iter::once(&begin)
+            .chain(statements)
+            .chain(std::iter::once(&end));
+        let answers = futures_util::future::join_all(all.map(|sql| self.client.batch_execute(sql)));
+        let longest = limit * u32::try_from(statements.len()).unwrap_or(u32::MAX) + ANSWER_TIMEOUT;
+        let results = answer_in(longest, answers).await?;
+        crash::after("lists");
+        let mut results: Vec<_> = results
+            .into_iter()
+            .map(|result| result.map_err(Failure::from))
+            .collect();
+        // What was set before and after them.
+        results.pop().transpose()?;
+        results.remove(0)?;
+        Ok(results)
     }
 
     /// Runs one statement: one round trip, and nothing to prepare.

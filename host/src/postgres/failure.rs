@@ -86,13 +86,6 @@ impl Failure {
         Self::new(Kind::Warning { text: text.into() })
     }
 
-    /// Sessions of this user are there still, after all that could be done.
-    pub fn sessions_remain(user: &str) -> Self {
-        let code = "access-remains".to_owned();
-        let why = serde_json::json!({"why": "sessions", "user": user});
-        Self::new(Kind::Refusal { code, why })
-    }
-
     /// A temporary user could not be disabled wholly, for this reason (see
     /// `sym.disable_user`).
     pub fn user_kept(user: &str, why: &str) -> Self {

@@ -203,12 +203,20 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
                  administrator has to run `ALTER ROLE {user} NOLOGIN NOSUPERUSER NOREPLICATION NOBYPASSRLS`"
             ),
         ),
+        ("access-remains", "analyzing") => (
+            Code::AccessRemains,
+            format!(
+                "the access of `{user}` was taken back, but autovacuum looks through a table of theirs, and may run \
+                 functions of theirs with it: the sweep tries again, and a superuser can end that process ({})",
+                text("pids")
+            ),
+        ),
         ("access-remains", "held") => (
             Code::AccessRemains,
             format!(
                 "temporary user `{user}` can still log in: a transaction that could not be ended keeps it; an \
-                 administrator has to end that (an open one of an administrator's, or see pg_prepared_xacts, ROLLBACK \
-                 PREPARED), and the next sweep tries again"
+                 administrator has to end that (an open one of an administrator's, one of autovacuum's that runs the user's \
+                 functions, or see pg_prepared_xacts, ROLLBACK PREPARED), and the next sweep tries again"
             ),
         ),
         ("access-remains", "membership") => (

@@ -57,12 +57,11 @@ pub struct Disabled {
     pub owners: Vec<serde_json::Value>,
 }
 
-/// Stage 2: ends the user's sessions, and waits until they are gone. Returns
-/// whether they are.
+/// Stage 2: ends the user's sessions, and waits until they are gone.
 ///
 /// # Errors
-/// What the connection ran into.
-pub async fn end_sessions(connection: &Connection, user_oid: u32) -> Result<bool> {
+/// `access-remains` where they are not, or what the connection ran into.
+pub async fn end_sessions(connection: &Connection, user_oid: u32) -> Result<()> {
     for _ in 0..SESSION_CHECKS {
         let query = Query::new("SELECT sym.end_sessions($1)").with(&user_oid, Type::OID);
         let rows = connection.query(&query).await?;
@@ -71,11 +70,12 @@ pub async fn end_sessions(connection: &Connection, user_oid: u32) -> Result<bool
             None => 0,
         };
         if left == 0 {
-            return Ok(true);
+            return Ok(());
         }
         tokio::time::sleep(SESSION_CHECK_INTERVAL).await;
     }
-    Ok(false)
+    let query = Query::new("SELECT sym.refuse_sessions($1)").with(&user_oid, Type::OID);
+    connection.query(&query).await.map(drop)
 }
 
 /// What [`belongings`] has found.
@@ -127,13 +127,37 @@ pub async fn clear(connection: &Connection, user_oid: u32, heir: Option<&str>) -
     let (heir_text, owns_routines): (&str, bool) = (row.try_get(2)?, row.try_get(3)?);
     let leaver = format!("{user_oid}::oid");
     let fill = |sql: &str| {
-        sql.replace("{rights}", RIGHTS)
+        sql.replace("{may_have}", MAY_HAVE)
+            .replace("{rights}", RIGHTS)
             .replace("{owners}", OWNERS)
             .replace("{leaver}", &leaver)
             .replace("{heir}", heir_text)
     };
-    let cleared = connection.run(&fill(CLEAR)).await;
-    // The block above has set its own.
+    // Each has its turn before any has more time.
+    let mut lists: Vec<&List> = LISTS
+        .iter()
+        .filter(|list| heir.is_some() || !list.is_of_owned)
+        .collect();
+    let mut cleared = Ok(());
+    for time in LIST_TIMES {
+        let statements: Vec<String> = lists.iter().map(|list| fill(&list.to_sql(time))).collect();
+        let results = connection
+            .run_each(time + LIST_OVERTIME, &statements)
+            .await?;
+        cleared = Ok(());
+        let outcomes = lists.into_iter().zip(results);
+        lists = outcomes
+            .filter_map(|(list, result)| result.err().map(|failure| (list, failure)))
+            .map(|(list, failure)| {
+                cleared = Err(failure);
+                list
+            })
+            .collect();
+        if lists.is_empty() {
+            break;
+        }
+    }
+    // The lists have set their own.
     let wait = set_lock_timeout(LOCK_TIMEOUT);
     if let Some(heir) = heir {
         // PostgreSQL gives a routine only to who may create in its schema. Since 16 a GRANT
@@ -160,13 +184,68 @@ pub async fn clear(connection: &Connection, user_oid: u32, heir: Option<&str>) -
     cleared.and(connection.run(&drop).await)
 }
 
-/// Takes what the leaver has from everybody, and moves what is too much for one
-/// transaction. It says itself how, and why.
-const CLEAR: &str = include_str!("clear.sql");
+/// One kind of what is taken from a leaver, or of what it has made, or of how it goes to the heir.
+struct List {
+    sql: &'static str,
+    /// Whether there is something only where the leaver owns something.
+    is_of_owned: bool,
+    /// When the rest is left to the next try, in SQL.
+    is_over: &'static str,
+}
+
+impl List {
+    const fn new(sql: &'static str) -> Self {
+        Self {
+            sql,
+            is_of_owned: false,
+            is_over: "false",
+        }
+    }
+
+    const fn of_owned(sql: &'static str) -> Self {
+        Self {
+            is_of_owned: true,
+            ..Self::new(sql)
+        }
+    }
+
+    /// The statement that works for so long, and fails where there is more to do.
+    fn to_sql(&self, time: Duration) -> String {
+        let Self { sql, is_over, .. } = self;
+        format!("{BEGIN}{sql}{END}")
+            .replace("{is_over}", is_over)
+            .replace("{time}", &format!("interval '{} ms'", time.as_millis()))
+    }
+}
+
+const BEGIN: &str = include_str!("clear/begin.sql");
+const END: &str = include_str!("clear/end.sql");
+
+/// In their order: first the privileges, without which nothing that runs as the leaver can do
+/// anything. Each says itself what it does, and why.
+const LISTS: [List; 8] = [
+    List::new(include_str!("clear/relations.sql")),
+    List::new(include_str!("clear/columns.sql")),
+    List::new(include_str!("clear/others.sql")),
+    List {
+        is_over: "is_locked",
+        ..List::of_owned(include_str!("clear/doors.sql"))
+    },
+    List::of_owned(include_str!("clear/closing.sql")),
+    List::of_owned(include_str!("clear/opening.sql")),
+    List::of_owned(include_str!("clear/schemas.sql")),
+    List::of_owned(include_str!("clear/moving.sql")),
+];
+
+/// How long each list is worked off; and once more, of those for which that was too short.
+const LIST_TIMES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+
+/// How much longer it may take to find out what is in one.
+const LIST_OVERTIME: Duration = Duration::from_secs(1);
 
 /// What the leaver made by a right that its heir doesn't have, and PostgreSQL doesn't ask for
 /// again.
-const RIGHTS: &str = include_str!("rights.sql");
+const RIGHTS: &str = include_str!("clear/rights.sql");
 
 /// Whether the leaver owns what needs CREATE in a schema to be given away: by REASSIGN
 /// OWNED, relations and types need none.
@@ -180,6 +259,10 @@ const LENDING: Duration = Duration::from_millis(300);
 /// Who has what the leaver made.
 const OWNERS: &str =
     "ARRAY[{leaver}, (SELECT heir.oid FROM pg_roles heir WHERE heir.rolname = {heir})]";
+
+/// Whether the heir may have something: it is to have nothing that keeps a right, and no role.
+const MAY_HAVE: &str = "NOT EXISTS (SELECT FROM ({rights}) AS rights) \
+    AND NOT EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = {heir})";
 
 /// Refuses to move anything as long as some of it is left: behind the locks, as who had one
 /// may have done something meanwhile.

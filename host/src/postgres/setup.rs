@@ -98,6 +98,14 @@ impl Setup {
                 ""
             }
         ));
+        if self.major >= 18 {
+            line(&format!(
+                "-- And what autovacuum runs of theirs, where it is yours to give.\n\
+                 DO $$ BEGIN\n    \
+                     GRANT pg_signal_autovacuum_worker TO {bot} WITH INHERIT TRUE, SET FALSE;\n\
+                 EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;"
+            ));
+        }
         if self.strategy == Strategy::TemporaryUser {
             line(
                 "\n-- sym_managed marks the users that the function made: it touches no other. What one of them leaves\n\

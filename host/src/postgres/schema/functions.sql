@@ -525,6 +525,21 @@ BEGIN
             THEN greatest(sym.own_privileges(entry.user_oid) - entry.privileges, 0) ELSE 0 END);
 END $$;
 
+-- Workers of autovacuum that look through a table of the user's: an index may call a function of
+-- the user's for it, with the user's rights, for as long as that likes. Nobody's sessions; which
+-- tables they have locked, everybody sees.
+CREATE OR REPLACE FUNCTION sym.analyzing(user_oid oid) RETURNS int[]
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT coalesce(array_agg(DISTINCT l.pid), '{}')
+            FROM pg_stat_progress_analyze p
+            JOIN pg_stat_activity a ON a.pid = p.pid AND a.usesysid IS NULL
+            JOIN pg_locks l ON l.pid = p.pid AND l.locktype = 'relation' AND l.mode = 'ShareUpdateExclusiveLock'
+            WHERE EXISTS (SELECT FROM pg_shdepend s WHERE s.dbid = l.database AND s.classid = 'pg_class'::regclass
+                          AND s.objid = l.relation AND s.objsubid = 0 AND s.deptype = 'o'
+                          AND s.refclassid = 'pg_authid'::regclass AND s.refobjid = user_oid));
+END $$;
+
 -- The sessions of a user, of which after a DROP nothing but the OID is left.
 CREATE OR REPLACE FUNCTION sym.sessions_of(user_oid oid) RETURNS int[]
 LANGUAGE plpgsql AS $$
@@ -532,7 +547,7 @@ BEGIN
     -- What is seen stays the same for a whole transaction otherwise.
     PERFORM pg_stat_clear_snapshot();
     RETURN (SELECT coalesce(array_agg(a.pid), '{}') FROM pg_stat_activity a
-            WHERE a.usesysid = user_oid AND a.pid <> pg_backend_pid());
+            WHERE a.usesysid = user_oid AND a.pid <> pg_backend_pid()) || sym.analyzing(user_oid);
 END $$;
 
 -- The sessions of a user that could keep a role that was taken back. Up to 15
@@ -548,16 +563,19 @@ BEGIN
             WHERE a.usesysid = user_oid AND a.pid <> pg_backend_pid()
               AND (with_set OR current_setting('server_version_num')::int < 160000
                    -- In a transaction, also between its statements.
-                   OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'virtualxid')));
+                   OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'virtualxid'))) || sym.analyzing(user_oid);
 END $$;
 
 -- Refuses to end a run whose user has a session that can't be ended. Of a user
 -- that was dropped already the caller knows the name.
 CREATE OR REPLACE FUNCTION sym.refuse_sessions(user_oid oid) RETURNS void
-LANGUAGE sql AS $$
-    SELECT sym.refuse('access-remains', jsonb_build_object('why', 'sessions',
-        'user', (SELECT rolname FROM pg_roles WHERE oid = user_oid)));
-$$;
+LANGUAGE plpgsql AS $$
+DECLARE
+    workers int[] := sym.analyzing(user_oid);
+BEGIN
+    PERFORM sym.refuse('access-remains', jsonb_build_object('why', CASE WHEN workers = '{}' THEN 'sessions' ELSE 'analyzing' END,
+        'user', (SELECT rolname FROM pg_roles WHERE oid = user_oid), 'pids', array_to_string(workers, ', ')));
+END $$;
 
 -- Backends of which pg_stat_activity does not say yet whose they are: a login is
 -- under way, in a transaction of its own. Since 18 they have a row, without a
@@ -613,10 +631,24 @@ END $$;
 -- them it found.
 CREATE OR REPLACE FUNCTION sym.end_these_sessions(user_oid oid, pids int[]) RETURNS int
 LANGUAGE plpgsql AS $$
+DECLARE
+    found  int;
+    worker int;
 BEGIN
     PERFORM pg_stat_clear_snapshot();
-    RETURN (SELECT count(pg_terminate_backend(a.pid))::int FROM pg_stat_activity a
-            WHERE a.usesysid = end_these_sessions.user_oid AND a.pid = ANY (pids));
+    found := (SELECT count(pg_terminate_backend(a.pid))::int FROM pg_stat_activity a
+              WHERE a.usesysid = end_these_sessions.user_oid AND a.pid = ANY (pids));
+    FOREACH worker IN ARRAY sym.analyzing(user_oid) LOOP
+        IF worker = ANY (pids) THEN
+            found := found + 1;
+            BEGIN
+                PERFORM pg_terminate_backend(worker);
+            EXCEPTION WHEN insufficient_privilege THEN
+                NULL; -- Before 18 that is a superuser's. It is over soon, if it is an honest one.
+            END;
+        END IF;
+    END LOOP;
+    RETURN found;
 EXCEPTION WHEN insufficient_privilege THEN
     PERFORM sym.refuse_sessions(user_oid);
 END $$;
@@ -839,16 +871,18 @@ BEGIN
 END $$;
 
 -- Who owns what is granted to a user, in all databases. Each once: anybody may have granted
--- any number of things.
+-- any number of things, so there is an end to them.
 CREATE OR REPLACE FUNCTION sym.owners_of_granted(user_oid oid) RETURNS oid[]
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    RETURN ARRAY(SELECT DISTINCT owner.refobjid FROM pg_shdepend s,
+    RETURN ARRAY(SELECT DISTINCT owner.refobjid
+        FROM (SELECT s.dbid, s.classid, s.objid FROM pg_shdepend s
+              WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = user_oid AND s.deptype = 'a' LIMIT 100000) s,
         -- OFFSET: in this order, however few there are when it is planned. And not by the roles,
-        -- though owners are always such: there is an index for that, which would be taken.
+        -- though owners are always such: there is an index for that, which would be taken. A
+        -- table's own row, as there may be one for each of its columns.
         LATERAL (SELECT o.refobjid FROM pg_shdepend o WHERE o.dbid = s.dbid AND o.classid = s.classid AND o.objid = s.objid
-                 AND o.deptype = 'o' OFFSET 0) AS owner
-        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = user_oid AND s.deptype = 'a');
+                 AND o.objsubid = 0 AND o.deptype = 'o' OFFSET 0) AS owner);
 END $$;
 
 -- Makes the user of a prepared run, or takes up one that an earlier try left.

@@ -1,0 +1,64 @@
+    -- Of who still has such things nobody uses any, and nothing runs with its rights: not even
+    -- its own, which RI actions, rules and autovacuum use. This waits for no reader. First what
+    -- leads somewhere, of which there is little mostly.
+    FOR object IN
+        SELECT owned.classid, owned.objid
+        FROM (
+            SELECT 'pg_class'::regclass AS classid, c.oid AS objid, CASE WHEN c.relhastriggers OR c.relkind = 'f' THEN 1 ELSE 2 END AS rank
+            FROM pg_class c
+            WHERE c.relowner = ANY ({owners}) AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+                AND (c.relacl IS NULL OR cardinality(c.relacl) > 0
+                     OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND cardinality(a.attacl) > 0))
+            UNION ALL
+            SELECT 'pg_proc'::regclass, p.oid, CASE WHEN p.prosecdef THEN 1 ELSE 2 END
+            FROM pg_proc p
+            WHERE p.proowner = ANY ({owners}) AND (p.proacl IS NULL OR cardinality(p.proacl) > 0
+                OR p.prosecdef AND NOT coalesce('role=none' = ANY (p.proconfig), false))
+            UNION ALL
+            SELECT 'pg_foreign_server'::regclass, s.oid, 1
+            FROM pg_foreign_server s
+            WHERE s.srvowner = ANY ({owners})
+        ) AS owned
+        WHERE EXISTS (SELECT FROM ({rights}) AS rights)
+        ORDER BY owned.rank
+    LOOP
+        BEGIN
+            statements := ARRAY(
+                SELECT format('REVOKE ALL ON %s %s FROM %s CASCADE', closed.kind, closed.name,
+                    (SELECT string_agg(DISTINCT CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END, ', ')
+                     FROM aclexplode(closed.acl) acl
+                     WHERE acl.grantee = 0 OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = acl.grantee)))
+                FROM (
+                    SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text,
+                        coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)) || coalesce(
+                            (SELECT array_agg(one.acl) FROM pg_attribute a, unnest(a.attacl) one (acl)
+                             WHERE a.attrelid = c.oid AND NOT a.attisdropped), '{}')
+                    FROM pg_class c WHERE object.classid = 'pg_class'::regclass AND c.oid = object.objid
+                    UNION ALL
+                    -- By its kind, and with the modes of its arguments: ROUTINE can be ambiguous.
+                    SELECT CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                        CASE p.prokind WHEN 'a' THEN p.oid::regprocedure::text
+                            ELSE format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) END,
+                        coalesce(p.proacl, acldefault('f', p.proowner))
+                    FROM pg_proc p
+                    JOIN pg_namespace n ON n.oid = p.pronamespace
+                    WHERE object.classid = 'pg_proc'::regclass AND p.oid = object.objid
+                    UNION ALL
+                    SELECT 'FOREIGN SERVER', quote_ident(s.srvname), coalesce(s.srvacl, acldefault('S', s.srvowner))
+                    FROM pg_foreign_server s WHERE object.classid = 'pg_foreign_server'::regclass AND s.oid = object.objid
+                ) AS closed (kind, name, acl)
+                WHERE cardinality(closed.acl) > 0
+            ) || ARRAY(
+                -- EXECUTE is not asked for by a trigger that somebody else has made of one. Nothing
+                -- can change its role while it runs as its owner, so each call fails: as SECURITY
+                -- INVOKER it would run with the rights of who calls it.
+                SELECT format('ALTER %s %I.%I(%s) SET role = none', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                    n.nspname, p.proname, pg_get_function_identity_arguments(p.oid))
+                FROM pg_proc p
+                JOIN pg_namespace n ON n.oid = p.pronamespace
+                WHERE object.classid = 'pg_proc'::regclass AND p.oid = object.objid AND p.prosecdef
+            ) || ARRAY(
+                -- USAGE is not asked for by a foreign table that is there.
+                SELECT format('DROP USER MAPPING FOR %s SERVER %I', CASE m.umuser WHEN 0 THEN 'PUBLIC' ELSE m.umuser::regrole::text END, m.srvname)
+                FROM pg_user_mappings m
+                WHERE object.classid = 'pg_foreign_server'::regclass AND m.srvid = object.objid);

@@ -1,0 +1,15 @@
+    -- The same, of columns.
+    FOR object IN
+        SELECT s.objid, s.objsubid
+        FROM pg_shdepend s
+        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a' AND s.dbid = here
+            AND s.classid = 'pg_class'::regclass AND s.objsubid > 0
+        ORDER BY random()
+    LOOP
+        BEGIN
+            statements := ARRAY(
+                SELECT DISTINCT format('REVOKE %s (%I) ON TABLE %s FROM %s CASCADE', acl.privilege_type,
+                    a.attname, a.attrelid::regclass, leaver)
+                FROM pg_attribute a, aclexplode(a.attacl) acl
+                WHERE a.attrelid = object.objid AND a.attnum = object.objsubid
+                    AND acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE'));

@@ -1,0 +1,124 @@
+//! Autovacuum calls the functions of an index with the rights of who owns the table, in a
+//! process that is nobody's session.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use tokio_postgres::Client;
+
+use crate::fixture::{BOT, Builder, Event, PERSON, SWEEP, World};
+use crate::held_open::temporary_user;
+
+/// A world in which autovacuum looks each second.
+fn world() -> Builder {
+    World::builder()
+        .setting("autovacuum_naptime", "1s")
+        .sql(&format!(
+            "CREATE SCHEMA work; GRANT USAGE ON SCHEMA work TO PUBLIC; GRANT CREATE ON SCHEMA work TO readonly, {PERSON}, sym_graveyard;
+             CREATE SEQUENCE public.seen MINVALUE 0; GRANT ALL ON public.seen TO PUBLIC"
+        ))
+}
+
+/// A table whose index calls a function that goes on, with what it may, in a worker alone.
+fn going_on(act: &str) -> String {
+    format!(
+        "CREATE TABLE work.made (id int);
+         CREATE FUNCTION work.going_on() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+             IF session_user <> current_user THEN LOOP
+                 BEGIN {act}; PERFORM pg_sleep(0.05); EXCEPTION WHEN query_canceled THEN NULL; END;
+             END LOOP; END IF; END $$;
+         CREATE FUNCTION work.made_of(id int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+             PERFORM work.going_on(); RETURN id; END $$;
+         CREATE INDEX ON work.made (work.made_of(id));
+         INSERT INTO work.made SELECT generate_series(1, 200)"
+    )
+}
+
+/// Waits for the worker, behind which no other comes.
+async fn at_work(world: &World, session: &Client) -> anyhow::Result<()> {
+    // Before 15 what a session has done is counted with what it does next, if that is later.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    session.batch_execute("SELECT 1").await?;
+    world
+        .wait_until(
+            "SELECT count(*) > 0 FROM pg_stat_progress_analyze p JOIN pg_locks l USING (pid)
+             WHERE l.relation = 'work.made'::regclass",
+        )
+        .await?;
+    world.sql("ALTER SYSTEM SET autovacuum = off").await?;
+    world.sql("SELECT pg_reload_conf()").await
+}
+
+const END_IT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_progress_analyze";
+
+/// Whether the bot may end workers of autovacuum.
+async fn can_end_workers(world: &World) -> anyhow::Result<bool> {
+    let may = format!(
+        "SELECT coalesce(pg_has_role('{BOT}', to_regrole('pg_signal_autovacuum_worker'), 'USAGE'), false)"
+    );
+    Ok(world.query(&may).await?.as_deref() == Some("true"))
+}
+
+#[tokio::test]
+async fn a_role_that_a_worker_uses_is_not_said_to_have_ended() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let person = world.login(PERSON, &world.person_password).await;
+    let person = person.map_err(anyhow::Error::msg)?;
+    person
+        .batch_execute(&going_on(
+            "PERFORM setval('public.seen', (SELECT max(id) FROM public.orders))",
+        ))
+        .await?;
+    at_work(&world, &person).await?;
+    let answer = world.send(&event.end()).await?;
+    if can_end_workers(&world).await? {
+        ensure!(answer["errors"] == serde_json::json!([]), "{answer}");
+    } else {
+        ensure!(
+            answer.to_string().contains("autovacuum looks through"),
+            "{answer}"
+        );
+        ensure!(world.open_runs().await? == 1);
+        let answer = world.send_text(SWEEP).await?;
+        ensure!(
+            answer.to_string().contains("autovacuum looks through"),
+            "{answer}"
+        );
+        world.query(END_IT).await?;
+        ensure!(world.sweep().await? == 1);
+    }
+    ensure!(world.open_runs().await? == 0);
+    world.sql("INSERT INTO orders VALUES (12345)").await?;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let seen = world.query("SELECT last_value FROM public.seen").await?;
+    ensure!(seen.as_deref() != Some("12345"));
+    Ok(())
+}
+
+/// The row of the user is locked, so nobody can take its login.
+#[tokio::test]
+async fn a_login_that_a_worker_keeps_is_named() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let event = Event::escalate_temporary_user();
+    let (user, password, session) = temporary_user(&world, &event).await?;
+    session
+        .batch_execute(&going_on(
+            "EXECUTE format('ALTER ROLE %I PASSWORD %L', current_user, 'mine'); PERFORM pg_sleep(100)",
+        ))
+        .await?;
+    at_work(&world, &session).await?;
+    let answer = world.send(&event.end()).await?;
+    if can_end_workers(&world).await? {
+        ensure!(answer["errors"] == serde_json::json!([]), "{answer}");
+    } else {
+        ensure!(answer.to_string().contains("can still log in"), "{answer}");
+        ensure!(answer.to_string().contains("autovacuum"), "{answer}");
+        world.query(END_IT).await?;
+        ensure!(world.sweep().await? == 1);
+    }
+    ensure!(world.login(&user, &password).await.is_err());
+    ensure!(!world.role_exists(&user).await?);
+    Ok(())
+}
