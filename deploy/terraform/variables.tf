@@ -32,7 +32,7 @@ variable "tags" {
 ########## The database ##########
 
 variable "db_config" {
-  description = "How to reach the database; required unless `db_enabled`. `user` is the function's own, not a superuser. `name` is the database that people get access to, `ledger` the one with schema `sym`: each is `user` and `name` where it isn't said. Without `pass` the password is managed outside of Terraform. `resource_id` is RDS's (db-… or cluster-…), for `db_auth = \"iam\"`."
+  description = "How to reach the database; required unless `db_enabled`. `user` is the function's own, not a superuser. `name` is the database that people get access to, `ledger` the one with schema `sym`: each is `user` and `name` where it isn't said. Without `pass` the password is not Terraform's: password.tf shows how to set it. `resource_id` is RDS's (db-… or cluster-…), for `db_auth = \"iam\"`."
   type = object({
     host        = string
     port        = optional(number, 5432)
@@ -69,7 +69,7 @@ variable "db_auth" {
 }
 
 variable "password_store" {
-  description = "Where the bot's password is: `ssm` (this module makes the parameter), `secrets-manager` (`password_secret`) or `vault` (`vault`)."
+  description = "Where the bot's password is: `ssm` (the parameter that the output `password_parameter` names), `secrets-manager` (`password_secret`) or `vault` (`vault`)."
   type        = string
   default     = "ssm"
 

@@ -187,6 +187,8 @@ impl Module {
             let is_name = match attribute.key() {
                 "type" => place.starts_with("variable "),
                 "ignore_changes" | "providers" | "required_providers" => true,
+                // What isn't there any more.
+                "from" => matches!(place.trim_end(), "removed" | "moved"),
                 _ => false,
             };
             if !is_name {
@@ -474,6 +476,11 @@ mod tests {
             );
             assert_eq!(problems(&text), [format!("m: output o: value: {why}")]);
         }
+    }
+
+    #[test]
+    fn what_was_removed_is_not_there() {
+        assert!(problems("removed {\n from = aws_vpc.this\n}").is_empty());
     }
 
     #[test]
