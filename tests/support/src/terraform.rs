@@ -20,6 +20,9 @@ pub fn settings_directory() -> PathBuf {
     workspace().join("deploy/terraform/modules/settings")
 }
 
+/// A key of the right form, which is nobody's.
+const TRUST: &str = "team:MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
 /// Variables of the module, as an operator who sets what has to be set has them:
 /// in the account `123456789012`, in the bucket `releases`.
 pub fn settings_variables() -> Value {
@@ -28,7 +31,7 @@ pub fn settings_variables() -> Value {
         "partition": "aws", "region": "us-east-1", "account_id": "123456789012",
         "database": {"host": "db.example", "port": 5432, "user": "sym_bot", "auth": "password"},
         "password": {"store": "ssm", "name": "/symops.com/sym-postgres/DB_PASSWORD"},
-        "releases": {"bucket": "releases", "prefix": "sym-postgres", "trust": ["team:a2V5"]},
+        "releases": {"bucket": "releases", "prefix": "sym-postgres", "trust": [TRUST]},
         "secrets": {"prefix": "/symops.com"},
         "limits": {},
         "environment": {},
@@ -279,7 +282,7 @@ mod tests {
         assert_eq!(
             outputs["environment"],
             json!({
-                "PLUGINS": "s3://releases/sym-postgres", "PLUGIN_TRUST": "team:a2V5", "STRATEGY": "role",
+                "PLUGINS": "s3://releases/sym-postgres", "PLUGIN_TRUST": TRUST, "STRATEGY": "role",
                 "DB_HOST": "db.example", "DB_PORT": "5432", "DB_USER": "sym_bot", "DB_AUTH": "password",
                 "DB_PASSWORD_KEY": "/symops.com/sym-postgres/DB_PASSWORD", "SECRET_PREFIX": "/symops.com",
             })

@@ -57,7 +57,8 @@ const META_ARGUMENTS: [&str; 6] = [
 const BUILT_IN: [&str; 5] = ["each", "count", "self", "path", "terraform"];
 
 /// Terraform's functions that we use; another one is added here when it is used.
-const FUNCTIONS: [&str; 35] = [
+const FUNCTIONS: [&str; 37] = [
+    "alltrue",
     "can",
     "cidrsubnet",
     "coalesce",
@@ -89,6 +90,7 @@ const FUNCTIONS: [&str; 35] = [
     "toset",
     "tostring",
     "trimprefix",
+    "trimspace",
     "try",
     "values",
     "upper",

@@ -1,4 +1,5 @@
-# What decides the function's variables and permissions.
+# What decides the function's variables and permissions. What the function would refuse as
+# `invalid-config`, with every event from then on, is refused here.
 variable "name" {
   description = "Name of the function, and the audience of its releases."
   type        = string
@@ -50,6 +51,11 @@ variable "database" {
     ledger      = optional(string)
     resource_id = optional(string)
   })
+
+  validation {
+    condition     = var.database.port >= 1 && var.database.port <= 65535 && floor(var.database.port) == var.database.port
+    error_message = "The database's `port` is a whole number from 1 to 65535."
+  }
 
   validation {
     condition     = contains(["password", "iam"], var.database.auth)
@@ -105,6 +111,20 @@ variable "releases" {
     error_message = "Name at least one key in `plugin_trust`: the line that `symctl keygen` prints."
   }
 
+  # The beginnings are those of an Ed25519 and of a P-256 public key, in DER.
+  validation {
+    condition = alltrue([for key in var.releases.trust : can(regex(
+      "^(sha256:[0-9a-f]{64}|[A-Za-z0-9_.@/-]{1,64}:(MCowBQYDK2VwAyEA[A-Za-z0-9+/]{43}=|MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==))$",
+      trimspace(key)
+    ))])
+    error_message = "Each key in `plugin_trust` is `name:key`, the whole line that `symctl keygen` prints, or `sha256:` with 64 lower case hexadecimal digits for one release."
+  }
+
+  validation {
+    condition     = length(var.releases.trust) <= 16 && (length(var.releases.trust) == 1 || length([for key in var.releases.trust : key if startswith(trimspace(key), "sha256:")]) == 0)
+    error_message = "`plugin_trust` is at most 16 keys, or one `sha256:…` alone."
+  }
+
   validation {
     condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*$", var.releases.prefix))
     error_message = "The prefix of releases is letters, digits, `_`, `.` and `-`, with `/` between its parts and none at its ends."
@@ -135,6 +155,41 @@ variable "limits" {
     expiry_grace_seconds  = optional(number)
     replay_window_seconds = optional(number)
   })
+
+  validation {
+    condition     = var.limits.grantable_roles == null ? true : length(var.limits.grantable_roles) > 0 && alltrue([for role in var.limits.grantable_roles : trimspace(role) != ""])
+    error_message = "`grantable_roles` names at least one role, and none of them is blank."
+  }
+
+  validation {
+    condition     = var.limits.allowed_orgs == null ? true : length(var.limits.allowed_orgs) > 0 && alltrue([for org in var.limits.allowed_orgs : trimspace(org) != ""])
+    error_message = "`allowed_orgs` names at least one organisation, and none of them is blank."
+  }
+
+  validation {
+    condition     = var.limits.sql_policy == null ? true : contains(["roles", "grants", "any"], var.limits.sql_policy)
+    error_message = "`sql_policy` is `roles`, `grants` or `any`."
+  }
+
+  validation {
+    condition     = var.limits.duration_unit == null ? true : contains(["minutes", "seconds"], var.limits.duration_unit)
+    error_message = "`duration_unit` is `minutes` or `seconds`."
+  }
+
+  validation {
+    condition     = var.limits.max_duration_seconds == null ? true : var.limits.max_duration_seconds >= 1 && var.limits.max_duration_seconds <= 31622400 && floor(var.limits.max_duration_seconds) == var.limits.max_duration_seconds
+    error_message = "`max_duration_seconds` is a whole number from 1 to 31622400, which are 366 days."
+  }
+
+  validation {
+    condition     = var.limits.expiry_grace_seconds == null ? true : var.limits.expiry_grace_seconds >= 0 && var.limits.expiry_grace_seconds <= 31622400 && floor(var.limits.expiry_grace_seconds) == var.limits.expiry_grace_seconds
+    error_message = "`expiry_grace_seconds` is a whole number from 0 to 31622400, which are 366 days."
+  }
+
+  validation {
+    condition     = var.limits.replay_window_seconds == null ? true : var.limits.replay_window_seconds >= 0 && var.limits.replay_window_seconds <= 31622400 && floor(var.limits.replay_window_seconds) == var.limits.replay_window_seconds
+    error_message = "`replay_window_seconds` is a whole number from 0 to 31622400, which are 366 days."
+  }
 }
 
 variable "environment" {

@@ -8,7 +8,7 @@ variables {
   account_id  = "123456789012"
   database    = { host = "db.example", port = 5432, user = "sym_bot", auth = "password" }
   password    = { store = "ssm", name = "/symops.com/sym-postgres/DB_PASSWORD" }
-  releases    = { bucket = "releases", prefix = "sym-postgres", trust = ["team:a2V5"] }
+  releases    = { bucket = "releases", prefix = "sym-postgres", trust = ["team:MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="] }
   secrets     = { prefix = "/symops.com" }
   limits      = {}
   environment = {}
@@ -20,7 +20,7 @@ run "lends_roles_and_reads_no_secret" {
   assert {
     condition = output.environment == {
       PLUGINS         = "s3://releases/sym-postgres"
-      PLUGIN_TRUST    = "team:a2V5"
+      PLUGIN_TRUST    = "team:MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
       STRATEGY        = "role"
       DB_HOST         = "db.example"
       DB_PORT         = "5432"
@@ -135,4 +135,199 @@ run "refuses_plugins_that_nobody_signs" {
     releases = { bucket = "releases", prefix = "sym-postgres", trust = [] }
   }
   expect_failures = [var.releases]
+}
+
+# At the ends of what the function takes. The line of a file ends.
+run "takes_what_the_function_takes" {
+  command = plan
+  variables {
+    database = { host = "db.example", port = 65535, user = "sym_bot", auth = "password" }
+    releases = { bucket = "releases", prefix = "sym-postgres", trust = ["team:MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", "kms:MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB=="] }
+    limits = {
+      grantable_roles       = ["readonly"]
+      allowed_orgs          = ["healthy-health"]
+      sql_policy            = "any"
+      duration_unit         = "seconds"
+      max_duration_seconds  = 31622400
+      expiry_grace_seconds  = 0
+      replay_window_seconds = 0
+    }
+  }
+
+  assert {
+    condition     = output.environment["MAX_DURATION_SECONDS"] == "31622400"
+    error_message = "The function reads it otherwise: ${jsonencode(output.environment)}"
+  }
+}
+
+run "takes_one_release_by_its_digest" {
+  command = plan
+  variables {
+    releases = { bucket = "releases", prefix = "sym-postgres", trust = ["sha256:0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a"] }
+  }
+
+  assert {
+    condition     = startswith(output.environment["PLUGIN_TRUST"], "sha256:")
+    error_message = "It trusts another: ${jsonencode(output.environment)}"
+  }
+}
+
+run "refuses_the_port_0" {
+  command = plan
+  variables {
+    database = { host = "db.example", port = 0, user = "sym_bot", auth = "password" }
+  }
+  expect_failures = [var.database]
+}
+
+run "refuses_a_port_that_is_too_high" {
+  command = plan
+  variables {
+    database = { host = "db.example", port = 65536, user = "sym_bot", auth = "password" }
+  }
+  expect_failures = [var.database]
+}
+
+run "refuses_a_port_that_is_not_whole" {
+  command = plan
+  variables {
+    database = { host = "db.example", port = 5432.5, user = "sym_bot", auth = "password" }
+  }
+  expect_failures = [var.database]
+}
+
+run "refuses_a_key_without_its_name" {
+  command = plan
+  variables {
+    releases = { bucket = "releases", prefix = "sym-postgres", trust = ["MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="] }
+  }
+  expect_failures = [var.releases]
+}
+
+run "refuses_a_key_that_was_cut" {
+  command = plan
+  variables {
+    releases = { bucket = "releases", prefix = "sym-postgres", trust = ["team:MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] }
+  }
+  expect_failures = [var.releases]
+}
+
+run "refuses_a_digest_that_is_none" {
+  command = plan
+  variables {
+    releases = { bucket = "releases", prefix = "sym-postgres", trust = ["sha256:0a"] }
+  }
+  expect_failures = [var.releases]
+}
+
+run "refuses_a_digest_beside_a_key" {
+  command = plan
+  variables {
+    releases = { bucket = "releases", prefix = "sym-postgres", trust = ["sha256:0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a", "team:MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="] }
+  }
+  expect_failures = [var.releases]
+}
+
+run "refuses_more_keys_than_the_function_tries" {
+  command = plan
+  variables {
+    releases = { bucket = "releases", prefix = "sym-postgres", trust = [for i in range(17) : "k${i}:MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="] }
+  }
+  expect_failures = [var.releases]
+}
+
+run "refuses_no_role_at_all" {
+  command = plan
+  variables {
+    limits = { grantable_roles = [] }
+  }
+  expect_failures = [var.limits]
+}
+
+run "refuses_a_blank_role" {
+  command = plan
+  variables {
+    limits = { grantable_roles = ["readonly", " "] }
+  }
+  expect_failures = [var.limits]
+}
+
+run "refuses_no_organisation_at_all" {
+  command = plan
+  variables {
+    limits = { allowed_orgs = [] }
+  }
+  expect_failures = [var.limits]
+}
+
+run "refuses_a_blank_organisation" {
+  command = plan
+  variables {
+    limits = { allowed_orgs = [" "] }
+  }
+  expect_failures = [var.limits]
+}
+
+run "refuses_a_policy_that_there_is_not" {
+  command = plan
+  variables {
+    limits = { sql_policy = "grantz" }
+  }
+  expect_failures = [var.limits]
+}
+
+run "refuses_a_unit_that_there_is_not" {
+  command = plan
+  variables {
+    limits = { duration_unit = "hours" }
+  }
+  expect_failures = [var.limits]
+}
+
+run "refuses_a_longest_time_of_nothing" {
+  command = plan
+  variables {
+    limits = { max_duration_seconds = 0 }
+  }
+  expect_failures = [var.limits]
+}
+
+run "refuses_a_longest_time_that_is_not_whole" {
+  command = plan
+  variables {
+    limits = { max_duration_seconds = 1.5 }
+  }
+  expect_failures = [var.limits]
+}
+
+run "refuses_a_longest_time_beyond_a_year" {
+  command = plan
+  variables {
+    limits = { max_duration_seconds = 31622401 }
+  }
+  expect_failures = [var.limits]
+}
+
+run "refuses_a_grace_below_nothing" {
+  command = plan
+  variables {
+    limits = { expiry_grace_seconds = -1 }
+  }
+  expect_failures = [var.limits]
+}
+
+run "refuses_a_grace_that_is_not_whole" {
+  command = plan
+  variables {
+    limits = { expiry_grace_seconds = 0.5 }
+  }
+  expect_failures = [var.limits]
+}
+
+run "refuses_a_window_below_nothing" {
+  command = plan
+  variables {
+    limits = { replay_window_seconds = -1 }
+  }
+  expect_failures = [var.limits]
 }
