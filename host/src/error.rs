@@ -8,6 +8,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::event::shown;
+
 /// Who has to act, so that it doesn't happen again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
@@ -226,7 +228,8 @@ impl Error {
         format!("{} [{}]", self.message, self.code)
     }
 
-    /// The whole chain in one line, for the log.
+    /// The whole chain, for the log. It quotes others: the server names objects as whoever
+    /// made them wished.
     pub fn to_log(&self) -> String {
         let message = self.message.strip_suffix(self.pointer);
         let mut text = message.unwrap_or(&self.message).to_owned();
@@ -236,7 +239,12 @@ impl Error {
             text.push_str(&error.to_string());
             cause = error.source();
         }
-        text
+        // The log writes a line's end as `\n`, and a terminal shows a list as one.
+        let readable = |character| match character {
+            '\n' => character,
+            _ => shown(character),
+        };
+        text.chars().map(readable).collect()
     }
 }
 
@@ -282,6 +290,16 @@ mod tests {
         assert_eq!(
             error.to_log(),
             "the database can't be reached: 10.0.0.7 refused"
+        );
+    }
+
+    #[test]
+    fn what_others_have_named_plays_with_nobodys_terminal() {
+        let named = "privileges for table \u{202E}\u{1B}[2Jx\nand for y";
+        let error = Error::new(Code::AccessRemains, "something remains").with_source(named);
+        assert_eq!(
+            error.to_log(),
+            "something remains: privileges for table \u{FFFD}\u{FFFD}[2Jx\nand for y"
         );
     }
 
