@@ -290,7 +290,10 @@ impl Config {
             mode: reader.choice(env::MODE, &[("live", Mode::Live), ("shadow", Mode::Shadow)]),
             migrates_from_template: reader
                 .choice(env::MIGRATE_FROM, &[("nothing", false), ("template", true)]),
-            allowed_orgs: reader.list(env::ALLOWED_ORGS),
+            // As the organisation of a run: in lower case.
+            allowed_orgs: reader
+                .list(env::ALLOWED_ORGS)
+                .map(|orgs| orgs.iter().map(|org| org.to_ascii_lowercase()).collect()),
         };
         if reader.errors.is_empty() {
             Ok(config)

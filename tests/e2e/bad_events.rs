@@ -206,7 +206,7 @@ async fn takes_fields_that_nobody_knows_and_leaves_out_those_nobody_needs() -> a
 #[tokio::test]
 async fn refuses_runs_of_organisations_that_are_not_served() -> anyhow::Result<()> {
     let world = World::builder()
-        .variable("ALLOWED_ORGS", "healthy-health, acme")
+        .variable("ALLOWED_ORGS", "Healthy-Health, acme")
         .start()
         .await?;
     let foreign = Event::escalate().with("/run/srn", json!("evil:run:postgres:2.0.0:x"));
@@ -216,5 +216,8 @@ async fn refuses_runs_of_organisations_that_are_not_served() -> anyhow::Result<(
         &world,
         vec![(foreign.clone(), sentence), (foreign.end(), sentence)],
     )
-    .await
+    .await?;
+    // Upper case is lower case, in an SRN as in the list.
+    world.body(&Event::escalate()).await?;
+    Ok(())
 }

@@ -94,6 +94,13 @@ fn an_empty_restriction_is_no_restriction_by_mistake() {
 }
 
 #[test]
+fn organisations_are_the_same_in_upper_case() {
+    let config = with(&[("ALLOWED_ORGS", "Acme, healthy-health,ACME")]).expect("is valid");
+    let expected = ["acme", "healthy-health"].map(str::to_owned);
+    assert_eq!(config.allowed_orgs, Some(expected.into()));
+}
+
+#[test]
 fn the_password_comes_from_the_first_place_that_is_named() {
     #[track_caller]
     fn check(more: &[(&'static str, &'static str)], expected: &str) {
