@@ -102,6 +102,17 @@ struct Trace {
     measured: Measured,
 }
 
+impl Trace {
+    /// Reads the event. What of it can be known is, also where it is refused.
+    fn read(&mut self, payload: &str) -> Result<Event> {
+        let event = Event::parse(payload).inspect_err(|_| {
+            self.kind = Event::is_ending(payload).then_some(Kind::Deescalate);
+        })?;
+        self.run = Run::of(&event).ok();
+        Ok(event)
+    }
+}
+
 type Body = Map<String, Value>;
 
 impl Host {
@@ -220,11 +231,10 @@ impl Host {
         match self.ready() {
             Ok(ready) => ready.serve(payload, deadline, trace).await,
             Err(errors) => {
-                // So that the alarm of this kind of event rings.
-                trace.kind = match Event::parse(payload) {
-                    Ok(event) => event.kind().ok(),
-                    Err(_) => Event::is_ending(payload).then_some(Kind::Deescalate),
-                };
+                // So that the alarm of this kind of event rings, and the log names the run.
+                if let Ok(event) = trace.read(payload) {
+                    trace.kind = event.kind().ok();
+                }
                 Err(errors)
             }
         }
@@ -368,9 +378,7 @@ impl Ready {
         deadline: Instant,
         trace: &mut Trace,
     ) -> Result<Body, Errors> {
-        let event = Event::parse(payload).inspect_err(|_| {
-            trace.kind = Event::is_ending(payload).then_some(Kind::Deescalate);
-        })?;
+        let event = trace.read(payload)?;
         let kind = event.kind()?;
         trace.kind = Some(kind);
         if self.config.mode == Mode::Shadow {
@@ -381,19 +389,16 @@ impl Ready {
         match kind {
             Kind::Escalate => {
                 let request = Request::from_event(&event, payload, self.config.duration_unit)?;
-                trace.run = Some(request.run.clone());
                 self.check_org(&request.run)?;
                 Ok(Box::pin(self.escalate(&request, deadline, trace)).await?)
             }
             Kind::Deescalate => {
                 let ending = Ending::from_event(&event)?;
-                trace.run = Some(ending.run.clone());
                 self.check_org(&ending.run)?;
                 Ok(Box::pin(self.end(ending, Ender::event(deadline))).await?)
             }
             Kind::DryRun => {
                 let request = Request::from_event(&event, payload, self.config.duration_unit)?;
-                trace.run = Some(request.run.clone());
                 self.check_org(&request.run)?;
                 Ok(Box::pin(self.dry_run(&request, deadline, trace)).await?)
             }

@@ -33,6 +33,14 @@ pub struct Run {
 }
 
 impl Run {
+    /// The run of an event.
+    ///
+    /// # Errors
+    /// `invalid-event`.
+    pub fn of(event: &Event) -> Result<Self> {
+        Self::parse(event.run.srn.as_deref().ok_or_else(|| missing("run.srn"))?)
+    }
+
     /// Checks an SRN: `<org>:run:<flow>:<version>:<id>`. Upper case becomes
     /// lower case, as in Sym's own parser.
     ///
@@ -160,7 +168,7 @@ impl Request {
     /// # Errors
     /// `invalid-event`, naming the field.
     pub fn from_event(event: &Event, event_json: &str, unit: DurationUnit) -> Result<Self> {
-        let run = run(event)?;
+        let run = Run::of(event)?;
         let requester = event
             .run
             .actors
@@ -210,10 +218,6 @@ impl Request {
             run,
         })
     }
-}
-
-fn run(event: &Event) -> Result<Run> {
-    Run::parse(event.run.srn.as_deref().ok_or_else(|| missing("run.srn"))?)
 }
 
 fn actor(actor: &event::Actor, path: &str) -> Result<Actor> {

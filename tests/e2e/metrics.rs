@@ -142,12 +142,38 @@ async fn the_outcome_says_who_has_to_act() -> anyhow::Result<()> {
         )
     );
     let world = World::builder().without_variable("PLUGINS").start().await?;
-    world.send(&Event::escalate()).await?;
+    let event = Event::escalate();
+    world.send(&event).await?;
     let line = last(&world);
     assert_eq!(line["Event"], "escalate");
+    assert_eq!(line["run"], event.srn());
     assert_eq!(line["Outcome"], "failed");
     assert_eq!(line["Code"], "invalid-config");
     assert_eq!(line["Function"], "sym-postgres");
+    Ok(())
+}
+
+// Without it nobody knows which end to repeat.
+#[tokio::test]
+async fn an_event_that_is_refused_names_its_run_all_the_same() -> anyhow::Result<()> {
+    let working = World::start().await?;
+    let broken = World::builder().without_variable("PLUGINS").start().await?;
+    let end = Event::escalate().end();
+    let nobody = Event::escalate().with("/run/actors", json!({}));
+    for (world, event, code) in [
+        (&broken, &end, "invalid-config"),
+        (&working, &nobody, "invalid-event"),
+    ] {
+        world.send(event).await?;
+        let line = last(world);
+        assert_eq!(line["run"], event.srn(), "{line}");
+        assert_eq!(line["Code"], code);
+        let logs = world.lambda.logs();
+        let cause = logs
+            .lines()
+            .filter(|line| line.contains("\"cause\"") && line.contains(event.srn()));
+        assert_eq!(cause.count(), 1, "{logs}");
+    }
     Ok(())
 }
 

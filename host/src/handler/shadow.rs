@@ -80,20 +80,17 @@ impl Ready {
         let comparison = match kind {
             Kind::Escalate => {
                 let request = Request::from_event(event, payload, self.config.duration_unit)?;
-                trace.run = Some(request.run.clone());
                 self.check_org(&request.run)?;
                 self.shadow_escalate(&request, answer, deadline, trace)
                     .await?
             }
             Kind::Deescalate => {
                 let ending = Ending::from_event(event)?.or_the_templates();
-                trace.run = Some(ending.run.clone());
                 self.check_org(&ending.run)?;
                 self.shadow_deescalate(&ending, answer).await?
             }
             Kind::DryRun => {
                 let request = Request::from_event(event, payload, self.config.duration_unit)?;
-                trace.run = Some(request.run.clone());
                 self.check_org(&request.run)?;
                 return Box::pin(self.dry_run(&request, deadline, trace)).await;
             }

@@ -1,6 +1,6 @@
 //! The end of a run, and what of it Sym's role template would have lent.
 
-use super::{MAX_TARGET_BYTES, MAX_USERNAME_BYTES, Run, run, text};
+use super::{MAX_TARGET_BYTES, MAX_USERNAME_BYTES, Run, text};
 use crate::error::Result;
 use crate::event::Event;
 
@@ -90,7 +90,7 @@ impl Ending {
             target: target
                 .filter(|name| text(name, "", MAX_TARGET_BYTES).is_ok())
                 .map(str::to_owned),
-            ..Self::of(run(event)?)
+            ..Self::of(Run::of(event)?)
         })
     }
 }
