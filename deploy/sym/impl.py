@@ -73,6 +73,13 @@ def after_escalate(event):
 def after_deescalate(event):
     """Says it where the end left something to know."""
     output = get_step_output()
-    note = output["body"].get("note")
-    if note and not output["errors"]:
-        slack.send_message(slack.channel(REQUESTS), f"Access ended: {note}.")
+    # Sym tells of errors itself.
+    if output["errors"]:
+        return
+
+    body = output["body"]
+    found = [body[key] for key in ("note", "gained", "made") if key in body]
+    for path in body.get("remaining", []):
+        found.append(f"the membership in `{path['through']}` that `{path['grantor']}` granted remains")
+    if found:
+        slack.send_message(slack.channel(REQUESTS), f"Access ended: {'; '.join(found)}.")

@@ -134,6 +134,62 @@ async fn one_that_can_not_be_ended_does_not_keep_the_others() -> anyhow::Result<
     Ok(())
 }
 
+// Nobody reads the answer of a sweep, nor keeps a terminal's.
+#[tokio::test]
+async fn what_an_end_finds_is_in_the_log_whoever_ends_it() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql(
+            "GRANT SELECT ON orders TO readonly WITH GRANT OPTION;
+             CREATE ROLE staff; GRANT readonly TO staff",
+        )
+        .start()
+        .await?;
+    for ended_by in ["event", "sweep", "symctl"] {
+        let event = Event::escalate();
+        world.body(&event).await?;
+        let person = world.login(PERSON, &world.person_password).await;
+        person
+            .map_err(anyhow::Error::msg)?
+            .batch_execute("GRANT SELECT ON orders TO sym_user")
+            .await?;
+        world.sql("GRANT staff TO sym_user").await?;
+        let run = event.run_srn().to_lowercase();
+        let lines: Vec<String> = match ended_by {
+            "symctl" => {
+                let ended = world.symctl(&["revoke", &run]).await?;
+                assert_eq!(ended.code, Some(0), "{ended:?}");
+                ended.stderr.lines().map(str::to_owned).collect()
+            }
+            _ => {
+                if ended_by == "event" {
+                    world.body(&event.end()).await?;
+                } else {
+                    world.let_time_pass().await?;
+                    assert_eq!(world.sweep().await?, 1);
+                }
+                world.lambda.logs().lines().map(str::to_owned).collect()
+            }
+        };
+        for found in [
+            "`sym_user` has 1 more privilege(s) of its own than when the run began",
+            "the membership in `staff` that `postgres` granted remains",
+        ] {
+            let told = |line: &&String| {
+                line.contains("WARN") && line.contains(&run) && line.contains(found)
+            };
+            assert_eq!(
+                lines.iter().filter(told).count(),
+                1,
+                "{ended_by}: {found}: {lines:#?}"
+            );
+        }
+        world
+            .sql("REVOKE staff FROM sym_user; SET ROLE readonly; REVOKE SELECT ON orders FROM sym_user")
+            .await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_database_ends_what_is_overdue_by_itself() -> anyhow::Result<()> {
     let world = World::start().await?;

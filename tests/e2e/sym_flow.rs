@@ -152,7 +152,33 @@ async fn who_may_keep_a_role_is_told_of_at_its_end() -> anyhow::Result<()> {
     let answer = world.send(&event.end()).await?;
     let done = run_hook(&world, "after_deescalate", &event.end(), &answer, true).await?;
     let note = answer["body"]["note"].as_str().context("there is a note")?;
-    assert_eq!(done, to_requests(&format!("Access ended: {note}.")));
+    let remains = "the membership in `readonly` that `postgres` granted remains";
+    assert_eq!(
+        done,
+        to_requests(&format!("Access ended: {note}; {remains}."))
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_person_gained_is_told_at_the_end() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    world.sql("GRANT SELECT ON orders TO sym_user").await?;
+    let answer = world.send(&event.end()).await?;
+    let done = run_hook(&world, "after_deescalate", &event.end(), &answer, true).await?;
+    let gained = answer["body"]["gained"].as_str().context("is found")?;
+    assert_eq!(done, to_requests(&format!("Access ended: {gained}.")));
+
+    // Nothing to say, of this end and of one that failed.
+    for answer in [
+        json!({"body": {"username": "sym_user"}, "errors": []}),
+        json!({"body": {}, "errors": ["no [internal]"]}),
+    ] {
+        let done = run_hook(&world, "after_deescalate", &event.end(), &answer, true).await?;
+        assert_eq!(done.messages, []);
+    }
     Ok(())
 }
 

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use futures_util::future;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::database::Patience;
 use super::{Body, Ready};
 use crate::config::Sessions;
 use crate::error::{Code, Error, Result};
+use crate::event::printable;
 use crate::postgres::remove::{Belongings, Finished};
 use crate::postgres::role::Ended;
 use crate::postgres::{Connection, Failure, LOCK_TIMEOUT, Names, failure, remove, role, sweep};
@@ -131,7 +132,9 @@ impl Ready {
         } else {
             Finished::default()
         };
-        Ok(role_body(&ended, finished))
+        let body = role_body(&ended, finished);
+        warn_of(&ending.run, &ended, &body);
+        Ok(body)
     }
 
     /// Ends the sessions that could keep what was taken back, and with that the
@@ -148,7 +151,7 @@ impl Ready {
         let disable =
             async |connection: &mut Connection| remove::disable(connection, run, by.name).await;
         let user = self.in_ledger(Names::default(), by, disable).await?;
-        for role in user.owners.iter().filter_map(serde_json::Value::as_str) {
+        for role in user.owners.iter().filter_map(Value::as_str) {
             tracing::warn!(run = run.srn(), "{}", role_owns(role));
         }
         let names = Names {
@@ -231,6 +234,7 @@ impl Ready {
                 // The last stage names what is in the way, in one sentence.
                 Err(failure) if remove::is_blocked(&failure) => {
                     let cause = failure.into_error(names).to_log();
+                    let database = printable(&database, 80);
                     tracing::warn!(
                         run = run.srn(),
                         database,
@@ -259,6 +263,28 @@ fn role_owns(role: &str) -> String {
         "`{role}` owned nothing when it was lent, and owns something now: look what, as a function of its can do what \
          `{role}` may; it is lent to nobody until then"
     )
+}
+
+/// A line of the log for each thing that an end has found. The answer has them too, but
+/// nobody reads that of a sweep, or keeps that of a terminal.
+fn warn_of(run: &Run, ended: &Ended, body: &Body) {
+    let run = run.srn();
+    let found = ["gained", "made"].map(|key| body.get(key).and_then(Value::as_str));
+    for sentence in found.into_iter().flatten() {
+        tracing::warn!(run, "{sentence}");
+    }
+    // Of a role that another run lends still, that one's end looks again.
+    if ended.outcome == "shared" {
+        return;
+    }
+    for path in &ended.remaining {
+        let name = |key: &str| printable(path[key].as_str().unwrap_or_default(), 80);
+        let (through, grantor) = (name("through"), name("grantor"));
+        tracing::warn!(
+            run,
+            "the membership in `{through}` that `{grantor}` granted remains"
+        );
+    }
 }
 
 /// What Sym is told of a role that was given back: the template's `username`,
