@@ -249,7 +249,7 @@ variable "environment" {
 ########## Operations ##########
 
 variable "sweep_schedule" {
-  description = "How often the function ends what nobody has ended."
+  description = "How often the function ends what nobody has ended. From half an hour on the alarm `sweep-missing` rings of it."
   type        = string
   default     = "rate(5 minutes)"
 }

@@ -208,6 +208,12 @@ async fn a_sweep_counts_what_it_finds_and_what_remains() -> anyhow::Result<()> {
     assert_eq!(counts(&last(&world)), [1.0, 0.0, 1.0, 0.0]);
     world.sweep().await?;
     assert_eq!(counts(&last(&world)), [0.0, 0.0, 1.0, 0.0]);
+
+    // The alarm on sweeps that don't run counts these lines, those of a shadow too.
+    let shadow = World::builder().variable("MODE", "shadow").start().await?;
+    shadow.send_text(crate::fixture::SWEEP).await?;
+    let line = last(&shadow);
+    assert_eq!(metric(&line, "SweepFound"), Some(0.0), "{line}");
     Ok(())
 }
 

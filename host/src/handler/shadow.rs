@@ -13,6 +13,7 @@ use super::escalate::Planned;
 use super::{Body, Ready, Trace};
 use crate::error::{Code, Error, Result};
 use crate::event::{Event, Kind, printable};
+use crate::metrics;
 use crate::plan::Strategy;
 use crate::policy::AuthorizedStep;
 use crate::postgres::{Connection, Names, role};
@@ -96,6 +97,9 @@ impl Ready {
             }
             Kind::Sweep => {
                 let overdue = self.overdue().await?;
+                // By this the alarm `sweep-missing` knows that sweeps run.
+                let found = overdue.len() as u64;
+                trace.measured.count(metrics::SWEEP_FOUND, found);
                 Comparison {
                     would: format!("end {} run(s)", overdue.len()),
                     differences: Vec::new(),
