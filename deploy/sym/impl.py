@@ -61,7 +61,7 @@ def after_escalate(event):
     body = output["body"]
     if "secret_name" in body:
         message = (
-            f"Your database user is `{body['username']}`; it ends at the latest at {body['expires_at']}.\n"
+            f"Your database user is `{body['username']}`; it can log in until {body['expires_at']} at the latest.\n"
             f"Its password is in AWS Secrets Manager, in the secret `{body['secret_name']}`."
         )
     else:

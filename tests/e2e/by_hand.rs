@@ -1,8 +1,12 @@
 //! People at the ledger: who has what, and ending it by hand.
 
-use serde_json::{Value, json};
+use std::fs;
 
-use crate::fixture::{Event, Everything, ORDERS, PERSON, World};
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use sym_test_support::tools;
+
+use crate::fixture::{Event, Everything, ORDERS, PERSON, World, success};
 
 #[tokio::test]
 async fn people_see_who_has_what_and_end_it_by_hand() -> anyhow::Result<()> {
@@ -183,4 +187,30 @@ async fn a_sweep_by_hand_is_the_same_and_its_dry_run_changes_nothing() -> anyhow
     assert_eq!(swept.code, Some(0), "{swept:?}");
     assert_eq!(swept.json()?.as_array().map(Vec::len), Some(2));
     world.is_as(&before).await
+}
+
+// While Sym or Slack is away, nobody tries out first what the runbook says to send.
+#[tokio::test]
+async fn what_the_runbook_sends_gives_access_and_ends_it() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE ann LOGIN")
+        .start()
+        .await?;
+    let page = fs::read_to_string(tools::workspace().join("docs/runbook.md"))?;
+    let payload = |kind: &str| {
+        let mut payloads = page
+            .split("--payload '")
+            .skip(1)
+            .filter_map(|rest| rest.split('\'').next());
+        let found = payloads.find(|payload| payload.contains(kind));
+        let found = found.with_context(|| format!("the runbook has no {kind}"))?;
+        anyhow::Ok(found.replace("<run>", "healthy-health:run:by-hand:1.0.0:1"))
+    };
+    let (begin, end) = (payload("\"escalate\"")?, payload("\"deescalate\"")?);
+    let done = success(json!({"username": "ann"}));
+    assert_eq!(world.send_text(&begin).await?, done);
+    assert!(world.is_member("ann", "readonly").await?);
+    assert_eq!(world.send_text(&end).await?, done);
+    assert!(!world.is_member("ann", "readonly").await?);
+    Ok(())
 }

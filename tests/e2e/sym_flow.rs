@@ -132,7 +132,7 @@ async fn the_requester_is_told_by_both_strategies() -> anyhow::Result<()> {
             .to_owned()
     };
     let expected = format!(
-        "Your database user is `{}`; it ends at the latest at {}.\nIts password is in AWS Secrets Manager, in the secret `{}`.",
+        "Your database user is `{}`; it can log in until {} at the latest.\nIts password is in AWS Secrets Manager, in the secret `{}`.",
         body("username"),
         body("expires_at"),
         body("secret_name")
