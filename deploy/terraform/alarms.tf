@@ -120,7 +120,8 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 # end has it fail: that is `sweep-failed`, and would hide here that it stops.
 #
 # Filled with zeros, as CloudWatch looks back further than its periods: one sweep
-# there would count for all that are missing since.
+# there would count for all that are missing since. Source: Amazon CloudWatch user
+# guide, "Configuring how CloudWatch alarms treat missing data".
 resource "aws_cloudwatch_metric_alarm" "sweep_missing" {
   alarm_name          = "${var.name}-sweep-missing"
   alarm_description   = "No sweep has asked the database for half an hour: access whose event is lost stays, unless pg_cron ends it. The database alone only refuses a temporary user's new logins."
