@@ -13,12 +13,11 @@ use sym_host::plugin::release_store::{OBJECTS, object_key};
 
 use crate::keys::trusted;
 use crate::output::{self, Status};
-use crate::rollback::pinned;
 use crate::store::{Found, Store, block_on};
 
-/// Delete old releases, what no key of `--trust` signed, and the objects that none
-/// of the other releases needs. The release in use and the one before it always
-/// stay.
+/// Delete old releases, what a publish that died has left of one, what no key of
+/// `--trust` signed, and the objects that none of the other releases needs. The
+/// release in use and the one before it always stay.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  symctl gc s3://bucket/sym-postgres --trust \"$(cat team.pub)\" --keep 5"
@@ -58,10 +57,22 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
         .with_context(|| format!("nothing was published to `{}` yet", store.url()))?
         .release;
     let serial = current.statement.serial;
+    let is_before = |found: &&Found| found.statement.serial < serial;
+    let mut there = objects.iter().map(|object| object.key.clone()).collect();
+    let mut before = believed.releases.iter().filter(is_before);
+    if !before.all(|found| found.is_whole(&there)) {
+        // What was published since we looked for objects may be one of them.
+        there = store.objects().await?;
+    }
+    // A publish switches when all of its objects are there. One that hasn't, and whose
+    // serial was overtaken, can't any more: the pointer isn't the one that it has read.
+    // So what is before the release in use and not whole was never in use.
+    let is_unfinished = |found: &Found| is_before(&found) && !found.is_whole(&there);
+    let (unfinished, releases): (Vec<Found>, Vec<Found>) =
+        believed.releases.into_iter().partition(is_unfinished);
     // Each serial once: who can write the store can copy a statement, and write it
     // otherwise, as often as they like.
-    let serials: BTreeSet<u64> = believed
-        .releases
+    let serials: BTreeSet<u64> = releases
         .iter()
         .map(|found| found.statement.serial)
         .collect();
@@ -70,10 +81,10 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
     let oldest = newest
         .chain(previous)
         .fold(serial, |oldest, other| oldest.min(*other));
-    let (kept, old): (Vec<_>, Vec<_>) = believed
-        .releases
+    let (kept, mut old): (Vec<_>, Vec<_>) = releases
         .iter()
         .partition(|found| found.statement.serial >= oldest);
+    old.extend(&unfinished);
     let mut needed = needed_by(kept.into_iter(), &current);
     if !args.dry_run {
         // The statements first: one without its objects would be shown as whole.
@@ -96,11 +107,8 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
         }
         // Who published at this very moment looked before we deleted.
         if let Some(now) = store.current().await? {
-            let there = store.list(OBJECTS).await?;
-            let there: BTreeSet<_> = there.into_iter().map(|object| object.key).collect();
-            let needed = needed_by([].iter(), &now.release);
             ensure!(
-                needed.is_subset(&there),
+                now.release.is_whole(&store.objects().await?),
                 "{} was published meanwhile and isn't whole now: publish it again",
                 now.release.id()
             );
@@ -136,7 +144,7 @@ fn needed_by<'a>(
 ) -> BTreeSet<String> {
     releases
         .chain([current])
-        .flat_map(|found| pinned(&found.statement))
+        .flat_map(|found| found.objects())
         .map(|(digest, _)| object_key(digest))
         .collect()
 }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::output::{self, Status};
 use crate::store::{Found, Store, block_on};
 
-/// Show the releases of a store, the newest first.
+/// Show the releases of a store, the newest first. An unfinished one lacks objects: it
+/// is being published, or whoever did that died.
 #[derive(Args)]
 #[command(after_help = "Example:\n  symctl releases s3://bucket/sym-postgres")]
 pub(crate) struct ReleasesArgs {
@@ -19,8 +20,11 @@ pub(crate) struct ReleasesArgs {
 
 pub(crate) fn run(args: &ReleasesArgs) -> anyhow::Result<Status> {
     let store = Store::open(&args.url)?;
-    let (current, releases) =
-        block_on(async { Ok((store.current().await?, store.releases().await?)) })?;
+    let (current, releases, objects) = block_on(async {
+        let (current, releases) = (store.current().await?, store.releases().await?);
+        // Last: who publishes brings the statement first.
+        Ok((current, releases, store.objects().await?))
+    })?;
     if current.is_none() && releases.is_empty() {
         return Err(store.nothing());
     }
@@ -29,7 +33,11 @@ pub(crate) fn run(args: &ReleasesArgs) -> anyhow::Result<Status> {
     if args.json {
         let list: Vec<Value> = releases
             .iter()
-            .map(|found| describe(found, is_current(found)))
+            .map(|found| {
+                let mut release = describe(found, is_current(found));
+                release["whole"] = found.is_whole(&objects).into();
+                release
+            })
             .collect();
         output::json(&list);
         return Ok(Status::Done);
@@ -41,7 +49,13 @@ pub(crate) fn run(args: &ReleasesArgs) -> anyhow::Result<Status> {
             found.statement.created.clone(),
             found.signers(),
             found.statement.audience.join(", "),
-            if is_current(found) { "in use" } else { "" }.to_owned(),
+            match (is_current(found), found.is_whole(&objects)) {
+                (true, true) => "in use",
+                (true, false) => "in use, and not whole",
+                (false, true) => "",
+                (false, false) => "unfinished",
+            }
+            .to_owned(),
         ]);
     }
     output::table(&rows);

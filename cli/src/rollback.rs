@@ -6,7 +6,7 @@
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde_json::json;
-use sym_host::plugin::release_store::{object_key, release_key};
+use sym_host::plugin::release_store::{Unreachable, object_key, release_key};
 use sym_host::plugin::statement::{Digest, Statement};
 
 use crate::keys::{KeyArgs, believed};
@@ -21,7 +21,7 @@ pub(crate) struct RollbackArgs {
     /// The store: `s3://bucket/prefix` or `file:///dir`.
     url: String,
     /// The release, as `symctl releases` shows it; the beginning is enough.
-    /// Without it: the one before.
+    /// Without it: the one before, of those that are whole.
     release: Option<String>,
     #[command(flatten)]
     key: KeyArgs,
@@ -50,9 +50,14 @@ async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> 
     let current = before
         .as_ref()
         .with_context(|| format!("nothing was published to `{}` yet", store.url()))?;
-    let wanted = find(args.release.as_deref(), &current.release, &releases)?;
-    // What it is made of may have been collected as garbage.
-    let objects = whole(store, wanted).await?;
+    let (wanted, objects) = match &args.release {
+        Some(name) => {
+            let named = find(name, &releases)?;
+            // What it is made of may have been collected as garbage.
+            (named, whole(store, named).await?)
+        }
+        None => one_before(store, &current.release, &releases).await?,
+    };
     steps.done(&format!("{} is whole", wanted.id()));
     let highest = releases.iter().map(|found| found.statement.serial).max();
     let statement = Statement {
@@ -94,7 +99,7 @@ async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> 
 /// Every object of a release, if they are all there.
 async fn whole(store: &Store, release: &Found) -> anyhow::Result<Vec<(Digest, Vec<u8>)>> {
     let mut objects = Vec::new();
-    for (digest, bytes) in pinned(&release.statement) {
+    for (digest, bytes) in release.objects() {
         let there = store.object(digest, bytes).await?;
         if Digest::of(&there) != digest {
             bail!(
@@ -107,27 +112,29 @@ async fn whole(store: &Store, release: &Found) -> anyhow::Result<Vec<(Digest, Ve
     Ok(objects)
 }
 
-/// Every object of a release, with its length.
-pub(crate) fn pinned(statement: &Statement) -> impl Iterator<Item = (Digest, u64)> {
-    let files = statement.files.iter().map(|file| (file.sha256, file.bytes));
-    files.chain(
-        statement
-            .native
-            .iter()
-            .map(|native| (native.sha256, native.bytes)),
-    )
-}
-
-fn find<'a>(
-    name: Option<&str>,
+/// The newest release before the one in use that is whole: what a publish that died
+/// has left was never in use.
+async fn one_before<'a>(
+    store: &Store,
     current: &Found,
     releases: &'a [Found],
-) -> anyhow::Result<&'a Found> {
-    let Some(name) = name else {
-        let is_older = |found: &&Found| found.statement.serial < current.statement.serial;
-        let older = releases.iter().find(is_older);
-        return older.context("there is no release before the one in use");
-    };
+) -> anyhow::Result<(&'a Found, Vec<(Digest, Vec<u8>)>)> {
+    let is_older = |found: &&Found| found.statement.serial < current.statement.serial;
+    for found in releases.iter().filter(is_older) {
+        match whole(store, found).await {
+            Ok(objects) => return Ok((found, objects)),
+            // It may be whole all the same.
+            Err(error) if error.chain().any(|cause| cause.is::<Unreachable>()) => {
+                return Err(error);
+            }
+            Err(error) => output::note(&format!("{} is passed over: {error:#}", found.id())),
+        }
+    }
+    bail!("there is no whole release before the one in use")
+}
+
+/// The release of a name.
+fn find<'a>(name: &str, releases: &'a [Found]) -> anyhow::Result<&'a Found> {
     // `r1` is not `r12`.
     let is_it = |found: &&Found| {
         found.id() == name

@@ -1,5 +1,7 @@
 //! What the subcommands that look into a store of releases share.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, anyhow, bail};
 use sym_host::aws::Aws;
 use sym_host::plugin::dsse::{self, Envelope, pre_authentication_encoding};
@@ -42,6 +44,22 @@ impl Found {
             (_, []) => "somebody without a name".to_owned(),
             (_, named) => named.join(", "),
         }
+    }
+
+    /// Every object that it is made of, with its length.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = (Digest, u64)> {
+        let files = self.statement.files.iter();
+        let native = self.statement.native.iter();
+        files
+            .map(|file| (file.sha256, file.bytes))
+            .chain(native.map(|native| (native.sha256, native.bytes)))
+    }
+
+    /// Whether each of its objects is one of these keys. Who publishes brings them after
+    /// the statement, and may have died meanwhile.
+    pub(crate) fn is_whole(&self, there: &BTreeSet<String>) -> bool {
+        self.objects()
+            .all(|(digest, _)| there.contains(&release_store::object_key(digest)))
     }
 
     /// As the function's log and the ledger name it.
@@ -242,6 +260,12 @@ impl Store {
     pub(crate) async fn list(&self, below: &str) -> anyhow::Result<Vec<release_store::Listed>> {
         let listed = self.store.list(&self.aws, below).await;
         listed.map_err(|error| failed(below, error))
+    }
+
+    /// The keys of all objects.
+    pub(crate) async fn objects(&self) -> anyhow::Result<BTreeSet<String>> {
+        let listed = self.list(release_store::OBJECTS).await?;
+        Ok(listed.into_iter().map(|object| object.key).collect())
     }
 
     pub(crate) async fn delete(&self, key: &str) -> anyhow::Result<()> {
