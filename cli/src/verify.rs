@@ -13,8 +13,9 @@ use crate::output::{self, Status};
 use crate::steps::Steps;
 use crate::store::{Store, block_on};
 
-/// Fetch, verify and load the release in use, as a function would. Only the
-/// serial is not looked at: that is in the function's ledger.
+/// Fetch, verify and load the release in use, as a function would, and fetch and verify
+/// what only functions of another architecture use. Only the serial is not looked at:
+/// that is in the function's ledger, which `symctl doctor` asks.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  symctl verify s3://bucket/sym-postgres --trust \"$(cat team.pub)\""
@@ -56,13 +57,17 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Status> {
             }
         };
         let id = pointer.release.id().to_owned();
-        let signers = pointer.release.signers().to_vec();
+        let verified = pointer.release.clone();
+        let signers = verified.signers();
         steps.done(&format!("{id} is signed by {}", signers.join(", ")));
         let (release, _) = match published.load(&engine, &aws, pointer).await {
             Ok(loaded) => loaded,
             Err(error) => return Ok(failed(&[error])),
         };
-        steps.done("every object is what was signed");
+        if let Err(error) = published.verify_the_rest(&aws, &verified).await {
+            return Ok(failed(&[error]));
+        }
+        steps.done("every object is what was signed, those for other architectures too");
         if let Err(errors) = release.check_all().await {
             return Ok(failed(&errors));
         }

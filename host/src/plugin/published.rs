@@ -127,6 +127,29 @@ impl Published {
         Ok((assembled, version))
     }
 
+    /// Fetches and verifies what [`load`](Self::load) has no use for here: native code
+    /// for other hosts, and components in whose place native code was taken.
+    ///
+    /// # Errors
+    /// As [`pointer`](Self::pointer).
+    pub async fn verify_the_rest(&self, aws: &Aws, release: &VerifiedRelease) -> Result<()> {
+        let statement = release.statement();
+        let loaded = objects(statement);
+        let components = loaded.iter().filter(|(_, native)| native.is_some());
+        let components = components.map(|(path, _)| (*path, None));
+        let is_loaded = |entry: &NativeEntry| {
+            let mut loaded = loaded.iter();
+            loaded.any(|(_, native)| native.is_some_and(|native| native == entry))
+        };
+        let natives = statement.native.iter().filter(|entry| !is_loaded(entry));
+        let natives = natives.map(|entry| ("", Some(entry)));
+        // One at a time: any of them may be large.
+        for (path, native) in components.chain(natives) {
+            self.fetch(aws, release, path, native).await?;
+        }
+        Ok(())
+    }
+
     async fn fetch(
         &self,
         aws: &Aws,

@@ -166,6 +166,37 @@ async fn objects_that_were_changed_are_refused() -> anyhow::Result<()> {
     Ok(())
 }
 
+// No function reads all of them: each takes the native code of its own architecture,
+// and no component that it has native code of.
+#[tokio::test]
+async fn every_object_that_was_changed_is_found_by_verify() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.publish_first()?;
+    let (url, trust) = (publisher.url(), publisher.trust());
+    let verify = || publisher.run(&["verify", &url, "--trust", &trust]);
+    verify()?;
+    let objects = listed(&publisher, "objects")?;
+    // Four files, and native code of two of them for two architectures.
+    assert_eq!(objects.len(), 8);
+    for object in objects {
+        let path = publisher.store().join("objects").join(&object);
+        let whole = std::fs::read(&path)?;
+        let mut changed = whole.clone();
+        changed[whole.len() / 2] ^= 1;
+        std::fs::write(&path, changed)?;
+        let error = verify().expect_err("was changed").to_string();
+        assert!(
+            error.contains("is not what was signed"),
+            "{object}: {error}"
+        );
+        std::fs::remove_file(&path)?;
+        let error = verify().expect_err("is missing").to_string();
+        assert!(error.contains("isn't whole"), "{object}: {error}");
+        std::fs::write(&path, whole)?;
+    }
+    verify().map(drop)
+}
+
 #[tokio::test]
 async fn objects_that_were_swapped_are_refused() -> anyhow::Result<()> {
     let stores = Stores::make().await?;
