@@ -81,7 +81,7 @@ struct RawCase {
 
 /// What has to come of it. What isn't named isn't looked at, but for failures and
 /// errors: those are never passed over.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expectation {
     user: Option<String>,
@@ -93,7 +93,7 @@ pub(crate) struct Expectation {
     privileges: Option<Vec<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ExpectedFailure {
     code: String,

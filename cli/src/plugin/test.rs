@@ -63,6 +63,9 @@ pub(crate) struct TestArgs {
     json: bool,
 }
 
+/// Why a part of a case was skipped.
+const NEEDS_DATABASE: &str = "nothing but `--against-postgres` looks at it";
+
 /// What came of a file of cases.
 pub(crate) struct FileVerdict {
     file: CaseFile,
@@ -77,9 +80,18 @@ pub(crate) struct Verdict {
     index: usize,
     pub(crate) name: String,
     pub(crate) passed: bool,
+    /// What of `expect` was not looked at.
+    skipped: Vec<&'static str>,
     differences: Vec<Difference>,
     outcome: Outcome,
     milliseconds: f64,
+}
+
+impl Verdict {
+    /// Whether it passed, and not all of it was looked at.
+    fn is_passed_in_part(&self) -> bool {
+        self.passed && !self.skipped.is_empty()
+    }
 }
 
 pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
@@ -106,10 +118,11 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
     })?;
     let seconds = start.elapsed().as_secs_f64();
     let (mut passed, mut failed) = (0, 0);
-    let mut has_bug = false;
+    let (mut skipped, mut has_bug) = (0, false);
     for verdict in results.iter().flat_map(|result| &result.verdicts) {
         passed += usize::from(verdict.passed);
         failed += usize::from(!verdict.passed);
+        skipped += usize::from(verdict.is_passed_in_part());
         let error = verdict.outcome.error.as_ref();
         has_bug |= !verdict.passed && error.is_some_and(|error| error.is_ours);
     }
@@ -117,13 +130,19 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
         bail!("no case's name has `--filter` in it");
     }
     if args.json {
-        output::json(&as_json(&results, passed, failed));
+        output::json(&json!({
+            "passed": passed, "skipped": skipped, "failed": failed, "files": as_json(&results),
+        }));
     } else {
         for result in &results {
             print(result);
         }
+        let in_part = match skipped {
+            0 => String::new(),
+            count => format!(" ({count} in part)"),
+        };
         output::data(&format!(
-            "{passed} passed, {failed} failed, in {seconds:.1} s"
+            "{passed} passed{in_part}, {failed} failed, in {seconds:.1} s"
         ));
     }
     // After the results: they are worth having where it can't be written.
@@ -257,6 +276,7 @@ async fn run_case(
     database: Option<&mut Database>,
 ) -> Verdict {
     let start = Instant::now();
+    let has_database = database.is_some();
     let mut outcome = Outcome::of(release, &case.request, &case.conditions).await;
     if let (Some(database), Some(plan)) = (database, &outcome.plan) {
         match database.rehearse(plan).await {
@@ -271,11 +291,12 @@ async fn run_case(
         }
     }
     let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
-    let differences = judge(&case.expect, &outcome);
+    let differences = judge(&case.expect, &outcome, has_database);
     Verdict {
         index: case.index,
         name: case.name.clone(),
         passed: differences.is_empty(),
+        skipped: case.expect.skipped(has_database),
         differences,
         outcome,
         milliseconds,
@@ -290,7 +311,11 @@ fn print(result: &FileVerdict) {
     let names = result.verdicts.iter().map(|verdict| &verdict.name);
     let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
     for verdict in &result.verdicts {
-        let mark = if verdict.passed { "ok  " } else { "FAIL" };
+        let mark = match (verdict.passed, verdict.is_passed_in_part()) {
+            (false, _) => "FAIL",
+            (true, true) => "part",
+            (true, false) => "ok  ",
+        };
         let cost = show::cost_in_short(&verdict.outcome);
         let line = format!("  {mark} {:width$}  {cost}", verdict.name);
         output::data(line.trim_end());
@@ -298,6 +323,10 @@ fn print(result: &FileVerdict) {
             output::data(&format!("       {}", difference.what));
             output::data(&block("expected", &difference.expected));
             output::data(&block("found", &difference.found));
+        }
+        for what in &verdict.skipped {
+            output::data(&format!("       {what}"));
+            output::data(&block("skipped", NEEDS_DATABASE));
         }
         for privilege in verdict.outcome.privileges.iter().flatten() {
             output::data(&format!("       has {privilege}"));
@@ -329,12 +358,11 @@ fn shown(path: &Path) -> String {
         .to_string()
 }
 
-fn as_json(results: &[FileVerdict], passed: usize, failed: usize) -> serde_json::Value {
-    let files: Vec<_> = results
-        .iter()
+fn as_json(results: &[FileVerdict]) -> Vec<serde_json::Value> {
+    let files = results.iter();
+    files
         .map(|result| json!({"path": shown(&result.file.path), "cases": result.verdicts}))
-        .collect();
-    json!({"passed": passed, "failed": failed, "files": files})
+        .collect()
 }
 
 fn write_updates(results: &[FileVerdict]) -> anyhow::Result<()> {

@@ -392,6 +392,37 @@ async fn a_plan_is_carried_out_and_rolled_back() -> anyhow::Result<()> {
     assert!(updated.contains("\"member of readonly\""), "{updated}");
     desk.ends(0, &with_setup)?;
 
+    // Without a database nobody knows, and nobody says that it is right.
+    let finished = desk.ends(0, &["plugin", "test", "--junit", "cases.xml"])?;
+    let skipped =
+        "       privileges\n         skipped  nothing but `--against-postgres` looks at it\n";
+    assert!(finished.stdout.contains("  part a  "), "{finished:?}");
+    assert!(finished.stdout.contains(skipped), "{finished:?}");
+    let count = "1 passed (1 in part), 0 failed";
+    assert!(finished.stdout.contains(count), "{finished:?}");
+    let xml = desk.read("cases.xml")?;
+    assert_eq!(
+        xml.matches("failures=\"0\" skipped=\"1\"").count(),
+        2,
+        "{xml}"
+    );
+    assert!(
+        xml.contains("<skipped message=\"privileges: nothing but "),
+        "{xml}"
+    );
+    desk.write("alone/x.toml", format!("{case}expect.privileges = []\n"))?;
+    let alone = ["plugin", "test", "--cases", "alone"];
+    let finished = desk.ends(1, &alone)?;
+    let why =
+        "the case expects `privileges` alone, which nothing but `--against-postgres` looks at";
+    assert!(finished.stdout.contains(why), "{finished:?}");
+    let with_database = [&alone[..], &with_setup[2..]].concat();
+    let finished = desk.ends(1, &with_database)?;
+    assert!(
+        finished.stdout.contains("found    SELECT on table orders"),
+        "{finished:?}"
+    );
+
     // Nothing of it stayed, so the role isn't there any more.
     let finished = desk.ends(1, &test)?;
     let why = "role \"readonly\" does not exist [42704]";

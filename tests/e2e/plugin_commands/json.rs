@@ -108,7 +108,7 @@ fn json_is_what_its_page_says() -> anyhow::Result<()> {
     check("run", &runs)?;
     desk.write(
         "cases/a.toml",
-        "[[case]]\nname = \"a\"\nrequester = \"a@a.example\"\nexpect.user = \"bob\"\n",
+        "[[case]]\nname = \"a\"\nrequester = \"a@a.example\"\nexpect.user = \"bob\"\nexpect.privileges = []\n",
     )?;
     check("test", &[desk.json(1, &["plugin", "test", "--json"])?])?;
     let once = ["plugin", "bench", "--loads", "1", "--calls", "1", "--json"];

@@ -24,10 +24,29 @@ impl Expectation {
             && self.log.is_none()
             && self.privileges.is_none()
     }
+
+    /// Whether nothing but privileges is expected.
+    fn is_privileges_alone(&self) -> bool {
+        let others = Self {
+            privileges: None,
+            ..self.clone()
+        };
+        self.privileges.is_some() && others.is_empty()
+    }
+
+    /// The keys that are not looked at: what somebody has, a database alone can say.
+    pub(crate) fn skipped(&self, has_database: bool) -> Vec<&'static str> {
+        let is_skipped = self.privileges.is_some() && !has_database;
+        is_skipped.then_some("privileges").into_iter().collect()
+    }
 }
 
-/// What differs. Nothing: the case passed.
-pub(crate) fn judge(expect: &Expectation, outcome: &Outcome) -> Vec<Difference> {
+/// What differs. Nothing: the case passed, as far as it was looked at.
+pub(crate) fn judge(
+    expect: &Expectation,
+    outcome: &Outcome,
+    has_database: bool,
+) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut differ = |what, expected: String, found: String| {
         if expected != found {
@@ -43,6 +62,15 @@ pub(crate) fn judge(expect: &Expectation, outcome: &Outcome) -> Vec<Difference> 
             "expect",
             "something".to_owned(),
             "the case expects nothing: write what, or have `--update` write it".to_owned(),
+        );
+    }
+    if expect.is_privileges_alone() && !has_database {
+        differ(
+            "expect",
+            "something that needs no database".to_owned(),
+            "the case expects `privileges` alone, which nothing but `--against-postgres` looks at: write what else, or \
+             have `--update` write it"
+                .to_owned(),
         );
     }
     let found_failure = outcome.failure.as_ref();
@@ -88,8 +116,10 @@ pub(crate) fn judge(expect: &Expectation, outcome: &Outcome) -> Vec<Difference> 
     if let Some(log) = &expect.log {
         differ("log", log.join("\n"), outcome.log.join("\n"));
     }
-    if let (Some(privileges), Some(found)) = (&expect.privileges, &outcome.privileges) {
-        differ("privileges", privileges.join("\n"), found.join("\n"));
+    if let (Some(privileges), true) = (&expect.privileges, has_database) {
+        let found = outcome.privileges.as_ref();
+        let found = found.map_or("no plan".to_owned(), |found| found.join("\n"));
+        differ("privileges", privileges.join("\n"), found);
     }
     differences
 }
@@ -123,8 +153,16 @@ mod tests {
 
     #[track_caller]
     fn check(expect: &str, expected: &[&str]) {
+        check_with(None, expect, expected);
+    }
+
+    /// The same with what the user has, where there is a database that says it.
+    #[track_caller]
+    fn check_with(has: Option<&[&str]>, expect: &str, expected: &[&str]) {
         let expect: Expectation = toml::from_str(expect).expect("is TOML");
-        let found: Vec<&str> = judge(&expect, &outcome())
+        let mut outcome = outcome();
+        outcome.privileges = has.map(|has| has.iter().map(|one| (*one).to_owned()).collect());
+        let found: Vec<&str> = judge(&expect, &outcome, has.is_some())
             .iter()
             .map(|difference| difference.what)
             .collect();
@@ -152,6 +190,20 @@ mod tests {
     }
 
     #[test]
+    fn privileges_are_looked_at_where_there_is_a_database() {
+        let expect = "user = 'ada'\nprivileges = ['member of x']";
+        check_with(Some(&["member of x"]), expect, &[]);
+        check_with(Some(&["member of y"]), expect, &["privileges"]);
+        check_with(None, expect, &[]);
+        let parsed: Expectation = toml::from_str(expect).expect("is TOML");
+        assert_eq!(parsed.skipped(false), ["privileges"]);
+        assert!(parsed.skipped(true).is_empty());
+        let alone = "privileges = ['member of x']";
+        check_with(Some(&["member of x"]), alone, &[]);
+        check_with(None, alone, &["expect"]);
+    }
+
+    #[test]
     fn an_error_that_nobody_expected_fails_whatever_else_is_right() {
         let mut outcome = outcome();
         outcome.error = Some(crate::plugin::outcome::ErrorText {
@@ -160,6 +212,6 @@ mod tests {
             is_ours: false,
         });
         let expect: Expectation = toml::from_str("user = 'ada'").expect("is TOML");
-        assert_eq!(judge(&expect, &outcome)[0].what, "error");
+        assert_eq!(judge(&expect, &outcome, false)[0].what, "error");
     }
 }

@@ -3,13 +3,20 @@
 //! There is no standard; what is written here is the part of it that Jenkins,
 //! GitLab and GitHub's actions all read.
 
-use super::{FileVerdict, shown};
+use super::{FileVerdict, NEEDS_DATABASE, Verdict, shown};
 
 pub(super) fn report(results: &[FileVerdict], seconds: f64) -> String {
     let all = || results.iter().flat_map(|result| &result.verdicts);
+    let in_part = |verdicts: &[Verdict]| {
+        let skipped = verdicts
+            .iter()
+            .filter(|verdict| verdict.is_passed_in_part());
+        skipped.count()
+    };
+    let skipped: usize = results.iter().map(|result| in_part(&result.verdicts)).sum();
     let mut xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <testsuites name=\"symctl plugin test\" tests=\"{}\" failures=\"{}\" time=\"{seconds:.3}\">\n",
+         <testsuites name=\"symctl plugin test\" tests=\"{}\" failures=\"{}\" skipped=\"{skipped}\" time=\"{seconds:.3}\">\n",
         all().count(),
         all().filter(|verdict| !verdict.passed).count()
     );
@@ -17,9 +24,10 @@ pub(super) fn report(results: &[FileVerdict], seconds: f64) -> String {
         let path = escape(&shown(&result.file.path));
         let failures = result.verdicts.iter().filter(|verdict| !verdict.passed);
         xml.push_str(&format!(
-            "  <testsuite name=\"{path}\" tests=\"{}\" failures=\"{}\">\n",
+            "  <testsuite name=\"{path}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
             result.verdicts.len(),
-            failures.count()
+            failures.count(),
+            in_part(&result.verdicts)
         ));
         for verdict in &result.verdicts {
             xml.push_str(&format!(
@@ -27,6 +35,14 @@ pub(super) fn report(results: &[FileVerdict], seconds: f64) -> String {
                 escape(&verdict.name),
                 verdict.milliseconds / 1000.0
             ));
+            if verdict.is_passed_in_part() {
+                xml.push_str(&format!(
+                    ">\n      <skipped message=\"{}: {}\"/>\n    </testcase>\n",
+                    escape(&verdict.skipped.join(", ")),
+                    escape(NEEDS_DATABASE)
+                ));
+                continue;
+            }
             if verdict.passed {
                 xml.push_str("/>\n");
                 continue;
