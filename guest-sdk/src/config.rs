@@ -57,6 +57,40 @@ pub fn all() -> Vec<(String, String)> {
     imports::config_all()
 }
 
+/// Refuses keys that the plugin doesn't know, such as mistyped ones: passed over, they
+/// would be taken for unset, which may mean "everybody".
+///
+/// # Errors
+///
+/// A [`Failure`] of code [`Failure::INVALID_CONFIG`] that names the first of them.
+///
+/// ```
+/// use sym_guest_sdk::{config, testing};
+///
+/// let failure = testing::with_config(&[("domain", "a.example")], || {
+///     config::refuse_all_but(&["domains"]).unwrap_err()
+/// });
+/// assert_eq!(
+///     failure.message,
+///     "config `domain` is no setting of this plugin, expected `domains`: correct or remove it in `plugins.toml`"
+/// );
+/// ```
+pub fn refuse_all_but(known: &[&str]) -> Result<(), Failure> {
+    for (key, _) in &all() {
+        if !known.contains(&key.as_str()) {
+            // By hand: a plugin is small, and what formats lists isn't.
+            let mut problem = String::from("is no setting of this plugin, expected ");
+            for (index, known) in known.iter().enumerate() {
+                problem.push_str(if index == 0 { "`" } else { "`, `" });
+                problem.push_str(known);
+            }
+            problem.push_str("`: correct or remove it in `plugins.toml`");
+            return Err(invalid(key, &problem));
+        }
+    }
+    Ok(())
+}
+
 /// The failure for a key whose value can't be used: `key` and what is wrong.
 ///
 /// ```

@@ -9,7 +9,8 @@
 //! Setting `domains`, a list of mail domains: everybody else is refused. Set it,
 //! to one domain where you can: the templates' rule looks at nothing but the
 //! local part, so `ada@a.example` and `ada@b.example` are one database user.
-//! `sym-user` and `sym_user` are one too, whatever is set.
+//! `sym-user` and `sym_user` are one too, whatever is set. Another setting is refused:
+//! a mistyped one must not let everybody in.
 
 mod domains;
 mod temporary;
@@ -21,6 +22,7 @@ struct DefaultResolver;
 impl Resolver for DefaultResolver {
     fn resolve_user(request: &Request) -> Result<String, Failure> {
         // First, so that a wrong setting is seen at the first request, whoever asks.
+        config::refuse_all_but(&["domains"])?;
         if let Some(domains) = config::list("domains")? {
             domains::check(&request.requester, &domains)?;
         }
@@ -98,6 +100,19 @@ mod tests {
         let failure = resolve("superuser", "ada@a.example").expect_err("no such strategy");
         assert_eq!(failure.code, "unknown-strategy");
         assert!(failure.message.contains("`superuser`"));
+    }
+
+    // `domain` for `domains` would let everybody in.
+    #[test]
+    fn refuses_a_setting_it_does_not_know() {
+        let request = testing::request().build();
+        for key in ["domain", "Domains", "domains ", "role"] {
+            let failure = testing::with_config(&[(key, "healthy-health.co")], || {
+                DefaultResolver::resolve_user(&request).expect_err("is no setting")
+            });
+            assert_eq!(failure.code, Failure::INVALID_CONFIG, "{key}");
+            assert!(failure.message.contains(&format!("`{key}`")), "{failure:?}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ impl Target for ReadonlyTarget {
         match request.known_strategy()? {
             Strategy::Role | Strategy::TemporaryUser => {}
         }
+        config::refuse_all_but(&["role"])?;
         let role = config::get("role").unwrap_or_else(|| DEFAULT_ROLE.to_owned());
         if role.is_empty() {
             return Err(config::invalid(
@@ -64,6 +65,17 @@ mod tests {
     #[test]
     fn refuses_an_empty_role() {
         check("role", &[("role", "")], Err("invalid-config"));
+    }
+
+    // Passed over, it would be another role that is lent.
+    #[test]
+    fn refuses_a_setting_it_does_not_know() {
+        check("role", &[("roles", "auditor")], Err("invalid-config"));
+        check(
+            "role",
+            &[("role", "auditor"), ("Role", "x")],
+            Err("invalid-config"),
+        );
     }
 
     #[test]
