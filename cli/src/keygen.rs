@@ -1,13 +1,12 @@
 //! `symctl keygen`: a key that signs releases.
 
 use std::fs;
-use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
-use crate::keys::{Algorithm, SigningKey, write_private};
+use crate::keys::{Algorithm, SigningKey, pem, write_new};
 use crate::kms::KmsKey;
 use crate::output::{self, Status};
 use crate::store::block_on;
@@ -45,26 +44,28 @@ pub(crate) fn run(args: &KeygenArgs) -> anyhow::Result<Status> {
         None => {
             let (key, pkcs8) = SigningKey::generate(&args.name, args.algorithm)?;
             let private = format!("{}.key", args.name);
-            write_private(Path::new(&private), &pkcs8)?;
-            output::note(&format!(
-                "`{private}` signs releases: keep it where your other secrets are"
-            ));
+            write_new(&private, &pem(&pkcs8), 0o600)?;
             (key, Some(private))
         }
     };
     let public = format!("{}.pub", args.name);
     let trust = key.trust(&args.name);
-    let written = fs::write(&public, format!("{trust}\n"));
+    let written = write_new(&public, &format!("{trust}\n"), 0o666);
     if let (Err(_), Some(private)) = (&written, &private) {
         // A key without the other half would only keep the next try from making one.
         let _ = fs::remove_file(private);
     }
-    written.with_context(|| format!("can't write `{public}`"))?;
+    written?;
     output::note("the function's variable PLUGIN_TRUST is:");
     if args.json {
         output::json(&json!({"trust": trust, "private": private, "public": public}));
     } else {
         output::data(&trust);
+    }
+    if let Some(private) = &private {
+        output::note(&format!(
+            "`{private}` signs releases: keep it where your other secrets are"
+        ));
     }
     Ok(Status::Done)
 }

@@ -1,7 +1,7 @@
 //! Keys that sign releases: files of ours, in PKCS#8, or AWS KMS.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -55,9 +55,19 @@ pub(crate) fn believed(key: &SigningKey, trust: Option<&str>) -> anyhow::Result<
     Ok(keys)
 }
 
+/// What `--trust` says.
+pub(crate) fn trust(text: &str) -> anyhow::Result<Trust> {
+    Trust::parse(text.trim()).map_err(|why| match Path::new(text).is_file() {
+        true => {
+            anyhow!("`--trust` takes keys, and not a file of them: `--trust \"$(cat {text})\"`")
+        }
+        false => anyhow!("`--trust` {why}"),
+    })
+}
+
 /// The keys of `--trust`, where a pin says too little.
 pub(crate) fn trusted(text: &str) -> anyhow::Result<Vec<PublicKey>> {
-    match Trust::parse(text.trim()).map_err(|why| anyhow!("`--trust` {why}"))? {
+    match trust(text)? {
         Trust::Keys(trusted) => Ok(trusted.iter().map(|key| key.key().clone()).collect()),
         Trust::Pin(_) => bail!("`--trust` is a pin, expected keys"),
     }
@@ -185,8 +195,8 @@ impl SigningKey {
     }
 }
 
-/// Writes a private key, for its owner alone, and never over another.
-pub(crate) fn write_private(path: &Path, pkcs8: &[u8]) -> anyhow::Result<()> {
+/// A private key as a file has it: PKCS#8 in PEM.
+pub(crate) fn pem(pkcs8: &[u8]) -> String {
     let encoded = STANDARD.encode(pkcs8);
     let mut text = format!("{BEGIN}\n");
     for line in encoded.as_bytes().chunks(64) {
@@ -195,17 +205,27 @@ pub(crate) fn write_private(path: &Path, pkcs8: &[u8]) -> anyhow::Result<()> {
     }
     text.push_str(END);
     text.push('\n');
-    let file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    let mut file = file.with_context(|| {
-        format!(
-            "can't make the key `{}`: one that is there is never overwritten",
-            path.display()
-        )
-    })?;
-    file.write_all(text.as_bytes())?;
-    Ok(file.sync_all()?)
+    text
+}
+
+/// Writes a file of a key, with these permissions at most: never over another, and
+/// whole or not at all.
+pub(crate) fn write_new(path: &str, text: &str, mode: u32) -> anyhow::Result<()> {
+    let mut options = File::options();
+    let opened = options.write(true).create_new(true).mode(mode).open(path);
+    if let Err(error) = &opened
+        && error.kind() == ErrorKind::AlreadyExists
+    {
+        bail!("`{path}` is there already, and a key is never overwritten: choose another name");
+    }
+    let can_not = || format!("can't write `{path}`");
+    let mut file = opened.with_context(can_not)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a key would only keep the next try from making one.
+        let _ = fs::remove_file(path);
+    }
+    written.with_context(can_not)
 }

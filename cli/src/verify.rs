@@ -5,10 +5,10 @@ use clap::Args;
 use serde_json::json;
 use sym_host::aws::Aws;
 use sym_host::plugin::release_store::ReleaseStore;
-use sym_host::plugin::trust::Trust;
 use sym_host::plugin::{Engine, Published};
 
 use crate::host::failed;
+use crate::keys::trust;
 use crate::output::{self, Status};
 use crate::steps::Steps;
 use crate::store::{Store, block_on};
@@ -37,7 +37,7 @@ pub(crate) struct VerifyArgs {
 pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Status> {
     let published = Published {
         store: ReleaseStore::parse(&args.url).map_err(|why| anyhow!("the store's URL {why}"))?,
-        trust: Trust::parse(args.trust.trim()).map_err(|why| anyhow!("`--trust` {why}"))?,
+        trust: trust(&args.trust)?,
         audience: args.audience.clone(),
     };
     let engine = Engine::new().map_err(|error| anyhow!(error.to_log()))?;

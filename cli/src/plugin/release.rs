@@ -11,6 +11,7 @@ use sym_host::plugin::trust::{PublicKey, Trust};
 use sym_host::plugin::{Engine, Published, Release};
 
 use super::subject::{Subject, check_all};
+use crate::keys;
 use crate::store::Store;
 
 /// Whom to trust for releases of stores.
@@ -34,7 +35,7 @@ impl TrustArgs {
         };
         Ok(Published {
             store: ReleaseStore::parse(url).map_err(|why| anyhow!("the store's URL {why}"))?,
-            trust: Trust::parse(trust.trim()).map_err(|why| anyhow!("`--trust` {why}"))?,
+            trust: keys::trust(trust)?,
             audience: self.audience.clone(),
         })
     }
