@@ -108,6 +108,37 @@ fn event_of(requester: &str) -> anyhow::Result<String> {
     Ok(event.to_string())
 }
 
+// As on a full disk: short files can be written, and long ones not.
+#[test]
+fn a_project_is_made_whole_or_not_at_all() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let symctl = tools::binary("symctl")?;
+    let new = format!("{} plugin new mine --lang rust", symctl.display());
+    let limited = format!("trap '' XFSZ; ulimit -f 4; {new}");
+    for directory in ["", " --directory empty"] {
+        fs::create_dir_all(desk.path("empty"))?;
+        let run = |script: &str| {
+            let mut shell = Command::new("sh");
+            let script = format!("{script}{directory}");
+            shell
+                .args(["-c", &script])
+                .current_dir(desk.0.path())
+                .output()
+        };
+        let output = run(&limited)?;
+        let errors = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains("can't be written"), "{errors}");
+        assert!(!desk.path("mine").exists());
+        assert_eq!(fs::read_dir(desk.path("empty"))?.count(), 0);
+        let output = run(&new)?;
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        fs::remove_dir_all(desk.path("mine"))
+            .or_else(|_| fs::remove_dir_all(desk.path("empty")))?;
+    }
+    Ok(())
+}
+
 /// Our own plugins and their cases, as `cargo xtask plugins` built them.
 #[test]
 fn the_cases_of_our_own_plugins_pass() -> anyhow::Result<()> {

@@ -64,7 +64,7 @@ pub(crate) fn run(args: &NewArgs) -> Result<Status> {
         "made `{}`; next:\n\n  cd {}\n{}  symctl plugin build\n  symctl plugin test\n\n\
          README.md goes on from there.",
         root.display(),
-        root.display(),
+        as_word(&root.display().to_string()),
         args.lang
             .setup()
             .map(|command| format!("  {command}\n"))
@@ -73,7 +73,17 @@ pub(crate) fn run(args: &NewArgs) -> Result<Status> {
     Ok(Status::Done)
 }
 
-/// Makes a project.
+/// A path as one word of a shell's.
+fn as_word(path: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./+:@%".contains(&byte);
+    match path.bytes().all(is_plain) {
+        true => path.to_owned(),
+        false => format!("'{}'", path.replace('\'', r"'\''")),
+    }
+}
+
+/// Makes a project, all of it or nothing: half of one would be in the way of the next
+/// try.
 ///
 /// # Errors
 /// There is something in `root` already, or it can't be written.
@@ -88,6 +98,20 @@ fn create(root: &Path, name: &str, language: Language, kind: Exports) -> Result<
             root.display()
         );
     }
+    let is_new = !root.exists();
+    let made = fill(root, name, language, kind);
+    if made.is_err() {
+        // What can't be removed is said by the next try.
+        let _ = fs::remove_dir_all(root);
+        if !is_new {
+            let _ = fs::create_dir(root);
+        }
+    }
+    made
+}
+
+/// Writes a project into an empty directory, or one that isn't there yet.
+fn fill(root: &Path, name: &str, language: Language, kind: Exports) -> Result<()> {
     for template in [COMMON, language.as_str()] {
         let directory = TEMPLATES
             .get_dir(template)
@@ -195,6 +219,18 @@ mod tests {
         let manifest = rust_sdk_manifest().expect("can be made");
         assert!(!manifest.contains("workspace"), "{manifest}");
         assert!(manifest.contains("wit-bindgen"), "{manifest}");
+    }
+
+    #[test]
+    fn a_path_stays_one_word() {
+        for (path, word) in [
+            ("a/b-1.x", "a/b-1.x"),
+            ("my plugin", "'my plugin'"),
+            ("a;b", "'a;b'"),
+            ("ada's", r"'ada'\''s'"),
+        ] {
+            assert_eq!(as_word(path), word);
+        }
     }
 
     #[test]

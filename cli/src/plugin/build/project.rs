@@ -11,6 +11,9 @@ use serde::Deserialize;
 /// The file that makes a directory a project.
 pub(crate) const PROJECT_FILE: &str = "sym-plugin.toml";
 
+/// Longest name of a plugin, in bytes.
+const MAX_NAME: usize = 64;
+
 /// A project, checked.
 #[derive(Debug)]
 pub(crate) struct Project {
@@ -204,13 +207,17 @@ fn newest(directory: &Path) -> Option<(SystemTime, PathBuf)> {
 /// Refuses a name that isn't one everywhere: as a file, and as a package of
 /// cargo's, npm's and Go's.
 pub(crate) fn check_name(name: &str) -> Result<()> {
+    ensure!(
+        name.len() <= MAX_NAME,
+        "the plugin's name has {} bytes, at most {MAX_NAME} are allowed",
+        name.len()
+    );
     let is_letter = |byte: u8| byte.is_ascii_lowercase();
     let is_rest = |byte: u8| is_letter(byte) || byte.is_ascii_digit() || byte == b'-';
     ensure!(
         name.bytes().next().is_some_and(is_letter)
             && name.bytes().all(is_rest)
-            && !name.ends_with('-')
-            && name.len() <= 64,
+            && !name.ends_with('-'),
         "`{}` is no name for a plugin, expected lower case letters, digits and hyphens, such as `support-access`",
         name.escape_default()
     );
@@ -229,6 +236,14 @@ mod tests {
         for name in ["", "-a", "a-", "A", "a b", "../a", "a/b", "2a", "é", "a_b"] {
             assert!(check_name(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn refuses_a_long_name_for_its_length() {
+        assert!(check_name(&"a".repeat(64)).is_ok());
+        let error = check_name(&"a".repeat(65)).expect_err("is long");
+        let sentence = "the plugin's name has 65 bytes, at most 64 are allowed";
+        assert_eq!(error.to_string(), sentence);
     }
 
     #[test]
