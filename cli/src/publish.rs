@@ -38,7 +38,7 @@ pub(crate) struct PublishArgs {
     /// Other keys of the function's PLUGIN_TRUST, where others publish too.
     #[arg(long, value_name = "KEYS")]
     trust: Option<String>,
-    /// The functions that may use it, by name.
+    /// The functions that may use it, by name, separated by commas.
     #[arg(
         long,
         value_name = "NAMES",
@@ -50,6 +50,10 @@ pub(crate) struct PublishArgs {
     /// start slower.
     #[arg(long)]
     without_native: bool,
+    /// Publish even a plugin that breaks on an ordinary request, or that names the
+    /// temporary users of two runs alike.
+    #[arg(long)]
+    despite_errors: bool,
     /// Do everything but upload and switch.
     #[arg(long)]
     dry_run: bool,
@@ -67,6 +71,23 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     let mut steps = Steps::start();
     let key = args.key.open().await?;
     let keys = believed(&key, args.trust.as_deref())?;
+    let audience = audience(&args.audience)?;
+    // Before what takes long, and again before it is signed.
+    if let Some(current) = store.trusted(&keys).await? {
+        let before = &current.release.statement.audience;
+        let left_out: Vec<_> = before
+            .iter()
+            .filter(|name| !audience.contains(name))
+            .collect();
+        if !left_out.is_empty() {
+            let names: Vec<String> = left_out.iter().map(|name| format!("`{name}`")).collect();
+            output::note(&format!(
+                "warning: the release in use is for {} too, and this one isn't: name with `--audience` all functions \
+                 that are to use it",
+                names.join(", ")
+            ));
+        }
+    }
     steps.begin("checking the plugins");
     let (directory, release) = match load(args).await? {
         Ok(loaded) => loaded,
@@ -79,7 +100,8 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     steps.done(&format!("checked {} files", package.files.len()));
     steps.begin("running the plugins' own cases");
     let trial = try_out(&directory, &release).await?;
-    for advice in &trial.advice {
+    let despite = trial.errors.iter().filter(|_| args.despite_errors);
+    for advice in trial.advice.iter().chain(despite) {
         output::note(&format!("warning: {advice}"));
     }
     if !trial.failed.is_empty() {
@@ -90,6 +112,16 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
             trial.failed.join("`, `"),
             args.directory.display()
         );
+    }
+    if let (Some(first), false) = (trial.errors.first(), args.despite_errors) {
+        let more = match trial.errors.len() - 1 {
+            0 => String::new(),
+            count => format!(
+                ", and {count} more (`symctl plugin check {}`)",
+                args.directory.display()
+            ),
+        };
+        bail!("{first}{more}; nothing was published: `--despite-errors` publishes it all the same");
     }
     steps.done(&match trial.cases {
         0 => "there are no cases to run: `symctl plugin test --help` says what they are".to_owned(),
@@ -140,7 +172,7 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     let serial = highest.map(|found| found.statement.serial).max();
     let statement = Statement {
         schema: SCHEMA,
-        audience: args.audience.clone(),
+        audience,
         serial: serial.unwrap_or_default() + 1,
         created: now()?,
         publisher: publisher(),
@@ -197,6 +229,21 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     Ok(Status::Done)
 }
 
+/// The names of functions, as Lambda has them: none can have another, and a blank
+/// beside a comma belongs to none.
+fn audience(names: &[String]) -> anyhow::Result<Vec<String>> {
+    let is_proper = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let names: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
+    for name in &names {
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(is_proper) {
+            bail!(
+                "`{name}` in `--audience` is no function's name, expected up to 64 letters, digits, `-` and `_`"
+            );
+        }
+    }
+    Ok(names)
+}
+
 /// Loads the directory as the function would.
 async fn load(args: &PublishArgs) -> anyhow::Result<Result<(PathBuf, Release), Error>> {
     let directory = args
@@ -208,9 +255,6 @@ async fn load(args: &PublishArgs) -> anyhow::Result<Result<(PathBuf, Release), E
             "`{}` has no `{FILE_NAME}`: name the directory that has one",
             args.directory.display()
         );
-    }
-    if args.audience.iter().any(String::is_empty) {
-        bail!("a function in `--audience` has no name: separate the names by one comma each");
     }
     let engine = Engine::new().map_err(|error| anyhow!(error.to_log()))?;
     let loaded = Source::Directory(directory.clone())

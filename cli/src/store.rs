@@ -135,10 +135,9 @@ impl Store {
         }
     }
 
-    /// The release in use, and which of all statements one of these keys signed. Fails
-    /// where another key signed the one in use: its serial may be anybody's; and where
-    /// one that counts can't be read: it would count as if it weren't there.
-    pub(crate) async fn believed(&self, keys: &[PublicKey]) -> anyhow::Result<Believed> {
+    /// The release in use. Fails where none of these keys signed it: its serial may be
+    /// anybody's.
+    pub(crate) async fn trusted(&self, keys: &[PublicKey]) -> anyhow::Result<Option<Current>> {
         let current = self.current().await?;
         if let Some(current) = &current
             && !current.release.is_signed_by(keys)
@@ -149,6 +148,14 @@ impl Store {
                 current.release.id()
             );
         }
+        Ok(current)
+    }
+
+    /// The release in use, and which of all statements one of these keys signed. Fails
+    /// where [`trusted`](Self::trusted) does, and where one that counts can't be read: it
+    /// would count as if it weren't there.
+    pub(crate) async fn believed(&self, keys: &[PublicKey]) -> anyhow::Result<Believed> {
+        let current = self.trusted(keys).await?;
         let mut releases = Vec::new();
         let mut unsigned = Vec::new();
         for entry in self.list(release_store::RELEASES).await? {

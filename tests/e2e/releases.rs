@@ -447,8 +447,8 @@ async fn what_can_work_for_nobody_is_not_published() -> anyhow::Result<()> {
     let publisher = Publisher::in_directory()?;
     let first = publisher.path(publisher.first());
     let manifest = std::fs::read_to_string(first.join("plugins.toml"))?;
-    let publish = || {
-        let more = ["--without-native"];
+    let publish = |more: &[&str]| {
+        let more = [&["--without-native"], more].concat();
         let mut command = publisher.publish_command(publisher.first(), "team.key", &more);
         let output = command.output()?;
         let errors = String::from_utf8(output.stderr)?;
@@ -467,7 +467,7 @@ async fn what_can_work_for_nobody_is_not_published() -> anyhow::Result<()> {
         ("COMMIT", "[not-allowed]"),
     ] {
         std::fs::write(first.join("readonly.sql"), sql)?;
-        let (code, errors) = publish()?;
+        let (code, errors) = publish(&[])?;
         assert_eq!(code, Some(1), "{sql}: {errors}");
         let sentence =
             "target `readonly-sql`, file `readonly.sql`, can't work under any SQL_POLICY: step 1 ";
@@ -479,7 +479,7 @@ async fn what_can_work_for_nobody_is_not_published() -> anyhow::Result<()> {
     let role = "[targets.all]\nrole = \"pg_read_all_data\"\n";
     std::fs::write(first.join("readonly.sql"), "DROP TABLE orders")?;
     std::fs::write(first.join("plugins.toml"), format!("{manifest}\n{role}"))?;
-    let (code, errors) = publish()?;
+    let (code, errors) = publish(&[])?;
     assert_eq!(code, Some(1), "{errors}");
     assert!(
         errors.contains("target `all`, role `pg_read_all_data`"),
@@ -492,15 +492,128 @@ async fn what_can_work_for_nobody_is_not_published() -> anyhow::Result<()> {
         first.join("default-resolver.wasm"),
         resolver_of_all(&failure),
     )?;
-    let (code, errors) = publish()?;
-    assert_eq!(code, Some(0), "{errors}");
-    for part in [
+    let (code, errors) = publish(&[])?;
+    assert_eq!(code, Some(1), "{errors}");
+    let parts = [
         "warning: targets.readonly-sql: step 1 ",
         "warning: resolver: strategy role: breaks for ",
+        "resolver: breaks on an ordinary request: ",
         "it has no resolve_user",
-    ] {
+    ];
+    for part in parts {
         assert!(errors.contains(part), "`{part}`: {errors}");
     }
+    assert!(
+        errors.ends_with("; nothing was published: `--despite-errors` publishes it all the same\n"),
+        "{errors}"
+    );
+    assert!(!publisher.store().exists());
+    let (code, errors) = publish(&["--despite-errors"])?;
+    assert_eq!(code, Some(0), "{errors}");
+    for part in parts {
+        assert!(errors.contains(part), "`{part}`: {errors}");
+    }
+    Ok(())
+}
+
+#[test]
+fn whom_a_release_is_for_is_looked_at() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    let publish = |key: &str, more: &[&str]| {
+        let more = [&["--without-native"], more].concat();
+        let mut command = publisher.publish_command(publisher.first(), key, &more);
+        let output = command.output()?;
+        anyhow::Ok((output.status.code(), String::from_utf8(output.stderr)?))
+    };
+    for (names, shown) in [
+        ("a,,b", "``"),
+        ("a,b c", "`b c`"),
+        ("prod:1", "`prod:1`"),
+        ("", "``"),
+    ] {
+        let (code, errors) = publish("team.key", &["--audience", names])?;
+        assert_eq!(code, Some(1), "{names}: {errors}");
+        let sentence = format!(
+            "error: {shown} in `--audience` is no function's name, expected up to 64 letters, digits, `-` and `_`\n"
+        );
+        assert_eq!(errors, sentence, "{names}");
+    }
+    let (code, errors) = publish("team.key", &["--audience", "one, two"])?;
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(!errors.contains("warning"), "{errors}");
+    assert_eq!(publisher.statement()?["audience"], json!(["one", "two"]));
+    let (code, errors) = publish("team.key", &["--audience", "one,two,three"])?;
+    assert_eq!(
+        (code, errors.contains("warning")),
+        (Some(0), false),
+        "{errors}"
+    );
+    let (code, errors) = publish("team.key", &["--audience", "two"])?;
+    assert_eq!(code, Some(0), "{errors}");
+    let warning = "warning: the release in use is for `one`, `three` too, and this one isn't: name with `--audience` \
+        all functions that are to use it\n";
+    assert!(errors.contains(warning), "{errors}");
+
+    // Whose key didn't sign the release in use is told before anything takes long.
+    publisher.run(&["keygen", "other"])?;
+    let (code, errors) = publish("other.key", &["--audience", "two"])?;
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(
+        errors.starts_with("error: the release in use, r3-"),
+        "{errors}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_key_is_made_whole_and_over_nothing() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    let shell = |script: &str| {
+        let mut command = std::process::Command::new("sh");
+        let symctl = tools::binary("symctl")?;
+        command.current_dir(publisher.path(".")).args([
+            "-c",
+            &script.replace("symctl", &symctl.display().to_string()),
+        ]);
+        let output = command.output()?;
+        anyhow::Ok((output.status.code(), String::from_utf8(output.stderr)?))
+    };
+    // As on a full disk: the file can be made, and nothing be written to it.
+    let (code, errors) = shell("trap '' XFSZ; ulimit -f 0; symctl keygen full")?;
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(
+        errors.starts_with("error: can't write `full.key`: "),
+        "{errors}"
+    );
+    // One whose directory has gone is there no more than its key is.
+    let (code, errors) = shell("mkdir gone && cd gone && rmdir ../gone && symctl keygen full")?;
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(
+        errors.starts_with("error: can't write `full.key`: "),
+        "{errors}"
+    );
+    std::fs::write(publisher.path("full.pub"), "somebody's")?;
+    let (code, errors) = shell("symctl keygen full")?;
+    assert_eq!(code, Some(1), "{errors}");
+    let sentence =
+        "error: `full.pub` is there already, and a key is never overwritten: choose another name\n";
+    assert_eq!(errors, sentence);
+    assert_eq!(publisher.trust_in("full.pub")?, "somebody's");
+    assert!(!publisher.path("full.key").exists());
+    std::fs::remove_file(publisher.path("full.pub"))?;
+    let (code, notes) = shell("symctl keygen full")?;
+    assert_eq!(code, Some(0), "{notes}");
+    let last = notes.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("`full.key` signs releases: keep it"),
+        "{notes}"
+    );
+
+    // Its file in place of what it says.
+    let error = publisher.run(&["verify", &publisher.url(), "--trust", "full.pub"]);
+    let error = error.expect_err("is no key").to_string();
+    let hint = "takes keys, and not a file of them: `--trust \"$(cat full.pub)\"`";
+    assert!(error.contains(hint), "{error}");
     Ok(())
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Trial {
     pub(crate) failed: Vec<String>,
     /// What had better be otherwise.
     pub(crate) advice: Vec<String>,
+    /// What is wrong whatever the function's policy is and whoever asks.
+    pub(crate) errors: Vec<String>,
 }
 
 /// Tries a directory that was loaded and checked.
@@ -32,9 +34,11 @@ pub(crate) async fn try_out(directory: &Path, release: &Release) -> anyhow::Resu
     let results = test::run_own_cases(directory, release).await?;
     let verdicts = || results.iter().flat_map(|result| &result.verdicts);
     let failed = verdicts().filter(|verdict| !verdict.passed);
+    let (errors, advice) = check::advice(&subject, release).await?;
     Ok(Trial {
         cases: verdicts().count(),
         failed: failed.map(|verdict| verdict.name.clone()).collect(),
-        advice: check::advice(&subject, release).await?,
+        advice,
+        errors,
     })
 }

@@ -199,8 +199,12 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {
 /// What had better be otherwise in a directory that is about to be published, by
 /// the rules that hold where nobody says others. Of names only what is wrong
 /// whoever the people are: whether two get one name hangs on mail domains, which
-/// nobody has said here.
-pub(crate) async fn advice(subject: &Subject, release: &Release) -> anyhow::Result<Vec<String>> {
+/// nobody has said here. Apart from the rest is what breaks on ordinary requests: what
+/// is an error for some people, or under one policy, may be right for others.
+pub(crate) async fn advice(
+    subject: &Subject,
+    release: &Release,
+) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let args = CheckArgs {
         path: PathBuf::new(),
         strategy: Strategy::Role,
@@ -220,10 +224,15 @@ pub(crate) async fn advice(subject: &Subject, release: &Release) -> anyhow::Resu
         Level::Warning => finding.check != "names",
         Level::Error => true,
     });
-    Ok(findings
-        .iter()
-        .map(|finding| format!("{}: {}", finding.subject, finding.text))
-        .collect())
+    let (errors, advice): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| {
+        finding.level == Level::Error && ["call", "runs"].contains(&finding.check)
+    });
+    let texts = |findings: Vec<&Finding>| {
+        let findings = findings.into_iter();
+        let text = |finding: &Finding| format!("{}: {}", finding.subject, finding.text);
+        findings.map(text).collect()
+    };
+    Ok((texts(errors), texts(advice)))
 }
 
 /// Why a target of a release can't work for anybody, whatever the function's

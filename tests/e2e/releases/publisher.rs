@@ -13,7 +13,7 @@ use sym_test_support::aws::Aws;
 use sym_test_support::tools;
 use tempfile::TempDir;
 
-use crate::fixture::{Behaviour, resolver};
+use crate::fixture::{Behaviour, resolver_of_all};
 
 /// The plugins of every other test.
 pub(crate) const FIRST: &str = "first";
@@ -61,7 +61,7 @@ impl Publisher {
         let second = directory.path().join(SECOND);
         fs::write(
             second.join("default-resolver.wasm"),
-            resolver(&[('s', refuses)]),
+            resolver_of_all(&refuses),
         )?;
         let publisher = Publisher {
             directory,
