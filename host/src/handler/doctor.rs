@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::Ready;
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::plan::Strategy;
+use crate::plugin::{Loaded, Version};
 use crate::postgres::doctor::{Facts, facts};
 use crate::postgres::{Connection, Names};
 use crate::sql::quote_identifier;
@@ -59,8 +60,10 @@ impl Ready {
     pub(super) async fn diagnose(&self) -> Vec<Finding> {
         let mut findings = vec![Finding::ok("configuration", "every variable is right")];
         let mut makes_users = self.config.strategy == Strategy::TemporaryUser;
+        let mut published = None;
         match self.releases.look().await {
-            Ok(release) => {
+            Ok(Loaded { release, version }) => {
+                published = version;
                 makes_users |= release
                     .targets()
                     .any(|(_, target)| target.strategy() == Some(Strategy::TemporaryUser));
@@ -92,13 +95,33 @@ impl Ready {
             .with_ledger(&self.aws, Names::default(), look)
             .await
         {
-            Ok(facts) => findings.extend(database(&facts, bot, allowed, makes_users)),
+            Ok(facts) => {
+                findings.extend(database(&facts, bot, allowed, makes_users));
+                if let Some(version) = published {
+                    findings.push(self.accepted_release(&version).await);
+                }
+            }
             Err(error) => findings.push(Finding::error("database", &error)),
         }
         if self.database.is_split() {
             findings.push(self.targets_database().await);
         }
         findings
+    }
+
+    /// Whether the function may take the release: its ledger may have seen a later one.
+    async fn accepted_release(&self, version: &Version) -> Finding {
+        let subject = "accepted release";
+        match self.would_accept(version).await {
+            Ok(()) => Finding::ok(subject, format!("the ledger takes {}", version.release)),
+            // Its own words say why, and the server's nothing more.
+            Err(error) if error.code() == Code::InvalidPlugin => Finding::wrong(
+                subject,
+                error.message(),
+                "symctl rollback, with the release that is to be used, or symctl publish",
+            ),
+            Err(error) => Finding::error(subject, &error),
+        }
     }
 
     /// The one in which targets' statements run, where the ledger's is another.

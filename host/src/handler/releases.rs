@@ -20,7 +20,7 @@ use crate::aws::Aws;
 use crate::config::Mode;
 use crate::error::{Code, Error, Result};
 use crate::plugin::{Engine, Loaded, Release, Source, Version};
-use crate::postgres::{Connection, Names, release};
+use crate::postgres::{Connection, Names, release, rollback};
 
 /// How long an event waits for a look at the store. Mostly it takes a tenth.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -226,9 +226,8 @@ impl Releases {
 
     /// What would be loaded now. Nothing is kept and nothing accepted: it is for
     /// a person who looks.
-    pub(super) async fn look(&self) -> Result<Release> {
-        let loaded = self.source.load(&self.engine.get()?, &self.aws).await?;
-        Ok(loaded.release)
+    pub(super) async fn look(&self) -> Result<Loaded> {
+        self.source.load(&self.engine.get()?, &self.aws).await
     }
 
     fn is_old(&self, looked_at: SystemTime) -> bool {
@@ -274,10 +273,27 @@ async fn accepted(
     })
 }
 
+/// What of a question about a release stays in the ledger.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    Answer,
+    Nothing,
+}
+
 impl Ready {
     /// Has the ledger accept a release, unless the configuration pins it, or this
     /// is a shadow, which changes nothing.
     pub(super) async fn accept(&self, version: &Version) -> Result<()> {
+        self.ask_ledger(version, Keeps::Answer).await
+    }
+
+    /// Whether the ledger would accept it: asked in the same way, so that there is one
+    /// answer.
+    pub(super) async fn would_accept(&self, version: &Version) -> Result<()> {
+        self.ask_ledger(version, Keeps::Nothing).await
+    }
+
+    async fn ask_ledger(&self, version: &Version, keeps: Keeps) -> Result<()> {
         let serial = match (version.serial, self.config.mode) {
             (Some(serial), Mode::Live) => serial,
             _ => return Ok(()),
@@ -285,7 +301,13 @@ impl Ready {
         let serial = i64::try_from(serial).map_err(|_| Error::internal("a serial is checked"))?;
         let audience = &self.config.secrets.function;
         let accept = async |connection: &mut Connection| {
-            release::accept(connection, audience, serial, &version.release).await
+            if keeps == Keeps::Answer {
+                return release::accept(connection, audience, serial, &version.release).await;
+            }
+            connection.run("BEGIN").await?;
+            let accepted = release::accept(connection, audience, serial, &version.release).await;
+            rollback(connection).await?;
+            accepted
         };
         self.database
             .with_ledger(&self.aws, Names::default(), accept)

@@ -10,7 +10,7 @@ use anyhow::ensure;
 use serde_json::{Value, json};
 
 use super::publisher::{Publisher, SECOND, copy};
-use super::{EVENTS, world};
+use super::{EVENTS, is_denied, world};
 use crate::fixture::{Event, World, refusal};
 
 /// A store with a good release in use, and one with a next one to change.
@@ -411,6 +411,34 @@ async fn a_release_that_was_overtaken_while_it_was_loaded_gives_way() -> anyhow:
 }
 
 /// Of two that were signed with one serial, the one that was accepted stays.
+// Nothing is wrong with it but that the function has seen a later one.
+#[tokio::test]
+async fn the_doctor_says_what_the_ledger_refuses() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.publish_first()?;
+    let old = std::fs::read(pointer(&publisher))?;
+    let world = world(&publisher).await?;
+    world.still_works().await?;
+    let second = publisher.publish_second()?;
+    // Asking accepts nothing.
+    let doctor = world.symctl(&["doctor"]).await?;
+    let taken = format!("ok   accepted release: the ledger takes {second}\n");
+    assert!(doctor.stdout.contains(&taken), "{doctor:?}");
+    let accepted = "SELECT serial::text FROM sym.releases";
+    assert_eq!(world.query(accepted).await?.as_deref(), Some("1"));
+
+    is_denied(&world).await?;
+    let doctor = world.symctl(&["doctor"]).await?;
+    assert!(doctor.stdout.contains(&taken), "{doctor:?}");
+    std::fs::write(pointer(&publisher), old)?;
+    let doctor = world.symctl(&["doctor"]).await?;
+    assert_eq!(doctor.code, Some(1), "{doctor:?}");
+    let refused = "FAIL accepted release: the release is refused: its serial 1 is lower than 2, which was accepted \
+        before: publish it anew, or run `symctl rollback`\n     fix: symctl rollback, with the release that is to be used";
+    assert!(doctor.stdout.contains(refused), "{doctor:?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn another_release_of_the_same_serial_is_refused() -> anyhow::Result<()> {
     let publisher = Publisher::in_directory()?;
