@@ -30,7 +30,7 @@ pub(crate) struct GcArgs {
     #[arg(long, value_name = "KEYS")]
     trust: String,
     /// How many releases stay.
-    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    #[arg(long, value_name = "COUNT", value_parser = count, default_value_t = 10)]
     keep: usize,
     /// Only show what would be deleted.
     #[arg(long)]
@@ -38,6 +38,11 @@ pub(crate) struct GcArgs {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+fn count(text: &str) -> Result<usize, &'static str> {
+    let count = text.parse();
+    count.map_err(|_| "expected a number of releases, such as `10`")
 }
 
 pub(crate) fn run(args: &GcArgs) -> anyhow::Result<Status> {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use sym_host::handler::{Host, Invocation};
 
 use crate::host::start_log;
+use crate::input;
 use crate::output::{self, Status};
 
 /// Serve one event as the function would, with the function's variables from
@@ -29,12 +30,7 @@ pub(crate) struct InvokeArgs {
 }
 
 pub(crate) fn run(args: &InvokeArgs) -> anyhow::Result<Status> {
-    let mut event = if args.event.as_os_str() == "-" {
-        std::io::read_to_string(std::io::stdin()).context("can't read standard input")?
-    } else {
-        std::fs::read_to_string(&args.event)
-            .with_context(|| format!("can't read `{}`", args.event.display()))?
-    };
+    let mut event = input::event(&args.event)?;
     let run_id = match (&args.run, args.new_run) {
         (Some(id), _) => Some(id.clone()),
         (None, true) => Some(new_id()?),

@@ -11,6 +11,7 @@ mod engine;
 mod gc;
 mod grants;
 mod host;
+mod input;
 mod invoke;
 mod keygen;
 mod keys;

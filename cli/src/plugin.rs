@@ -18,6 +18,7 @@ pub(crate) mod test;
 use clap::{Args, Subcommand};
 
 pub(crate) use self::before_publishing::try_out;
+pub(crate) use self::subject::has_manifest;
 use crate::output::Status;
 
 /// Write, check, test and run a plugin, in the engine and under the policy that

@@ -17,7 +17,7 @@ use sym_host::plugin::{ENGINE_ID, Engine, Release, Source};
 use crate::host::failed;
 use crate::keys::{KeyArgs, believed};
 use crate::output::{self, Status};
-use crate::plugin::try_out;
+use crate::plugin::{has_manifest, try_out};
 use crate::steps::Steps;
 use crate::store::{Believed, Store, block_on, now, publisher};
 
@@ -250,7 +250,7 @@ async fn load(args: &PublishArgs) -> anyhow::Result<Result<(PathBuf, Release), E
         .directory
         .canonicalize()
         .with_context(|| format!("can't read `{}`", args.directory.display()))?;
-    if !directory.join(FILE_NAME).is_file() {
+    if !has_manifest(&directory)? {
         bail!(
             "`{}` has no `{FILE_NAME}`: name the directory that has one",
             args.directory.display()

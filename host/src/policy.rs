@@ -200,7 +200,14 @@ impl Plan {
             return Err(too_many_steps(self.steps.len()));
         }
         if self.strategy == Strategy::Role && !matches!(self.steps[..], [Step::GrantRole(_)]) {
-            let message = "the strategy `role` lends exactly one role and does nothing else, the plan asks for something else";
+            let what = match &self.steps[..] {
+                [] => "nothing".to_owned(),
+                [Step::Sql(_)] => "an SQL statement".to_owned(),
+                steps => format!("{} steps", steps.len()),
+            };
+            let message = format!(
+                "the strategy `role` lends exactly one role and does nothing else, the plan asks for {what}"
+            );
             return Err(Error::new(Code::InvalidPlan, message));
         }
         let mut steps = Vec::new();

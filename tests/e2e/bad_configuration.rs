@@ -113,7 +113,7 @@ async fn a_release_that_is_wrong_says_what_and_is_read_again() -> anyhow::Result
     let resolver = "[resolver]\ncomponent = \"default-resolver.wasm\"\n";
     for (manifest, what) in [
         ("".to_owned(), "plugins.toml: `resolver` is missing, expected `[resolver]` with `component = \"….wasm\"`"),
-        ("[resolver]\ncomponent = \"gone.wasm\"\n[targets.t]\nsql = \"gone.sql\"\nstrategy = \"temporary-user\"".to_owned(), "`gone.sql` is missing; `gone.wasm` is missing"),
+        ("[resolver]\ncomponent = \"gone.wasm\"\n[targets.t]\nsql = \"gone.sql\"\nstrategy = \"temporary-user\"".to_owned(), "`gone.sql` (`targets.t`) is missing; `gone.wasm` (`resolver`) is missing"),
         (format!("{resolver}[targets.t]\nstrategy = \"roles\""), "plugins.toml: line 4: `targets.t.strategy` is `roles`, expected `role` or `temporary-user`"),
         (format!("{resolver}[targets.t]\ncomponent = \"../../etc/passwd\""), "plugins.toml: line 4: `targets.t.component` is `../../etc/passwd`, expected a path below the directory of plugins.toml, such as `plugins/x.wasm`"),
         (format!("{resolver}[targets.t]\nsqll = \"x\""), "plugins.toml: line 4: unknown field `sqll`, expected one of `strategy`, `component`, `sql`, `role`, `config`, `limits`, `wasi`"),

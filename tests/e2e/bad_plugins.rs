@@ -2,8 +2,11 @@
 
 use crate::fixture::{Behaviour, Event, World, resolver, target};
 
-const ROLE_ONLY: &str = "the strategy `role` lends exactly one role and does nothing else, the plan asks for something \
-    else [invalid-plan]";
+fn role_only(what: &str) -> String {
+    format!(
+        "the strategy `role` lends exactly one role and does nothing else, the plan asks for {what} [invalid-plan]"
+    )
+}
 
 #[tokio::test]
 async fn a_resolver_refuses_people_of_other_domains() -> anyhow::Result<()> {
@@ -153,9 +156,15 @@ async fn a_target_that_asks_too_much_gets_nothing() -> anyhow::Result<()> {
             Behaviour::Failure("denied", "Ask your manager."),
             "Ask your manager. [denied]",
         ),
-        (Behaviour::Roles(&[]), ROLE_ONLY),
-        (Behaviour::Roles(&["readonly", "readonly"]), ROLE_ONLY),
-        (Behaviour::Sql(&["GRANT readonly TO {username}"]), ROLE_ONLY),
+        (Behaviour::Roles(&[]), &role_only("nothing")),
+        (
+            Behaviour::Roles(&["readonly", "readonly"]),
+            &role_only("2 steps"),
+        ),
+        (
+            Behaviour::Sql(&["GRANT readonly TO {username}"]),
+            &role_only("an SQL statement"),
+        ),
         (Behaviour::Roles(&[&long]), &too_long),
         (
             Behaviour::Roles(&[""]),

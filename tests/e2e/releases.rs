@@ -72,8 +72,8 @@ async fn serves(world: &World, expected: &Value) -> anyhow::Result<()> {
 /// Publishes, changes, rolls back and collects, with one function all the time.
 async fn a_life(publisher: &Publisher) -> anyhow::Result<()> {
     let world = world(publisher).await?;
-    let sentence =
-        "the plugins' release isn't whole: `current.json` is missing [release-unavailable]";
+    let sentence = "nothing was published to the plugins' store yet, `current.json` is missing: `symctl publish`, or \
+        correct `PLUGINS` [release-unavailable]";
     world.refuses(&Event::escalate(), sentence).await?;
 
     let first = publisher.publish_first()?;

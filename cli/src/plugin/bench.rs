@@ -15,10 +15,10 @@ use sym_host::request::Request;
 
 use super::cases::parse_strategy;
 use super::outcome::request_of;
-use super::run::read_event;
 use super::show::{bytes, milliseconds, number};
 use super::subject::{Subject, sample_request};
 use crate::engine::engine;
+use crate::input;
 use crate::output::{self, Status};
 use crate::store::block_on;
 
@@ -85,7 +85,7 @@ struct Measured {
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Status> {
     let subject = Subject::find(&args.path)?;
     let request = match &args.event {
-        Some(path) => request_of(&read_event(path)?)?,
+        Some(path) => request_of(&input::event(path)?)?,
         None => sample_request("sym-user@healthy-health.co", "readonly", 0)?,
     };
     let engine = engine()?;

@@ -25,6 +25,7 @@ use sym_host::request::Request;
 
 pub(crate) use self::judge::{Difference, judge};
 use super::outcome::{Conditions, StepText, request_of};
+use crate::input;
 
 /// The directory of a plugin's cases, beside `plugins.toml`.
 pub(crate) const DIRECTORY: &str = "cases";
@@ -134,7 +135,7 @@ impl CaseFile {
                 path.display()
             );
         }
-        let text = std::fs::read_to_string(path).with_context(can_not)?;
+        let text = input::text("the cases", path)?;
         let raw: RawFile =
             toml::from_str(&text).map_err(|error| anyhow!("`{}`: {error}", path.display()))?;
         if raw.case.is_empty() {

@@ -22,6 +22,7 @@ use super::outcome::{Conditions, Outcome, StepText, request_of};
 use super::show;
 use super::subject::{Subject, check_all};
 use crate::engine::engine;
+use crate::input;
 use crate::output::{self, Status};
 use crate::store::block_on;
 
@@ -151,7 +152,7 @@ fn build_project(path: &Path) -> anyhow::Result<()> {
 }
 
 fn once(args: &RunArgs) -> anyhow::Result<Status> {
-    let event = read_event(&args.event)?;
+    let event = input::event(&args.event)?;
     let request = request_of(&event)?;
     let subject = Subject::find(&args.plugin)?;
     subject.note_staleness();
@@ -177,15 +178,6 @@ fn once(args: &RunArgs) -> anyhow::Result<Status> {
         Some(_) if error.is_some_and(|error| error.is_ours) => Status::Ours,
         Some(_) => Status::Yours,
     })
-}
-
-/// An event's text.
-pub(crate) fn read_event(path: &Path) -> anyhow::Result<String> {
-    if path.as_os_str() == "-" {
-        return std::io::read_to_string(std::io::stdin()).context("can't read standard input");
-    }
-    std::fs::read_to_string(path)
-        .with_context(|| format!("can't read the event `{}`", path.display()))
 }
 
 fn print(path: &Path, request: &Request, release: &str, outcome: &Outcome) {

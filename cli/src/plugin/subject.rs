@@ -2,6 +2,7 @@
 //! component.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -36,10 +37,15 @@ impl Subject {
                 Some(name) if name == FILE_NAME => {
                     Self::Directory(found.parent().unwrap_or(Path::new("/")).to_owned())
                 }
+                _ if found.extension().is_some_and(|it| it == "toml") => bail!(
+                    "`{0}` is no component: name a directory with `{FILE_NAME}`, or a component (`….wasm`); a file of \
+                     cases is for `symctl plugin test --cases {0}`",
+                    path.display()
+                ),
                 _ => Self::Component(found),
             });
         }
-        if !found.join(FILE_NAME).is_file() {
+        if !has_manifest(&found)? {
             bail!(
                 "`{}` has no `{FILE_NAME}`: name a directory that has one, or a component (`….wasm`)",
                 path.display()
@@ -85,15 +91,26 @@ impl Subject {
     }
 }
 
+/// Whether a directory has a `plugins.toml`.
+///
+/// # Errors
+/// It can't be looked at: nobody knows then.
+pub(crate) fn has_manifest(directory: &Path) -> anyhow::Result<bool> {
+    let path = directory.join(FILE_NAME);
+    match path.metadata() {
+        Ok(metadata) => Ok(metadata.is_file()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(error) => Err(error).with_context(|| format!("can't read `{}`", path.display())),
+    }
+}
+
 /// A project that wasn't built yet is no release, and its author knows no other
 /// reason than that.
 fn with_build(root: &Path, error: Error) -> anyhow::Error {
     match missing_component(root) {
-        Some(component)
-            if error
-                .message()
-                .contains(&format!("`{component}` is missing")) =>
-        {
+        Some(component) if error.message().contains(&format!("`{component}` (")) => {
             anyhow!("`{component}` is missing: `symctl plugin build` makes it")
         }
         _ => error.into(),

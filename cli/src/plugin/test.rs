@@ -21,6 +21,7 @@ use super::outcome::{ErrorText, Outcome};
 use super::show;
 use super::subject::{Subject, check_all};
 use crate::engine::engine;
+use crate::input;
 use crate::output::{self, Status};
 use crate::store::block_on;
 
@@ -127,7 +128,8 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<Status> {
         has_bug |= !verdict.passed && error.is_some_and(|error| error.is_ours);
     }
     if passed + failed == 0 {
-        bail!("no case's name has `--filter` in it");
+        let filter = args.filter.as_deref().unwrap_or_default();
+        bail!("no case has `{filter}` in its name, which `--filter` asks for");
     }
     if args.json {
         output::json(&json!({
@@ -184,9 +186,7 @@ fn setup(args: &TestArgs) -> anyhow::Result<Option<String>> {
     let Some(path) = &args.setup else {
         return Ok(None);
     };
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("can't read the setup `{}`", path.display()))?;
-    Ok(Some(text))
+    input::text("the setup", path).map(Some)
 }
 
 /// The cases beside `plugins.toml`.

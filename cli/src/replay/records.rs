@@ -10,6 +10,7 @@ use sym_host::policy::{Policy, SqlPolicy};
 use sym_host::record::{Record, SCHEMA, Settings};
 use sym_host::request::{DurationUnit, Request};
 
+use crate::input;
 use crate::output;
 use crate::plugin::outcome::{Conditions, request_in_units};
 
@@ -26,21 +27,22 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Asked>> {
     let text = if path.as_os_str() == "-" {
         std::io::read_to_string(std::io::stdin()).context("can't read standard input")?
     } else {
-        std::fs::read_to_string(path).with_context(|| format!("can't read `{}`", path.display()))?
+        input::text("the events", path)?
     };
+    let of_file = || format!("`{}`", path.display());
     // One event is one JSON value, on however many lines.
     if let Ok(value) = serde_json::from_str::<Value>(&text)
         && value.get("event").is_some_and(Value::is_object)
         && value.get("run").is_some()
     {
         return Ok(vec![Asked {
-            request: request_in_units(&text, DurationUnit::Minutes)?,
+            request: request_in_units(&text, DurationUnit::Minutes).with_context(of_file)?,
             conditions: Conditions::default(),
             record: None,
         }]);
     }
     records(&text)
-        .with_context(|| format!("`{}`", path.display()))?
+        .with_context(of_file)?
         .into_iter()
         .map(|record| asked_of(record).with_context(|| format!("a record in `{}`", path.display())))
         .collect()
@@ -78,7 +80,7 @@ pub(crate) fn find(paths: &[PathBuf]) -> anyhow::Result<Found> {
                 found.asked.extend(asked);
             }
             Err(error) if is_ending(&error) => found.skipped += 1,
-            Err(error) => return Err(error.context(format!("`{}`", path.display()))),
+            Err(error) => return Err(error),
         }
     }
     Ok(found)

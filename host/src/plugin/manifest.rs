@@ -27,6 +27,7 @@ use std::fmt;
 use std::ops::Range;
 
 pub use self::check::config_text;
+use self::check::section;
 use self::raw::RawManifest;
 pub use self::schema::schema;
 use super::limits::Limits;
@@ -109,6 +110,24 @@ impl FileKind {
 }
 
 impl Manifest {
+    /// The first table that names a file, as it is written there.
+    pub(super) fn namer(&self, path: &str) -> String {
+        let of_resolver = self.resolver.iter().map(|entry| (&entry.component, None));
+        let of_targets = self
+            .targets
+            .iter()
+            .filter_map(|(name, target)| match &target.setup {
+                Setup::Component(entry) => Some((&entry.component, Some(name))),
+                Setup::Sql(path) => Some((path, Some(name))),
+                Setup::Role(_) => None,
+            });
+        let mut named = of_resolver.chain(of_targets);
+        match named.find(|(named, _)| *named == path) {
+            Some((_, Some(target))) => section(target),
+            _ => "resolver".to_owned(),
+        }
+    }
+
     /// Every file that it names, once: paths below the manifest's directory.
     pub fn files(&self) -> BTreeMap<&str, FileKind> {
         let targets = self

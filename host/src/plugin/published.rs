@@ -82,7 +82,10 @@ impl Published {
             .store
             .get_if_changed(aws, &key, dsse::MAX_BYTES, etag)
             .await
-            .map_err(|error| unavailable(&format!("`{key}`"), error))?;
+            .map_err(|error| match error {
+                StoreError::Missing if key == release_store::CURRENT => nothing(),
+                error => unavailable(&format!("`{key}`"), error),
+            })?;
         let Some(object) = object else {
             return Ok(None);
         };
@@ -261,6 +264,15 @@ pub(super) fn older(serial: u64, highest: u64) -> Error {
             "the release is refused: its serial {serial} is lower than {highest}, which was in use: publish it anew, or \
              run `symctl rollback`"
         ),
+    )
+}
+
+/// A store without a release, such as one whose URL was mistyped.
+fn nothing() -> Error {
+    Error::new(
+        Code::ReleaseUnavailable,
+        "nothing was published to the plugins' store yet, `current.json` is missing: `symctl publish`, or correct \
+         `PLUGINS`",
     )
 }
 

@@ -221,7 +221,7 @@ pub(super) fn read_directory_with(
             Ok(bytes) => {
                 files.insert(path.to_owned(), bytes);
             }
-            Err(error) => wrong.push(format!("`{path}` {error}")),
+            Err(error) => wrong.push(format!("`{path}` (`{}`) {error}", manifest.namer(path))),
         }
     }
     if !wrong.is_empty() {

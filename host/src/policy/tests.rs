@@ -95,15 +95,15 @@ fn a_role_plan_lends_exactly_one_role() {
         steps,
     };
     check_plan(&plan(vec![role("readonly")]), Ok(&["role readonly"]));
-    for steps in [
-        vec![],
-        vec![role("a"), role("b")],
-        vec![sql("GRANT a TO {username}")],
+    for (steps, what) in [
+        (vec![], "nothing"),
+        (vec![role("a"), role("b")], "2 steps"),
+        (vec![sql("GRANT a TO {username}")], "an SQL statement"),
     ] {
-        check_plan(
-            &plan(steps),
-            Err("lends exactly one role and does nothing else"),
+        let why = format!(
+            "lends exactly one role and does nothing else, the plan asks for {what} [invalid-plan]"
         );
+        check_plan(&plan(steps), Err(&why));
     }
 }
 

@@ -56,7 +56,7 @@ pub enum TemplateError {
         /// How long it is, or would be at least.
         bytes: usize,
     },
-    /// Not made of PostgreSQL's words: a string or a comment doesn't end.
+    /// Not made of PostgreSQL's words: a string or a comment doesn't end, or U+0000 is in it.
     NotSql(pg_query::Error),
     /// A file without a statement.
     NoStatement,
@@ -296,6 +296,7 @@ impl fmt::Display for TemplateError {
         let shown = |name: &str| printable(name, SHOWN);
         match self {
             Self::TooLong { bytes } => write!(f, "is {bytes} bytes long, at most {MAX_SQL_BYTES} are allowed"),
+            Self::NotSql(pg_query::Error::Conversion(_)) => f.write_str("holds the character U+0000, which SQL can't have"),
             Self::NotSql(_) => f.write_str("isn't SQL: a string, a name in quotes or a comment doesn't end"),
             Self::NoStatement => f.write_str("holds no statement"),
             Self::Brace => f.write_str(

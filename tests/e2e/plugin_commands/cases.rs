@@ -265,7 +265,12 @@ fn cases_that_make_no_sense_are_refused_in_a_sentence() -> anyhow::Result<()> {
     desk.write("cases/x.toml", CASES)?;
     desk.refuses(
         &["plugin", "test", "--filter", "nobody has this"],
-        &["--filter"],
+        &["no case has `nobody has this` in its name"],
+    )?;
+    // A file of cases where their directory belongs.
+    desk.refuses(
+        &["plugin", "test", "cases/x.toml"],
+        &["`cases/x.toml` is no component", "--cases cases/x.toml`"],
     )?;
     desk.write(
         "cases/x.toml",

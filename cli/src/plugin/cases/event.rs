@@ -6,14 +6,14 @@ use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
 
 use super::RawCase;
+use crate::input;
 
 /// What a case without an event of its own changes: the repository's sample.
 pub(crate) const SAMPLE: &str = include_str!("../../../../events/v6/escalate-role.json");
 
 pub(super) fn event(path: Option<&Path>, changes: &RawCase) -> anyhow::Result<String> {
     let text = match path {
-        Some(path) => &std::fs::read_to_string(path)
-            .with_context(|| format!("can't read the event `{}`", path.display()))?,
+        Some(path) => &input::event(path)?,
         None => SAMPLE,
     };
     let is_changed = !changes.remove.is_empty()

@@ -150,7 +150,7 @@ pub(super) fn limits(
 }
 
 /// The target's table, as TOML would write it.
-fn section(name: &str) -> String {
+pub(super) fn section(name: &str) -> String {
     let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if !name.is_empty() && name.bytes().all(is_bare) {
         format!("targets.{name}")
@@ -176,19 +176,34 @@ fn check_target_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A path that can't lead out of the directory by what it says. What symbolic
-/// links do is for whoever opens it.
-fn checked_path(problems: &mut Problems<'_>, key: &str, path: &Spanned<String>) -> Option<String> {
-    let text = path.get_ref();
-    let is_plain = !text.is_empty()
+fn is_below(text: &str) -> bool {
+    !text.is_empty()
         && text.len() <= 255
         && !text.contains(['\\', ':'])
         && !text.chars().any(char::is_control)
         && Path::new(text)
             .components()
-            .all(|component| matches!(component, Component::Normal(_)));
-    if is_plain {
+            .all(|component| matches!(component, Component::Normal(_)))
+}
+
+/// A path that can't lead out of the directory by what it says. What symbolic
+/// links do is for whoever opens it.
+fn checked_path(problems: &mut Problems<'_>, key: &str, path: &Spanned<String>) -> Option<String> {
+    let text = path.get_ref();
+    if is_below(text) {
         return Some(text.clone());
+    }
+    if let Some(rest) = text.strip_prefix("./")
+        && is_below(rest)
+    {
+        // One file has one name: statements are signed by it.
+        let rest = printable(rest, 80);
+        problems.add(
+            Some(path.span()),
+            key,
+            format!("begins with `./`, expected `{rest}`"),
+        );
+        return None;
     }
     let what = format!(
         "is `{}`, expected a path below the directory of {FILE_NAME}, such as `plugins/x.wasm`",

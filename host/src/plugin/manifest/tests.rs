@@ -135,7 +135,7 @@ fn paths_stay_below() {
         "/etc/passwd",
         "../x.wasm",
         "a/../../x",
-        "./x",
+        "./../x",
         "a\\\\b",
         "c:x",
         "a\\u0000b",
@@ -148,6 +148,9 @@ fn paths_stay_below() {
             "{path}: {found}"
         );
     }
+    let dotted = problems("[resolver]\ncomponent = \"./x.wasm\"\n");
+    let expected = "line 2: `resolver.component` begins with `./`, expected `x.wasm`";
+    assert!(dotted.starts_with(expected), "{dotted}");
     for path in ["x.wasm", "a/b/x.wasm", "..x", "a b.wasm"] {
         assert_eq!(
             problems(&format!("[resolver]\ncomponent = \"{path}\"\n")),

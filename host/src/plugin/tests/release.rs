@@ -148,7 +148,7 @@ async fn a_broken_file_is_refused_when_the_release_is_loaded() {
     assert_refused(
         result,
         Code::InvalidPlugin,
-        &["`t.sql` is larger than 262144 bytes"],
+        &["`t.sql` (`targets.t`) is larger than 262144 bytes"],
     );
 }
 
@@ -185,9 +185,13 @@ async fn files_have_limits_at_their_value_and_one_past_it() {
         let file = std::fs::File::options().append(true).open(&path_there);
         file.and_then(|mut file| file.write_all(b"\n"))
             .expect("can be extended");
-        let expected = format!("`{path}` is larger than {most} bytes");
+        let expected = [format!("`{path}`"), format!(" is larger than {most} bytes")];
         let result = load_from(directory.path()).await;
-        assert_refused(result, Code::InvalidPlugin, &[&expected]);
+        assert_refused(
+            result,
+            Code::InvalidPlugin,
+            &expected.each_ref().map(String::as_str),
+        );
     }
 }
 
@@ -197,7 +201,7 @@ async fn everything_missing_is_named_at_once() {
     assert_refused(
         load(&manifest, &[]).await,
         Code::InvalidPlugin,
-        &["`t.sql` is missing; `x.wasm` is missing"],
+        &["`t.sql` (`targets.t`) is missing; `x.wasm` (`resolver`) is missing"],
     );
     let nowhere = load_from(Path::new("/nowhere/at/all")).await;
     let error = assert_refused(nowhere, Code::ReleaseUnavailable, &[]);
@@ -215,7 +219,7 @@ async fn links_do_not_lead_out() {
     write(inside.path(), MANIFEST, &[("real.wasm", &component())]);
     let link = inside.path().join("x.wasm");
     std::os::unix::fs::symlink(outside.path().join("secret.wasm"), &link).expect("can be linked");
-    let named = ["`x.wasm` is a link that leads out of the directory"];
+    let named = ["`x.wasm` (`resolver`) is a link that leads out of the directory"];
     assert_refused(load_from(inside.path()).await, Code::InvalidPlugin, &named);
 
     std::fs::remove_file(&link).expect("is there");
@@ -229,7 +233,7 @@ async fn links_do_not_lead_out() {
     assert_refused(
         load_from(inside.path()).await,
         Code::InvalidPlugin,
-        &["`x.wasm` is no regular file"],
+        &["`x.wasm` (`resolver`) is no regular file"],
     );
 }
 

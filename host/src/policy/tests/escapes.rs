@@ -84,7 +84,11 @@ fn nul_is_refused_in_every_place() {
         Value::Literal(nul()),
         Err("holds the character U+0000"),
     );
-    check_refused("GRANT a TO {username}\0; DROP ROLE x", Any, "isn't SQL");
+    check_refused(
+        "GRANT a TO {username}\0; DROP ROLE x",
+        Any,
+        "holds the character U+0000",
+    );
 }
 
 #[test]

@@ -220,6 +220,16 @@ fn refuses_what_does_not_end() {
 }
 
 #[test]
+fn says_what_of_it_is_no_sql() {
+    let why = |template| render(template, &[]).expect_err("is no SQL").to_string();
+    assert!(why("SELECT 'a").ends_with("doesn't end"));
+    assert_eq!(
+        why("SELECT 1\0"),
+        "holds the character U+0000, which SQL can't have"
+    );
+}
+
+#[test]
 fn refuses_more_than_the_limit_with_and_without_values() {
     let spaces = |bytes: usize| " ".repeat(bytes);
     check_untouched(&spaces(MAX_SQL_BYTES));
