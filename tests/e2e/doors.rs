@@ -533,3 +533,42 @@ async fn no_extension_goes_with_what_the_leaver_made() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// The server takes a table's own type for a part by itself.
+#[tokio::test]
+async fn no_extension_goes_with_the_type_of_a_table() -> anyhow::Result<()> {
+    let world = world()
+        .sql(
+            "CREATE FOREIGN DATA WRAPPER elsewhere; CREATE SERVER elsewhere FOREIGN DATA WRAPPER elsewhere;
+             GRANT USAGE ON FOREIGN SERVER elsewhere TO readonly; GRANT CREATE ON SCHEMA work TO PUBLIC;
+             GRANT CREATE ON DATABASE app TO PUBLIC; CREATE TABLE team (id int)",
+        )
+        .start()
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let (user, _, session) = temporary_user(&world, &event).await?;
+    session
+        .batch_execute(
+            "CREATE EXTENSION hstore SCHEMA work; CREATE FOREIGN TABLE work.door (id int) SERVER elsewhere;
+             ALTER EXTENSION hstore ADD TYPE work.door",
+        )
+        .await?;
+    world
+        .sql("ALTER TABLE team ADD COLUMN tags work.hstore; INSERT INTO team VALUES (1, 'a=>b')")
+        .await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    let is_there = "SELECT count(*) FROM team WHERE tags IS NOT NULL";
+    ensure!(
+        world.query(is_there).await?.as_deref() == Some("1"),
+        "{answer}"
+    );
+    if world.role_exists(&user).await? {
+        ensure!(answer.contains("could not be dropped"), "{answer}");
+        world
+            .sql("ALTER EXTENSION hstore DROP TYPE work.door")
+            .await?;
+        ensure!(world.sweep().await? == 1);
+    }
+    ensure!(world.query(is_there).await?.as_deref() == Some("1"));
+    Ok(())
+}

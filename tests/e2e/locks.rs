@@ -66,7 +66,7 @@ async fn a_locked_temporary_user_is_removed_when_it_is_released() -> anyhow::Res
     holder.batch_execute(&lock).await?;
     let kept = format!(
         "temporary user `{user}` can still log in: a transaction that could not be ended keeps it; an administrator has \
-         to end that (an open one of an administrator's, or see pg_prepared_xacts, ROLLBACK PREPARED), and the next sweep \
+         to end that (an open one of an administrator's, one of autovacuum's that runs the user's functions, or see pg_prepared_xacts, ROLLBACK PREPARED), and the next sweep \
          tries again [access-remains]"
     );
     assert_eq!(world.send(&event.end()).await?, refusal(&kept));

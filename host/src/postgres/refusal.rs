@@ -203,10 +203,10 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
                  administrator has to run `ALTER ROLE {user} NOLOGIN NOSUPERUSER NOREPLICATION NOBYPASSRLS`"
             ),
         ),
-        ("access-remains", "analyzing") => (
+        ("access-remains", "worker") => (
             Code::AccessRemains,
             format!(
-                "the access of `{user}` was taken back, but autovacuum looks through a table of theirs, and may run \
+                "the access of `{user}` was taken back, but autovacuum is at a table of theirs, and may run \
                  functions of theirs with it: the sweep tries again, and a superuser can end that process ({})",
                 text("pids")
             ),

@@ -133,29 +133,44 @@ pub async fn clear(connection: &Connection, user_oid: u32, heir: Option<&str>) -
             .replace("{leaver}", &leaver)
             .replace("{heir}", heir_text)
     };
-    // Each has its turn before any has more time.
-    let mut lists: Vec<&List> = LISTS
-        .iter()
-        .filter(|list| heir.is_some() || !list.is_of_owned)
-        .collect();
-    let mut cleared = Ok(());
-    for time in LIST_TIMES {
-        let statements: Vec<String> = lists.iter().map(|list| fill(&list.to_sql(time))).collect();
-        let results = connection
-            .run_each(time + LIST_OVERTIME, &statements)
-            .await?;
-        cleared = Ok(());
-        let outcomes = lists.into_iter().zip(results);
-        lists = outcomes
-            .filter_map(|(list, result)| result.err().map(|failure| (list, failure)))
-            .map(|(list, failure)| {
-                cleared = Err(failure);
-                list
-            })
-            .collect();
-        if lists.is_empty() {
-            break;
+    let work_off = async |lists: &[List]| {
+        // Each has its turn before any has more time.
+        let mut left: Vec<&List> = lists.iter().collect();
+        let mut result = Ok(());
+        for time in LIST_TIMES {
+            let statements: Vec<String> =
+                left.iter().map(|list| fill(&list.to_sql(time))).collect();
+            let results = connection.run_each(time + LIST_OVERTIME, &statements);
+            result = Ok(());
+            let mut unfinished = Vec::new();
+            for (list, done) in left.into_iter().zip(results.await?) {
+                if let Err(failure) = done {
+                    unfinished.push(list);
+                    result = Err(failure);
+                }
+            }
+            left = unfinished;
+            if left.is_empty() {
+                break;
+            }
         }
+        result
+    };
+    let granted = work_off(&GRANTED).await;
+    if heir.is_some() {
+        // What can't be found out in time is as bad as what is there.
+        let doors = work_off(&DOORS).await;
+        let look = fill(NOTHING_KEPT);
+        let no_doors = doors.and(connection.run(&look).await);
+        if granted.is_err() || no_doors.is_err() {
+            work_off(&CLOSING).await?;
+        }
+        no_doors?;
+        // With a privilege of its own it would run again.
+        if granted.is_ok() {
+            work_off(&OPENING).await?;
+        }
+        work_off(&MOVING).await?;
     }
     // The lists have set their own.
     let wait = set_lock_timeout(LOCK_TIMEOUT);
@@ -181,39 +196,29 @@ pub async fn clear(connection: &Connection, user_oid: u32, heir: Option<&str>) -
         connection.run(&move_all).await?;
     }
     let drop = format!("{wait}; {}; DROP OWNED BY {user}", fill(NOTHING_OWNED));
-    cleared.and(connection.run(&drop).await)
+    granted.and(connection.run(&drop).await)
 }
 
 /// One kind of what is taken from a leaver, or of what it has made, or of how it goes to the heir.
 struct List {
     sql: &'static str,
-    /// Whether there is something only where the leaver owns something.
-    is_of_owned: bool,
-    /// When the rest is left to the next try, in SQL.
-    is_over: &'static str,
+    /// Whether it drops what others may have built on: the first that is locked ends it.
+    is_dropping: bool,
 }
 
 impl List {
     const fn new(sql: &'static str) -> Self {
         Self {
             sql,
-            is_of_owned: false,
-            is_over: "false",
-        }
-    }
-
-    const fn of_owned(sql: &'static str) -> Self {
-        Self {
-            is_of_owned: true,
-            ..Self::new(sql)
+            is_dropping: false,
         }
     }
 
     /// The statement that works for so long, and fails where there is more to do.
     fn to_sql(&self, time: Duration) -> String {
-        let Self { sql, is_over, .. } = self;
+        let Self { sql, is_dropping } = *self;
         format!("{BEGIN}{sql}{END}")
-            .replace("{is_over}", is_over)
+            .replace("{is_dropping}", if is_dropping { "true" } else { "false" })
             .replace("{time}", &format!("interval '{} ms'", time.as_millis()))
     }
 }
@@ -221,20 +226,29 @@ impl List {
 const BEGIN: &str = include_str!("clear/begin.sql");
 const END: &str = include_str!("clear/end.sql");
 
-/// In their order: first the privileges, without which nothing that runs as the leaver can do
-/// anything. Each says itself what it does, and why.
-const LISTS: [List; 8] = [
+/// The privileges, without which nothing that runs as the leaver can do anything.
+const GRANTED: [List; 3] = [
     List::new(include_str!("clear/relations.sql")),
     List::new(include_str!("clear/columns.sql")),
     List::new(include_str!("clear/others.sql")),
-    List {
-        is_over: "is_locked",
-        ..List::of_owned(include_str!("clear/doors.sql"))
-    },
-    List::of_owned(include_str!("clear/closing.sql")),
-    List::of_owned(include_str!("clear/opening.sql")),
-    List::of_owned(include_str!("clear/schemas.sql")),
-    List::of_owned(include_str!("clear/moving.sql")),
+];
+
+/// What keeps a right.
+const DOORS: [List; 1] = [List {
+    sql: include_str!("clear/doors.sql"),
+    is_dropping: true,
+}];
+
+/// As long as there are such, or a privilege.
+const CLOSING: [List; 1] = [List::new(include_str!("clear/closing.sql"))];
+
+/// When there are none. Before anything is moved, as nobody would come back for it.
+const OPENING: [List; 1] = [List::new(include_str!("clear/opening.sql"))];
+
+/// And then it goes to the heir.
+const MOVING: [List; 2] = [
+    List::new(include_str!("clear/schemas.sql")),
+    List::new(include_str!("clear/moving.sql")),
 ];
 
 /// How long each list is worked off; and once more, of those for which that was too short.

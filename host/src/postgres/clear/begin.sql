@@ -19,6 +19,7 @@ DECLARE
     is_locked boolean := false;
     is_cut_short boolean := false;
     lends boolean := false;
+    extensions constant bigint := (SELECT count(*) FROM pg_extension);
 BEGIN
     PERFORM set_config('lock_timeout', '100ms', false);
     -- Who owns what has no index, in the catalog of its kind.

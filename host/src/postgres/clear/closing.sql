@@ -19,7 +19,6 @@
             FROM pg_foreign_server s
             WHERE s.srvowner = ANY ({owners})
         ) AS owned
-        WHERE EXISTS (SELECT FROM ({rights}) AS rights)
         ORDER BY owned.rank
     LOOP
         BEGIN

@@ -7,6 +7,10 @@
             CONTINUE WHEN statement IS NULL;
             BEGIN
                 EXECUTE statement;
+                -- It was part of one in a way that we didn't see.
+                IF {is_dropping} AND (SELECT count(*) FROM pg_extension) < extensions THEN
+                    RAISE dependent_objects_still_exist USING MESSAGE = 'an extension would go with it';
+                END IF;
             EXCEPTION
                 WHEN lock_not_available THEN
                     is_locked := true;
@@ -16,7 +20,7 @@
                     NULL;
             END;
         END LOOP;
-        EXIT WHEN {is_over};
+        EXIT WHEN {is_dropping} AND is_locked;
         IF clock_timestamp() > committed + interval '20 ms' THEN
             IF lends THEN
                 EXECUTE format('REVOKE sym_graveyard FROM %I', heir);

@@ -12,13 +12,13 @@
             AND {may_have}
         OFFSET 500 LIMIT 200000
     LOOP
+        -- A new owner has to be one who may create in the schema: that is lent to it, and
+        -- never committed.
+        IF NOT lends THEN
+            EXECUTE format('GRANT sym_graveyard TO %I', heir);
+            lends := true;
+        END IF;
         BEGIN
-            -- A new owner has to be one who may create in the schema: that is lent to it, and
-            -- never committed.
-            IF NOT lends THEN
-                EXECUTE format('GRANT sym_graveyard TO %I', heir);
-                lends := true;
-            END IF;
             statements := ARRAY[CASE
                 WHEN object.classid = 'pg_largeobject'::regclass THEN format('ALTER LARGE OBJECT %s OWNER TO %I', object.objid, heir)
                 WHEN object.classid = 'pg_type'::regclass THEN format('ALTER TYPE %s OWNER TO %I', object.objid::regtype, heir)

@@ -1,4 +1,4 @@
-    -- When there are no doors any more: what was closed has its owner's own privileges again, as
+    -- When there are no doors any more, and no privileges: what was closed has its owner's own privileges again, as
     -- somebody else's key may lead to it. Those of others are gone.
     FOR object IN
         SELECT closed.*
@@ -16,8 +16,8 @@
             JOIN pg_namespace n ON n.oid = p.pronamespace
             WHERE p.proowner = ANY ({owners})
         ) AS closed
-        WHERE (closed.is_barred OR closed.acl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(closed.acl) acl WHERE acl.grantee = closed.owner))
-            AND NOT EXISTS (SELECT FROM ({rights}) AS rights)
+        WHERE closed.is_barred
+           OR closed.acl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(closed.acl) acl WHERE acl.grantee = closed.owner)
     LOOP
         BEGIN
             statements := ARRAY[format('GRANT ALL ON %s %s TO %s', object.kind, object.name, object.owner::regrole)];

@@ -3,29 +3,9 @@
 -- already, doesn't have that right, and nobody is to have it by what was made. In another order
 -- each time: one that somebody holds keeps no other for good.
 --
--- With a part of it, all of an extension would be dropped, and what everybody has built on
--- that: so each part is taken out of it first, and where that isn't ours, nothing is dropped.
+-- It is asked about again and again, so each look is a short one.
 
-SELECT doors.what, concat(
-    (WITH RECURSIVE dropped (classid, objid) AS (
-         SELECT doors.classid, doors.objid WHERE doors.classid IS NOT NULL
-         UNION
-         SELECT next.classid, next.objid
-         FROM dropped, LATERAL (
-             SELECT d.classid, d.objid FROM pg_depend d
-             WHERE d.refclassid = dropped.classid AND d.refobjid = dropped.objid AND d.deptype NOT IN ('e', 'x')
-             UNION ALL
-             SELECT d.refclassid, d.refobjid FROM pg_depend d
-             WHERE d.classid = dropped.classid AND d.objid = dropped.objid AND d.deptype IN ('i', 'P', 'S')) next)
-     SELECT string_agg(format('ALTER EXTENSION %I DROP %s %s; ', e.extname, part.type, part.identity), '')
-     FROM dropped
-     JOIN pg_depend d ON d.classid = dropped.classid AND d.objid = dropped.objid AND d.deptype = 'e'
-     JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid,
-     LATERAL pg_identify_object(dropped.classid, dropped.objid, 0) part
-     -- The types of a table go with it.
-     WHERE NOT (dropped.classid = 'pg_type'::regclass
-                AND EXISTS (SELECT FROM pg_depend i WHERE i.classid = dropped.classid AND i.objid = dropped.objid AND i.deptype = 'i'))),
-    doors.statement) AS statement
+SELECT doors.what, doors.statement, doors.classid, doors.objid
 FROM (
     -- A foreign key tells, and keeps, whether there is a row in somebody else's table.
     SELECT format('%I on %s', k.conname, k.conrelid::regclass) AS what,
@@ -37,7 +17,9 @@ FROM (
     JOIN pg_class parent ON parent.oid = k.confrelid
     WHERE k.contype = 'f' AND k.conparentid = 0 AND child.relowner = ANY ({owners}) AND parent.relowner <> ALL ({owners})
         AND NOT (has_schema_privilege({heir}::name, parent.relnamespace, 'USAGE')
-                 AND (SELECT bool_and(has_column_privilege({heir}::name, parent.oid, part.attnum, 'REFERENCES')) FROM unnest(k.confkey) part (attnum)))
+                 AND (has_table_privilege({heir}::name, parent.oid, 'REFERENCES') OR (
+                     SELECT bool_and(has_column_privilege({heir}::name, parent.oid, part.attnum, 'REFERENCES'))
+                     FROM unnest(k.confkey) part (attnum))))
 
     UNION ALL
     -- A trigger calls its function, which may be SECURITY DEFINER, for whoever writes.

@@ -525,19 +525,26 @@ BEGIN
             THEN greatest(sym.own_privileges(entry.user_oid) - entry.privileges, 0) ELSE 0 END);
 END $$;
 
--- Workers of autovacuum that look through a table of the user's: an index may call a function of
--- the user's for it, with the user's rights, for as long as that likes. Nobody's sessions; which
--- tables they have locked, everybody sees.
-CREATE OR REPLACE FUNCTION sym.analyzing(user_oid oid) RETURNS int[]
+-- Workers of autovacuum at a table of the user's, which may call a function of theirs with
+-- their rights, for as long as that likes: what an index or statistics are made of, or how long
+-- a range is. Nobody's sessions; which tables they have locked, everybody sees. What a table of
+-- another database has, we don't.
+CREATE OR REPLACE FUNCTION sym.workers_of(user_oid oid) RETURNS int[]
 LANGUAGE plpgsql AS $$
 BEGIN
     RETURN (SELECT coalesce(array_agg(DISTINCT l.pid), '{}')
-            FROM pg_stat_progress_analyze p
-            JOIN pg_stat_activity a ON a.pid = p.pid AND a.usesysid IS NULL
-            JOIN pg_locks l ON l.pid = p.pid AND l.locktype = 'relation' AND l.mode = 'ShareUpdateExclusiveLock'
-            WHERE EXISTS (SELECT FROM pg_shdepend s WHERE s.dbid = l.database AND s.classid = 'pg_class'::regclass
+            FROM pg_locks l
+            JOIN pg_stat_activity a ON a.pid = l.pid AND a.usesysid IS NULL
+            WHERE l.locktype = 'relation' AND l.mode = 'ShareUpdateExclusiveLock'
+              AND EXISTS (SELECT FROM pg_shdepend s WHERE s.dbid = l.database AND s.classid = 'pg_class'::regclass
                           AND s.objid = l.relation AND s.objsubid = 0 AND s.deptype = 'o'
-                          AND s.refclassid = 'pg_authid'::regclass AND s.refobjid = user_oid));
+                          AND s.refclassid = 'pg_authid'::regclass AND s.refobjid = user_oid)
+              AND (l.database <> (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+                   OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = l.relation AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL))
+                   -- Before 14 there is no such column.
+                   OR EXISTS (SELECT FROM pg_statistic_ext e WHERE e.stxrelid = l.relation AND to_jsonb(e) ->> 'stxexprs' IS NOT NULL)
+                   OR EXISTS (SELECT FROM pg_attribute c JOIN pg_type t ON t.oid = c.atttypid
+                              WHERE c.attrelid = l.relation AND NOT c.attisdropped AND t.typnamespace <> 'pg_catalog'::regnamespace)));
 END $$;
 
 -- The sessions of a user, of which after a DROP nothing but the OID is left.
@@ -547,7 +554,7 @@ BEGIN
     -- What is seen stays the same for a whole transaction otherwise.
     PERFORM pg_stat_clear_snapshot();
     RETURN (SELECT coalesce(array_agg(a.pid), '{}') FROM pg_stat_activity a
-            WHERE a.usesysid = user_oid AND a.pid <> pg_backend_pid()) || sym.analyzing(user_oid);
+            WHERE a.usesysid = user_oid AND a.pid <> pg_backend_pid()) || sym.workers_of(user_oid);
 END $$;
 
 -- The sessions of a user that could keep a role that was taken back. Up to 15
@@ -563,7 +570,7 @@ BEGIN
             WHERE a.usesysid = user_oid AND a.pid <> pg_backend_pid()
               AND (with_set OR current_setting('server_version_num')::int < 160000
                    -- In a transaction, also between its statements.
-                   OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'virtualxid'))) || sym.analyzing(user_oid);
+                   OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'virtualxid'))) || sym.workers_of(user_oid);
 END $$;
 
 -- Refuses to end a run whose user has a session that can't be ended. Of a user
@@ -571,9 +578,9 @@ END $$;
 CREATE OR REPLACE FUNCTION sym.refuse_sessions(user_oid oid) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    workers int[] := sym.analyzing(user_oid);
+    workers int[] := sym.workers_of(user_oid);
 BEGIN
-    PERFORM sym.refuse('access-remains', jsonb_build_object('why', CASE WHEN workers = '{}' THEN 'sessions' ELSE 'analyzing' END,
+    PERFORM sym.refuse('access-remains', jsonb_build_object('why', CASE WHEN workers = '{}' THEN 'sessions' ELSE 'worker' END,
         'user', (SELECT rolname FROM pg_roles WHERE oid = user_oid), 'pids', array_to_string(workers, ', ')));
 END $$;
 
@@ -638,7 +645,7 @@ BEGIN
     PERFORM pg_stat_clear_snapshot();
     found := (SELECT count(pg_terminate_backend(a.pid))::int FROM pg_stat_activity a
               WHERE a.usesysid = end_these_sessions.user_oid AND a.pid = ANY (pids));
-    FOREACH worker IN ARRAY sym.analyzing(user_oid) LOOP
+    FOREACH worker IN ARRAY sym.workers_of(user_oid) LOOP
         IF worker = ANY (pids) THEN
             found := found + 1;
             BEGIN
