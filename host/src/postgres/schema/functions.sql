@@ -531,11 +531,16 @@ END $$;
 -- another database has, we don't.
 CREATE OR REPLACE FUNCTION sym.workers_of(user_oid oid) RETURNS int[]
 LANGUAGE plpgsql AS $$
+DECLARE
+    workers int[] := (SELECT array_agg(a.pid) FROM pg_stat_activity a WHERE a.usesysid IS NULL AND a.datid IS NOT NULL);
 BEGIN
+    -- To list locks keeps everybody from taking some, and mostly there is no worker.
+    IF workers IS NULL THEN
+        RETURN '{}';
+    END IF;
     RETURN (SELECT coalesce(array_agg(DISTINCT l.pid), '{}')
             FROM pg_locks l
-            JOIN pg_stat_activity a ON a.pid = l.pid AND a.usesysid IS NULL
-            WHERE l.locktype = 'relation' AND l.mode = 'ShareUpdateExclusiveLock'
+            WHERE l.pid = ANY (workers) AND l.locktype = 'relation' AND l.mode = 'ShareUpdateExclusiveLock'
               AND EXISTS (SELECT FROM pg_shdepend s WHERE s.dbid = l.database AND s.classid = 'pg_class'::regclass
                           AND s.objid = l.relation AND s.objsubid = 0 AND s.deptype = 'o'
                           AND s.refclassid = 'pg_authid'::regclass AND s.refobjid = user_oid)
