@@ -20,9 +20,9 @@ use crate::postgres::{Connection, Failure, LOCK_TIMEOUT, Names, Who, failure, ro
 use crate::secret::Password;
 
 /// For how long after the server's last answer a connection is taken for one that works.
-/// What stands in between, such as a NAT gateway or a firewall, forgets one that says nothing, and says
-/// nothing itself then; while the sandbox is frozen, no keepalive goes out. The impatient
-/// ones wait for minutes, and to ask costs a round trip.
+/// What stands in between, such as a NAT gateway or a firewall, forgets one that says
+/// nothing, and says nothing itself then; while the sandbox is frozen, no keepalive goes
+/// out. The impatient ones wait for minutes, and to ask costs a round trip.
 const TRUSTED: Duration = Duration::from_secs(60);
 
 /// For how long after it was used, or looked at, a connection isn't looked at again. Each

@@ -1,5 +1,5 @@
-    -- When there are no doors any more, and no privileges: what was closed has its owner's own privileges again, as
-    -- somebody else's key may lead to it. Those of others are gone.
+    -- When there are no doors any more, and no privileges: what was closed has its owner's own
+    -- privileges again, as somebody else's key may lead to it. Those of others are gone.
     FOR object IN
         SELECT closed.*
         FROM (
