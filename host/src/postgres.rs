@@ -4,6 +4,7 @@
 //! which a DBA in psql calls too. Rust carries arguments and answers, and
 //! does what needs a COMMIT in between or runs plugins' statements.
 
+pub mod clear;
 pub mod connection;
 pub mod doctor;
 pub mod failure;

@@ -14,7 +14,9 @@ use crate::error::{Code, Error, Result};
 use crate::event::printable;
 use crate::postgres::remove::{Belongings, Finished};
 use crate::postgres::role::Ended;
-use crate::postgres::{Connection, Failure, LOCK_TIMEOUT, Names, failure, remove, role, sweep};
+use crate::postgres::{
+    Connection, Failure, LOCK_TIMEOUT, Names, clear, failure, remove, role, sweep,
+};
 use crate::request::{Ending, Run};
 
 /// Kept back of an event's time, to say that the database is away.
@@ -226,13 +228,13 @@ impl Ready {
         let mut cleared = Ok(());
         for database in databases {
             let result = match self.database.connect_to(&self.aws, &database).await {
-                Ok(connection) => remove::clear(&connection, user_oid, heir.as_deref()).await,
+                Ok(connection) => clear::clear(&connection, user_oid, heir.as_deref()).await,
                 Err(failure) => Err(failure),
             };
             match result {
                 Ok(()) => {}
                 // The last stage names what is in the way, in one sentence.
-                Err(failure) if remove::is_blocked(&failure) => {
+                Err(failure) if clear::is_blocked(&failure) => {
                     let cause = failure.into_error(names).to_log();
                     let database = printable(&database, 80);
                     tracing::warn!(

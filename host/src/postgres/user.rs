@@ -18,7 +18,7 @@ use tokio_postgres::types::Type;
 use super::connection::{Connection, Query, SETUP_SEARCH_PATH, rollback};
 use super::failure::{Failure, Result};
 use super::ledger::{Grant, NewGrant};
-use super::remove;
+use super::{clear, remove};
 use crate::name::RoleName;
 use crate::policy::AuthorizedStep;
 use crate::request::Run;
@@ -240,7 +240,7 @@ pub async fn make_across(
     {
         let left = remove::belongings(ledger, user.run).await?;
         if !left.databases.is_empty() {
-            remove::clear(database, oid, left.heir.as_deref()).await?;
+            clear::clear(database, oid, left.heir.as_deref()).await?;
         }
     }
     database.run(&format!("BEGIN; {SETUP_SEARCH_PATH}")).await?;

@@ -1,0 +1,273 @@
+//! Clearing a database of what hangs on a temporary user that can't do anything any more:
+//!
+//! 1. What was granted to it is revoked.
+//! 2. What it made by a right that PostgreSQL asks for only then ("doors": a foreign key, a
+//!    trigger, a foreign table) is dropped. As long as some of it is there, or may be, and as
+//!    long as there is a privilege, nobody uses anything that the user has made.
+//! 3. What it owned goes to a powerless role that nobody else has, its heir.
+//! 4. What is left goes.
+//!
+//! Each of the first three is in lists (`clear/`), which are committed piece by piece: what can
+//! keep an access has to be gone, and what a failed try would have to do again. They end when
+//! their time is over, and the next try goes on.
+
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use super::connection::{Connection, LOCK_TIMEOUT, Query, set_lock_timeout};
+use super::failure::{Failure, Result};
+
+/// Clears the connection's database.
+///
+/// # Errors
+/// What the connection ran into, among it what we may not take or reassign, and what there was
+/// no time for: see [`is_blocked`].
+pub async fn clear(connection: &Connection, user_oid: u32, heir: Option<&str>) -> Result<()> {
+    let Some(leaver) = Leaver::find(connection, user_oid, heir).await? else {
+        return Ok(());
+    };
+    let granted = leaver.work_off(&GRANTED).await;
+    if let Some(heir) = &leaver.heir {
+        leaver.shut_doors(granted.is_ok()).await?;
+        leaver.work_off(&MOVING).await?;
+        leaver.move_the_rest(heir).await?;
+    }
+    granted.and(leaver.drop_the_rest().await)
+}
+
+/// Whether a failure of [`clear`] only means that the last stage of removing the user will say
+/// what is in the way.
+pub fn is_blocked(failure: &Failure) -> bool {
+    failure.is_statement_refused() || failure.is_locked()
+}
+
+/// Who leaves, and who gets what that owned: as they stand in a statement.
+struct Leaver<'a> {
+    connection: &'a Connection,
+    /// An `oid`.
+    oid: String,
+    /// An identifier.
+    name: String,
+    /// An identifier, where the leaver owns something.
+    heir: Option<String>,
+    /// A string, or `NULL`.
+    heir_text: String,
+    owns_routines: bool,
+}
+
+impl<'a> Leaver<'a> {
+    /// None where there is no such user.
+    async fn find(
+        connection: &'a Connection,
+        oid: u32,
+        heir: Option<&str>,
+    ) -> Result<Option<Self>> {
+        let sql = format!(
+            "SELECT quote_ident(r.rolname), quote_ident($2), quote_nullable($2), {OWNS_ROUTINES} FROM pg_roles r WHERE r.oid = $1"
+        );
+        let query = Query::new(&sql)
+            .with(&oid, Type::OID)
+            .with(&heir, Type::TEXT);
+        let rows = connection.query(&query).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            connection,
+            oid: format!("{oid}::oid"),
+            name: row.try_get(0)?,
+            heir: row.try_get(1)?,
+            heir_text: row.try_get(2)?,
+            owns_routines: row.try_get(3)?,
+        }))
+    }
+
+    fn fill(&self, sql: &str) -> String {
+        sql.replace("{may_have}", MAY_HAVE)
+            .replace("{rights}", RIGHTS)
+            .replace("{owners}", OWNERS)
+            .replace("{leaver}", &self.oid)
+            .replace("{heir}", &self.heir_text)
+    }
+
+    /// Each list has its turn before any has more time.
+    async fn work_off(&self, lists: &[List]) -> Result<()> {
+        let mut left: Vec<&List> = lists.iter().collect();
+        let mut result = Ok(());
+        for time in LIST_TIMES {
+            let statements: Vec<String> = left
+                .iter()
+                .map(|list| self.fill(&list.to_sql(time)))
+                .collect();
+            let results = self.connection.run_each(time + LIST_OVERTIME, &statements);
+            result = Ok(());
+            let mut unfinished = Vec::new();
+            for (list, done) in left.into_iter().zip(results.await?) {
+                if let Err(failure) = done {
+                    unfinished.push(list);
+                    result = Err(failure);
+                }
+            }
+            left = unfinished;
+            if left.is_empty() {
+                break;
+            }
+        }
+        result
+    }
+
+    /// # Errors
+    /// Where one is there still, or may be.
+    async fn shut_doors(&self, has_no_privilege: bool) -> Result<()> {
+        let doors = self.work_off(&DOORS).await;
+        let look = self.fill(NOTHING_KEPT);
+        // What can't be found out in time is as bad as what is there.
+        let no_doors = doors.and(self.connection.run(&look).await);
+        if !has_no_privilege || no_doors.is_err() {
+            self.work_off(&CLOSING).await?;
+        }
+        no_doors?;
+        // With a privilege of its own it would run again.
+        if has_no_privilege {
+            self.work_off(&OPENING).await?;
+        }
+        Ok(())
+    }
+
+    /// What the lists have left is moved in one transaction. It stays so, also where something
+    /// that others have granted to the user is still in the way.
+    async fn move_the_rest(&self, heir: &str) -> Result<()> {
+        // PostgreSQL gives a routine only to who may create in its schema. Since 16 a GRANT
+        // keeps those of the same role waiting, so none is open for long.
+        let (wait, lend, take) = if self.owns_routines {
+            (
+                set_lock_timeout(LENDING),
+                format!("GRANT sym_graveyard TO {heir}; "),
+                format!("; REVOKE sym_graveyard FROM {heir}"),
+            )
+        } else {
+            (set_lock_timeout(LOCK_TIMEOUT), String::new(), String::new())
+        };
+        // One simple query is one transaction. The lists have set times of their own.
+        let sql = format!(
+            "{wait}; {lend}REASSIGN OWNED BY {} TO {heir}{take}; {}; {}",
+            self.name,
+            self.fill(NOTHING_LENT),
+            self.fill(NOTHING_KEPT)
+        );
+        self.connection.run(&sql).await
+    }
+
+    /// The privileges that no list knows of.
+    async fn drop_the_rest(&self) -> Result<()> {
+        let sql = format!(
+            "{}; {}; DROP OWNED BY {}",
+            set_lock_timeout(LOCK_TIMEOUT),
+            self.fill(NOTHING_OWNED),
+            self.name
+        );
+        self.connection.run(&sql).await
+    }
+}
+
+/// One kind of what is taken from a leaver, or of what it has made, or of how it goes to the heir.
+struct List {
+    sql: &'static str,
+    /// Whether it drops what others may have built on: the first that is locked ends it.
+    is_dropping: bool,
+}
+
+impl List {
+    const fn new(sql: &'static str) -> Self {
+        Self {
+            sql,
+            is_dropping: false,
+        }
+    }
+
+    /// The statement that works for so long, and fails where there is more to do.
+    fn to_sql(&self, time: Duration) -> String {
+        let Self { sql, is_dropping } = *self;
+        format!("{BEGIN}{sql}{END}")
+            .replace("{is_dropping}", if is_dropping { "true" } else { "false" })
+            .replace("{time}", &format!("interval '{} ms'", time.as_millis()))
+    }
+}
+
+const BEGIN: &str = include_str!("clear/begin.sql");
+const END: &str = include_str!("clear/end.sql");
+
+/// The privileges, without which nothing that runs as the leaver can do anything.
+const GRANTED: [List; 3] = [
+    List::new(include_str!("clear/relations.sql")),
+    List::new(include_str!("clear/columns.sql")),
+    List::new(include_str!("clear/others.sql")),
+];
+
+/// What keeps a right.
+const DOORS: [List; 1] = [List {
+    sql: include_str!("clear/doors.sql"),
+    is_dropping: true,
+}];
+
+/// As long as there are such, or a privilege.
+const CLOSING: [List; 1] = [List::new(include_str!("clear/closing.sql"))];
+
+/// When there are none. Before anything is moved, as nobody would come back for it.
+const OPENING: [List; 1] = [List::new(include_str!("clear/opening.sql"))];
+
+/// And then it goes to the heir.
+const MOVING: [List; 2] = [
+    List::new(include_str!("clear/schemas.sql")),
+    List::new(include_str!("clear/moving.sql")),
+];
+
+/// How long each list is worked off; and once more, of those for which that was too short.
+const LIST_TIMES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+
+/// How much longer it may take to find out what is in one.
+const LIST_OVERTIME: Duration = Duration::from_secs(1);
+
+/// What the leaver made by a right that its heir doesn't have, and PostgreSQL doesn't ask for
+/// again.
+const RIGHTS: &str = include_str!("clear/rights.sql");
+
+/// Whether the leaver owns what needs CREATE in a schema to be given away: by REASSIGN
+/// OWNED, relations and types need none.
+const OWNS_ROUTINES: &str = "EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass \
+    AND s.refobjid = r.oid AND s.deptype = 'o' AND s.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass, \
+        'pg_largeobject'::regclass, 'pg_default_acl'::regclass, 'pg_user_mapping'::regclass))";
+
+/// Longest wait for a lock while others may wait for `sym_graveyard`.
+const LENDING: Duration = Duration::from_millis(300);
+
+/// Who has what the leaver made.
+const OWNERS: &str =
+    "ARRAY[{leaver}, (SELECT heir.oid FROM pg_roles heir WHERE heir.rolname = {heir})]";
+
+/// Whether the heir may have something: it is to have nothing that keeps a right, and no role.
+const MAY_HAVE: &str = "NOT EXISTS (SELECT FROM ({rights}) AS rights) \
+    AND NOT EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = {heir})";
+
+/// Refuses to move anything as long as some of it is left: behind the locks, as who had one
+/// may have done something meanwhile.
+const NOTHING_KEPT: &str = "DO $$ DECLARE what text; BEGIN \
+    SELECT rights.what INTO what FROM ({rights}) AS rights LIMIT 1; \
+    IF FOUND THEN \
+        RAISE lock_not_available USING MESSAGE = 'not moved, as it was made with a right that has ended: ' || what; \
+    END IF; END $$";
+
+/// What runs with the rights of its owner has none but over what that owns.
+const NOTHING_LENT: &str = "DO $$ BEGIN \
+    IF EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = {heir}) THEN \
+        RAISE lock_not_available USING MESSAGE = 'what the user owns is not moved to who has a role'; \
+    END IF; END $$";
+
+/// It would be dropped.
+const NOTHING_OWNED: &str = "DO $$ BEGIN \
+    IF EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass \
+               AND s.refobjid = {leaver} AND s.deptype = 'o' AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass) \
+               AND s.dbid IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))) THEN \
+        RAISE lock_not_available USING MESSAGE = 'somebody has given something to the user meanwhile'; \
+    END IF; END $$";
