@@ -41,8 +41,8 @@ output "user_policy_arn" {
 }
 
 output "environment" {
-  description = "The function's variables: `symctl` takes the same."
-  value       = module.settings.environment
+  description = "The function's variables, with those that Lambda sets: `symctl` takes the same."
+  value       = merge(module.settings.environment, { AWS_LAMBDA_FUNCTION_NAME = var.name, AWS_REGION = local.region })
 }
 
 output "bastion_id" {

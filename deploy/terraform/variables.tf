@@ -275,6 +275,12 @@ variable "concurrency" {
   description = "How many events are served at once; each holds one connection to the database. -1: no limit of its own."
   type        = number
   default     = 10
+
+  # Of 0 nothing runs, ends of access neither.
+  validation {
+    condition     = var.concurrency == -1 || (var.concurrency >= 1 && floor(var.concurrency) == var.concurrency)
+    error_message = "`concurrency` is a whole number from 1, or -1."
+  }
 }
 
 variable "log_retention_days" {

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! The modules in the first group are pure: no clock, no network, no
-//! environment. Those in the second do I/O, and do not call each other.
-//! [`handler`] is the one that knows them all. `ARCHITECTURE.md` draws the map.
+//! environment. Those in the second do I/O, and do not call each other: what they share
+//! is in the third, where [`handler`] is the one that knows them all. `ARCHITECTURE.md`
+//! draws the map.
 
 pub mod config;
 pub mod env;

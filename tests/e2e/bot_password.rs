@@ -1,5 +1,7 @@
 //! Where the function's own password is.
 
+use std::time::Duration;
+
 use aws_lc_rs::{digest, hmac};
 use serde_json::json;
 use sym_test_support::answers::Answers;
@@ -298,4 +300,34 @@ async fn is_none_but_a_token_that_was_signed_for_this_second() -> anyhow::Result
     // The connection stays, when the token is worth nothing any more.
     world.body(&event.end()).await?;
     world.still_works().await
+}
+
+/// A rotation sets the database first, and the store a moment later.
+#[tokio::test]
+async fn may_be_in_rotation_while_an_access_ends() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let store = async |password: &str| {
+        let parameter = "/symops.com/DB_PASSWORD";
+        world.aws().put_parameter(parameter, password).await
+    };
+    store(&world.bot_password).await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    world
+        .sql("ALTER ROLE sym_bot PASSWORD 'another one'")
+        .await?;
+    world.end_bots_sessions().await?;
+    let another = Event::escalate();
+    let sentence = "the database doesn't let `sym_bot` log in: check the function's password and the server's rules [database-login]";
+    world.refuses(&another, sentence).await?;
+    let rotated = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        store("another one").await
+    };
+    let end = event.end();
+    let (ended, rotated) = tokio::join!(world.body(&end), rotated);
+    rotated?;
+    ended?;
+    assert_eq!(world.open_runs().await?, 0);
+    Ok(())
 }

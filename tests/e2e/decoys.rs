@@ -4,8 +4,7 @@
 use anyhow::Context as _;
 use tokio_postgres::Client;
 
-use crate::fixture::{Builder, Event, World};
-use crate::held_open::{stranger, temporary_user};
+use crate::fixture::{Builder, World};
 
 /// A temporary user may read `orders` by what the function has granted to it, and
 /// anybody may make things in schema `work`.
@@ -48,10 +47,10 @@ pub(crate) async fn leaks_nothing(world: &World) -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_table_with_many_columns_keeps_no_routine_alive() -> anyhow::Result<()> {
     let world = world().start().await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
-    leave_leak(&session, &stranger).await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
+    let stranger = world.stranger().await?;
+    leave_leak(&leaver.session, &stranger).await?;
     // As many as a table can have.
     let columns: Vec<String> = (0..1600).map(|number| format!("c{number}")).collect();
     let list = columns.join(", ");
@@ -63,12 +62,12 @@ async fn a_table_with_many_columns_keeps_no_routine_alive() -> anyhow::Result<()
         ))
         .await?;
 
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     assert!(answer.contains("could not be dropped"), "{answer}");
     leaks_nothing(&world).await?;
     stranger.batch_execute("DROP TABLE wide").await?;
     assert_eq!(world.sweep().await?, 1);
-    assert!(!world.role_exists(&user).await?);
+    assert!(!world.role_exists(&leaver.user).await?);
     Ok(())
 }
 
@@ -76,10 +75,10 @@ async fn a_table_with_many_columns_keeps_no_routine_alive() -> anyhow::Result<()
 #[tokio::test]
 async fn tables_that_somebody_is_changing_use_no_time_up() -> anyhow::Result<()> {
     let world = world().start().await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
-    leave_leak(&session, &stranger).await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
+    let stranger = world.stranger().await?;
+    leave_leak(&leaver.session, &stranger).await?;
     let each = |statement: &str| -> String {
         (0..80)
             .map(|number| statement.replace("{}", &format!("work.a{number}")))
@@ -92,13 +91,13 @@ async fn tables_that_somebody_is_changing_use_no_time_up() -> anyhow::Result<()>
     let change = each("GRANT SELECT ON {} TO PUBLIC;");
     stranger.batch_execute(&format!("BEGIN; {change}")).await?;
 
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     assert!(answer.contains("could not be dropped"), "{answer}");
     leaks_nothing(&world).await?;
     let drop = each("DROP TABLE {};");
     stranger.batch_execute(&format!("ROLLBACK; {drop}")).await?;
     assert_eq!(world.sweep().await?, 1);
-    assert!(!world.role_exists(&user).await?);
+    assert!(!world.role_exists(&leaver.user).await?);
     Ok(())
 }
 
@@ -125,10 +124,10 @@ async fn a_procedure_beside_a_function_hides_neither() -> anyhow::Result<()> {
     if world.postgres.install().major < 14 {
         return Ok(()); // OUT arguments of procedures came with 14.
     }
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
-    session
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
+    let stranger = world.stranger().await?;
+    leaver.session
         .batch_execute(
             "CREATE FUNCTION work.leak(a int, b int) RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT work.lent(1, 2)';
              CREATE PROCEDURE work.leak(a int, OUT b int) LANGUAGE plpgsql AS $$ BEGIN b := 1; END $$;
@@ -144,7 +143,7 @@ async fn a_procedure_beside_a_function_hides_neither() -> anyhow::Result<()> {
         ))
         .await?;
 
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     assert!(answer.contains("could not be dropped"), "{answer}");
     let may_execute = format!(
         "SELECT has_function_privilege('{user}', oid, 'EXECUTE') FROM pg_proc WHERE proname = 'lent' AND prokind = 'f'"
@@ -154,6 +153,6 @@ async fn a_procedure_beside_a_function_hides_neither() -> anyhow::Result<()> {
     assert!(leak.is_err());
     world.sql("DROP FUNCTION own.stays()").await?;
     assert_eq!(world.sweep().await?, 1);
-    assert!(!world.role_exists(&user).await?);
+    assert!(!world.role_exists(&leaver.user).await?);
     Ok(())
 }

@@ -62,6 +62,56 @@ async fn the_doctor_names_the_statement_that_mends_it() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Who asks is not who needs it.
+#[tokio::test]
+async fn the_doctor_looks_at_the_function_whoever_asks() -> anyhow::Result<()> {
+    let world = World::builder()
+        .variable("STRATEGY", "temporary-user")
+        .sql("CREATE ROLE dba SUPERUSER LOGIN PASSWORD 'dba'")
+        .start()
+        .await?;
+    world.body(&Event::escalate()).await?;
+    let dba = [
+        ("DB_USER", "dba"),
+        ("DB_PASSWORD", "dba"),
+        ("LEDGER_OWNER", "sym_bot"),
+    ];
+    let healthy = world.symctl_with(&["doctor", "--json"], &dba).await?;
+    assert_eq!(healthy.code, Some(0), "{healthy:?}");
+    world.sql("ALTER ROLE sym_bot NOCREATEROLE").await?;
+    let ill = world.symctl_with(&["doctor"], &dba).await?;
+    assert_eq!(ill.code, Some(1), "{ill:?}");
+    assert!(
+        ill.stdout
+            .contains("fix: ALTER ROLE \"sym_bot\" CREATEROLE;"),
+        "{ill:?}"
+    );
+    world
+        .sql(
+            "ALTER ROLE sym_bot CREATEROLE;
+             DO $$ BEGIN EXECUTE 'REVOKE pg_signal_autovacuum_worker FROM sym_bot GRANTED BY master';
+             EXCEPTION WHEN undefined_object THEN NULL; END $$",
+        )
+        .await?;
+    let noted = world.symctl_with(&["doctor", "--json"], &dba).await?;
+    assert_eq!(noted.code, Some(0), "{noted:?}");
+    let fixes = noted.json()?;
+    let mut fixes = fixes
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|finding| finding["fix"].as_str());
+    let is_since_18 = world
+        .query("SELECT to_regrole('pg_signal_autovacuum_worker') IS NOT NULL")
+        .await?;
+    assert_eq!(
+        fixes.next().is_some(),
+        is_since_18.as_deref() == Some("true"),
+        "{noted:?}"
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_doctor_says_which_allowed_roles_can_not_be_lent() -> anyhow::Result<()> {
     let world = World::builder()

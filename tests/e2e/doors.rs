@@ -3,9 +3,8 @@
 
 use anyhow::ensure;
 
-use crate::fixture::{Builder, Event, World};
-use crate::heirs::{Two, world};
-use crate::held_open::{stranger, temporary_user};
+use crate::fixture::{Builder, World};
+use crate::heirs::world;
 
 /// A function of a superuser's that notes who has called it, and that only who has `readonly`
 /// may have a trigger call.
@@ -39,10 +38,9 @@ async fn what_was_made_with_a_right_that_ended_goes() -> anyhow::Result<()> {
         )
         .start()
         .await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
-    session
+    let leaver = world.leaver().await?;
+    let stranger = world.stranger().await?;
+    leaver.session
         .batch_execute(
             "CREATE TABLE work.referring (id int REFERENCES public.people); GRANT INSERT ON work.referring TO PUBLIC;
              CREATE TABLE work.ringing (id int); GRANT INSERT ON work.ringing TO PUBLIC;
@@ -62,8 +60,7 @@ async fn what_was_made_with_a_right_that_ended_goes() -> anyhow::Result<()> {
         .await?;
     ensure!(rung(&world).await? == "2");
 
-    world.body(&event.end()).await?;
-    ensure!(!world.role_exists(&user).await?);
+    world.end_removes(&leaver).await?;
     // It is no oracle of who there is, and nobody's row is kept.
     world
         .sql("INSERT INTO work.referring VALUES (1), (3); INSERT INTO work.ringing VALUES (2); DELETE FROM people")
@@ -88,10 +85,9 @@ async fn what_was_made_with_a_right_that_ended_goes() -> anyhow::Result<()> {
 #[tokio::test]
 async fn what_can_not_be_dropped_is_used_by_nobody() -> anyhow::Result<()> {
     let world = world_with_a_bell().start().await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
-    session
+    let leaver = world.leaver().await?;
+    let stranger = world.stranger().await?;
+    leaver.session
         .batch_execute(
             "CREATE TABLE work.ringing (id int); GRANT SELECT, INSERT ON work.ringing TO PUBLIC;
              CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting();
@@ -101,7 +97,7 @@ async fn what_can_not_be_dropped_is_used_by_nobody() -> anyhow::Result<()> {
     stranger
         .batch_execute("BEGIN; SELECT FROM work.ringing")
         .await?;
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     ensure!(answer.contains("could not be dropped"), "{answer}");
     let again = world.login("stranger", "stranger").await;
     let again = again.map_err(anyhow::Error::msg)?;
@@ -109,9 +105,7 @@ async fn what_can_not_be_dropped_is_used_by_nobody() -> anyhow::Result<()> {
         ensure!(again.batch_execute(ring).await.is_err(), "{ring}");
     }
     stranger.batch_execute("ROLLBACK").await?;
-    ensure!(world.sweep().await? == 1);
-    ensure!(!world.role_exists(&user).await?);
-    Ok(())
+    world.sweep_removes(&leaver).await
 }
 
 /// A key that is there when the transaction is over that the move has waited for.
@@ -121,10 +115,10 @@ async fn no_key_comes_in_between() -> anyhow::Result<()> {
         .sql("CREATE TABLE people (id int PRIMARY KEY); GRANT REFERENCES ON people TO readonly")
         .start()
         .await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
-    session
+    let leaver = world.leaver().await?;
+    let stranger = world.stranger().await?;
+    leaver
+        .session
         .batch_execute(
             "CREATE TABLE work.referring (id int);
              CREATE FUNCTION work.refer() RETURNS void LANGUAGE sql SECURITY DEFINER
@@ -132,7 +126,7 @@ async fn no_key_comes_in_between() -> anyhow::Result<()> {
         )
         .await?;
     stranger.batch_execute("BEGIN; SELECT work.refer()").await?;
-    let end = event.end();
+    let end = leaver.event.end();
     let ended = world.send(&end);
     let committed = async {
         let waits = "SELECT count(*) > 0 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
@@ -147,12 +141,12 @@ async fn no_key_comes_in_between() -> anyhow::Result<()> {
     };
     let owned = "SELECT count(*) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
         WHERE k.contype = 'f' AND pg_get_userbyid(c.relowner) <> 'SESSION'";
-    let owned = owned.replace("SESSION", &user);
+    let owned = owned.replace("SESSION", &leaver.user);
     ensure!(
         world.query(&owned).await?.as_deref() == Some("0"),
         "{answer}"
     );
-    if world.role_exists(&user).await? {
+    if world.role_exists(&leaver.user).await? {
         ensure!(world.sweep().await? == 1, "{answer}");
     }
     let keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f'";
@@ -170,32 +164,30 @@ async fn what_is_held_reads_nothing_in_a_schema_of_few() -> anyhow::Result<()> {
         )
         .start()
         .await?;
-    let Two {
-        event,
-        user,
-        session,
-        another,
-        other,
-        stranger,
-    } = Two::make(&world).await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
+    let another = world.leaver().await?;
+    let stranger = world.stranger().await?;
     world.sql("GRANT looking TO stranger").await?;
-    other
+    another
+        .session
         .batch_execute(&format!(
             "CREATE TABLE work.secret (id int); GRANT SELECT ON work.secret TO {user}"
         ))
         .await?;
-    session
+    leaver
+        .session
         .batch_execute(
             "CREATE TABLE work.own (id int); CREATE VIEW work.seen AS SELECT * FROM work.secret;
              GRANT SELECT ON work.own, work.seen TO stranger",
         )
         .await?;
-    world.body(&another.end()).await?;
+    world.body(&another.event.end()).await?;
     stranger.batch_execute("SELECT FROM work.seen").await?;
     stranger
         .batch_execute("BEGIN; SELECT FROM work.own")
         .await?;
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     ensure!(answer.contains("could not be dropped"), "{answer}");
     let again = world.login("stranger", "stranger").await;
     let again = again.map_err(anyhow::Error::msg)?;
@@ -213,9 +205,8 @@ async fn what_can_not_be_dropped_runs_with_nobodys_rights() -> anyhow::Result<()
         .sql("CREATE FOREIGN DATA WRAPPER elsewhere; GRANT USAGE ON FOREIGN DATA WRAPPER elsewhere TO readonly")
         .start()
         .await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
+    let leaver = world.leaver().await?;
+    let stranger = world.stranger().await?;
     world
         .sql("CREATE SCHEMA strangers AUTHORIZATION stranger; GRANT USAGE ON SCHEMA strangers TO PUBLIC")
         .await?;
@@ -226,7 +217,7 @@ async fn what_can_not_be_dropped_runs_with_nobodys_rights() -> anyhow::Result<()
              CREATE TABLE strangers.own (id int)",
         )
         .await?;
-    session
+    leaver.session
         .batch_execute(
             "CREATE TABLE work.hanging (id int REFERENCES strangers.key ON UPDATE CASCADE);
              INSERT INTO work.hanging SELECT generate_series(1, 9); GRANT SELECT ON work.hanging TO PUBLIC;
@@ -256,7 +247,7 @@ async fn what_can_not_be_dropped_runs_with_nobodys_rights() -> anyhow::Result<()
             "BEGIN; SELECT FROM work.hanging, work.ringing; COMMENT ON FOREIGN TABLE strangers.through IS NULL",
         )
         .await?;
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     ensure!(answer.contains("could not be dropped"), "{answer}");
     for statement in [
         "UPDATE strangers.key SET id = id + 10 WHERE id = 2",
@@ -272,8 +263,7 @@ async fn what_can_not_be_dropped_runs_with_nobodys_rights() -> anyhow::Result<()
     }
     ensure!(rung(&world).await? == "2");
     stranger.batch_execute("ROLLBACK").await?;
-    ensure!(world.sweep().await? == 1);
-    ensure!(!world.role_exists(&user).await?);
+    world.sweep_removes(&leaver).await?;
     world.ledger_agrees().await
 }
 
@@ -284,15 +274,14 @@ async fn doors_are_dropped_before_anything_is_closed() -> anyhow::Result<()> {
         .sql("DO $$ BEGIN FOR n IN 1..100 LOOP EXECUTE format('CREATE ROLE colleague_%s', n); END LOOP; END $$")
         .start()
         .await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    session
+    let leaver = world.leaver().await?;
+    leaver.session
         .batch_execute(
             "CREATE TABLE work.ringing (id int); GRANT INSERT ON work.ringing TO PUBLIC;
              CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting()",
         )
         .await?;
-    session
+    leaver.session
         .batch_execute(
             "DO $$ DECLARE colleagues text := (SELECT string_agg('colleague_' || n, ', ') FROM generate_series(1, 100) n);
              BEGIN FOR n IN 1..6000 LOOP
@@ -302,13 +291,13 @@ async fn doors_are_dropped_before_anything_is_closed() -> anyhow::Result<()> {
              END LOOP; END $$",
         )
         .await?;
-    world.send(&event.end()).await?;
+    world.send(&leaver.event.end()).await?;
     let doors = "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal";
     ensure!(world.query(doors).await?.as_deref() == Some("0"));
     for _ in 0..4 {
-        world.send(&event.end()).await?;
+        world.send(&leaver.event.end()).await?;
     }
-    ensure!(!world.role_exists(&user).await?);
+    ensure!(!world.role_exists(&leaver.user).await?);
     world.ledger_agrees().await
 }
 
@@ -323,17 +312,15 @@ async fn a_door_that_was_made_part_of_an_extension_goes() -> anyhow::Result<()> 
         )
         .start()
         .await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    session
+    let leaver = world.leaver().await?;
+    leaver.session
         .batch_execute(
             "CREATE FOREIGN TABLE work.door (id int) SERVER elsewhere; CREATE SERVER mine FOREIGN DATA WRAPPER elsewhere;
              CREATE EXTENSION hstore SCHEMA work;
              ALTER EXTENSION hstore ADD FOREIGN TABLE work.door; ALTER EXTENSION hstore ADD SERVER mine",
         )
         .await?;
-    world.body(&event.end()).await?;
-    ensure!(!world.role_exists(&user).await?);
+    world.end_removes(&leaver).await?;
     let left = "SELECT count(*) FROM pg_foreign_table";
     ensure!(world.query(left).await?.as_deref() == Some("0"));
     let left = "SELECT string_agg(srvname, ', ') FROM pg_foreign_server";
@@ -345,10 +332,9 @@ async fn a_door_that_was_made_part_of_an_extension_goes() -> anyhow::Result<()> 
 #[tokio::test]
 async fn what_is_closed_opens_itself_by_no_analyze() -> anyhow::Result<()> {
     let world = world_with_a_bell().start().await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
-    session
+    let leaver = world.leaver().await?;
+    let stranger = world.stranger().await?;
+    leaver.session
         .batch_execute(
             "CREATE TABLE work.ringing (id int); GRANT SELECT, INSERT ON work.ringing TO PUBLIC;
              CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting();
@@ -363,7 +349,7 @@ async fn what_is_closed_opens_itself_by_no_analyze() -> anyhow::Result<()> {
     stranger
         .batch_execute("BEGIN; SELECT FROM work.ringing")
         .await?;
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     ensure!(answer.contains("could not be dropped"), "{answer}");
     ensure!(world.sql("ANALYZE work.made").await.is_err());
     let again = world.login("stranger", "stranger").await;
@@ -371,8 +357,7 @@ async fn what_is_closed_opens_itself_by_no_analyze() -> anyhow::Result<()> {
     let ring = "INSERT INTO work.ringing VALUES (1)";
     ensure!(again.batch_execute(ring).await.is_err());
     stranger.batch_execute("ROLLBACK").await?;
-    ensure!(world.sweep().await? == 1);
-    ensure!(!world.role_exists(&user).await?);
+    world.sweep_removes(&leaver).await?;
     // Nothing of it is broken for good.
     world.sql("ANALYZE work.made").await?;
     world.ledger_agrees().await
@@ -382,10 +367,9 @@ async fn what_is_closed_opens_itself_by_no_analyze() -> anyhow::Result<()> {
 #[tokio::test]
 async fn what_is_closed_runs_with_no_callers_rights() -> anyhow::Result<()> {
     let world = world_with_a_bell().start().await?;
-    let event = Event::escalate_temporary_user();
-    let (_, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
-    session
+    let leaver = world.leaver().await?;
+    let stranger = world.stranger().await?;
+    leaver.session
         .batch_execute(
             "CREATE TABLE work.ringing (id int); GRANT SELECT ON work.ringing TO PUBLIC;
              CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting();
@@ -398,7 +382,7 @@ async fn what_is_closed_runs_with_no_callers_rights() -> anyhow::Result<()> {
     stranger
         .batch_execute("BEGIN; SELECT FROM work.ringing")
         .await?;
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     ensure!(answer.contains("could not be dropped"), "{answer}");
     ensure!(world.sql("SELECT work.helper()").await.is_err());
     let is_super = "SELECT rolsuper FROM pg_roles WHERE rolname = 'stranger'";
@@ -420,10 +404,9 @@ async fn what_was_closed_keeps_nobody_from_what_is_theirs() -> anyhow::Result<()
         )
         .start()
         .await?;
-    let event = Event::escalate_temporary_user();
-    let (_, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
-    session
+    let leaver = world.leaver().await?;
+    let stranger = world.stranger().await?;
+    leaver.session
         .batch_execute(
             "CREATE TABLE work.ringing (id int); GRANT SELECT ON work.ringing TO PUBLIC;
              CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting();
@@ -433,7 +416,7 @@ async fn what_was_closed_keeps_nobody_from_what_is_theirs() -> anyhow::Result<()
     stranger
         .batch_execute("BEGIN; SELECT FROM work.ringing")
         .await?;
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     ensure!(answer.contains("could not be dropped"), "{answer}");
     stranger.batch_execute("ROLLBACK").await?;
     ensure!(world.sweep().await? == 1);
@@ -450,13 +433,12 @@ async fn a_server_that_can_not_be_dropped_lets_nobody_through() -> anyhow::Resul
         )
         .start()
         .await?;
-    let event = Event::escalate_temporary_user();
-    let (_, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
+    let leaver = world.leaver().await?;
+    let stranger = world.stranger().await?;
     world
         .sql("ALTER SCHEMA strangers OWNER TO stranger")
         .await?;
-    session
+    leaver.session
         .batch_execute(
             "CREATE SERVER mine FOREIGN DATA WRAPPER elsewhere; GRANT USAGE ON FOREIGN SERVER mine TO PUBLIC;
              CREATE USER MAPPING FOR PUBLIC SERVER mine OPTIONS (password 'elsewhere');
@@ -469,7 +451,7 @@ async fn a_server_that_can_not_be_dropped_lets_nobody_through() -> anyhow::Resul
     ] {
         stranger.batch_execute(statements).await?;
     }
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     ensure!(answer.contains("could not be dropped"), "{answer}");
     let mappings = "SELECT count(*) FROM pg_user_mappings";
     ensure!(world.query(mappings).await?.as_deref() == Some("0"));
@@ -488,19 +470,22 @@ async fn no_extension_goes_with_what_the_leaver_made() -> anyhow::Result<()> {
         )
         .start()
         .await?;
-    let stranger = stranger(&world).await?;
+    let stranger = world.stranger().await?;
     let is_there = "SELECT (SELECT count(*) FROM team WHERE tags IS NOT NULL) + count(*)
         FROM pg_extension WHERE extname = 'hstore'";
     // Of the leaver's own it may be taken out, of the stranger's not.
     for is_strangers in [false, true] {
-        let event = Event::escalate_temporary_user();
-        let (user, _, session) = temporary_user(&world, &event).await?;
-        session
+        let leaver = world.leaver().await?;
+        leaver.session
             .batch_execute(
                 "CREATE SERVER mine FOREIGN DATA WRAPPER elsewhere; GRANT USAGE ON FOREIGN SERVER mine TO PUBLIC",
             )
             .await?;
-        let extension = if is_strangers { &stranger } else { &session };
+        let extension = if is_strangers {
+            &stranger
+        } else {
+            &leaver.session
+        };
         extension
             .batch_execute(
                 "CREATE EXTENSION hstore SCHEMA work; CREATE FOREIGN TABLE work.part (id int) SERVER mine;
@@ -513,7 +498,7 @@ async fn no_extension_goes_with_what_the_leaver_made() -> anyhow::Result<()> {
                 "ALTER TABLE team ADD COLUMN tags work.hstore; INSERT INTO team VALUES (1, 'a=>b')",
             )
             .await?;
-        let answer = world.send(&event.end()).await?.to_string();
+        let answer = world.send(&leaver.event.end()).await?.to_string();
         ensure!(
             world.query(is_there).await?.as_deref() == Some("2"),
             "{answer}"
@@ -525,7 +510,7 @@ async fn no_extension_goes_with_what_the_leaver_made() -> anyhow::Result<()> {
                 .await?;
             ensure!(world.sweep().await? == 1);
         }
-        ensure!(!world.role_exists(&user).await?, "{answer}");
+        ensure!(!world.role_exists(&leaver.user).await?, "{answer}");
         ensure!(world.query(is_there).await?.as_deref() == Some("2"));
         world
             .sql("DROP EXTENSION hstore CASCADE; TRUNCATE team")
@@ -545,9 +530,8 @@ async fn no_extension_goes_with_the_type_of_a_table() -> anyhow::Result<()> {
         )
         .start()
         .await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    session
+    let leaver = world.leaver().await?;
+    leaver.session
         .batch_execute(
             "CREATE EXTENSION hstore SCHEMA work; CREATE FOREIGN TABLE work.door (id int) SERVER elsewhere;
              ALTER EXTENSION hstore ADD TYPE work.door",
@@ -556,13 +540,13 @@ async fn no_extension_goes_with_the_type_of_a_table() -> anyhow::Result<()> {
     world
         .sql("ALTER TABLE team ADD COLUMN tags work.hstore; INSERT INTO team VALUES (1, 'a=>b')")
         .await?;
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     let is_there = "SELECT count(*) FROM team WHERE tags IS NOT NULL";
     ensure!(
         world.query(is_there).await?.as_deref() == Some("1"),
         "{answer}"
     );
-    if world.role_exists(&user).await? {
+    if world.role_exists(&leaver.user).await? {
         ensure!(answer.contains("could not be dropped"), "{answer}");
         world
             .sql("ALTER EXTENSION hstore DROP TYPE work.door")

@@ -2,7 +2,6 @@
 //! order, and what it says of what it can't.
 
 use crate::fixture::{Event, PERSON, World};
-use crate::held_open::temporary_user;
 
 #[tokio::test]
 async fn the_databases_own_switch_ends_all_but_what_is_held() -> anyhow::Result<()> {
@@ -15,9 +14,10 @@ async fn the_databases_own_switch_ends_all_but_what_is_held() -> anyhow::Result<
     for event in [&held, &free, &temporary] {
         world.body(event).await?;
     }
-    let (user, _, session) = temporary_user(&world, &Event::escalate_temporary_user()).await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
     let hold = format!("BEGIN; ALTER ROLE {user} PASSWORD 'mine'");
-    session.batch_execute(&hold).await?;
+    leaver.session.batch_execute(&hold).await?;
     world.let_time_pass().await?;
     world.lambda.kill();
     let administrator = world.postgres.admin_in("app").await?;
@@ -66,10 +66,10 @@ async fn the_databases_own_switch_tries_again_what_it_could_not_take() -> anyhow
         .setting("max_prepared_transactions", "2")
         .start()
         .await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
     let hold = format!("BEGIN; ALTER ROLE {user} PASSWORD 'mine'; PREPARE TRANSACTION 'kept'");
-    session.batch_execute(&hold).await?;
+    leaver.session.batch_execute(&hold).await?;
     world.let_time_pass().await?;
     let outcome = "SELECT string_agg(outcome, ',') FROM sym.expire()";
     for _ in 0..2 {
@@ -91,8 +91,7 @@ async fn the_databases_own_switch_tries_again_what_it_could_not_take() -> anyhow
 async fn the_databases_own_switch_takes_what_no_session_can_keep() -> anyhow::Result<()> {
     let world = World::start().await?;
     world.body(&Event::escalate()).await?;
-    let (user, password, _session) =
-        temporary_user(&world, &Event::escalate_temporary_user()).await?;
+    let leaver = world.leaver().await?;
     let session = world.login(PERSON, &world.person_password).await;
     let session = session.map_err(anyhow::Error::msg)?;
     session.batch_execute("BEGIN").await?;
@@ -107,7 +106,7 @@ async fn the_databases_own_switch_takes_what_no_session_can_keep() -> anyhow::Re
         Some(" disabled, but sessions remain, taken-back, but sessions remain")
     );
     assert!(!world.is_member(PERSON, "readonly").await?);
-    assert!(world.login(&user, &password).await.is_err());
+    assert!(world.login(&leaver.user, &leaver.password).await.is_err());
     Ok(())
 }
 
@@ -119,9 +118,10 @@ async fn what_the_databases_own_switch_has_ended_stays_so_when_its_time_is_over(
         .start()
         .await?;
     world.body(&Event::escalate()).await?;
-    let (user, _, session) = temporary_user(&world, &Event::escalate_temporary_user()).await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
     let hold = format!("BEGIN; ALTER ROLE {user} PASSWORD 'mine'; PREPARE TRANSACTION 'kept'");
-    session.batch_execute(&hold).await?;
+    leaver.session.batch_execute(&hold).await?;
     world.let_time_pass().await?;
     let admin = world.postgres.admin_in("app").await?;
     admin.batch_execute("SET statement_timeout = '1s'").await?;

@@ -6,6 +6,7 @@ mod event;
 mod everything;
 mod guest;
 mod more;
+mod people;
 mod world;
 
 use serde_json::{Value, json};

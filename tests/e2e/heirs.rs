@@ -8,7 +8,6 @@ use sym_test_support::tools;
 use tokio_postgres::Client;
 
 use crate::fixture::{Builder, Event, World};
-use crate::held_open::{stranger, temporary_user};
 
 /// Who has `readonly` may make things in schema `work`; everybody may note in it what ran as
 /// whom.
@@ -17,35 +16,6 @@ pub(crate) fn world() -> Builder {
         "CREATE SCHEMA work; GRANT USAGE ON SCHEMA work TO PUBLIC; GRANT CREATE ON SCHEMA work TO readonly, sym_graveyard;
          CREATE TABLE work.notes (way text, runs_as name); GRANT INSERT ON work.notes TO PUBLIC",
     )
-}
-
-/// Two temporary users, of whom the second ends first.
-pub(crate) struct Two {
-    pub(crate) event: Event,
-    pub(crate) user: String,
-    pub(crate) session: Client,
-    pub(crate) another: Event,
-    pub(crate) other: Client,
-    pub(crate) stranger: Client,
-}
-
-impl Two {
-    pub(crate) async fn make(world: &World) -> anyhow::Result<Two> {
-        let (event, another) = (
-            Event::escalate_temporary_user(),
-            Event::escalate_temporary_user(),
-        );
-        let (user, _, session) = temporary_user(world, &event).await?;
-        let (_, _, other) = temporary_user(world, &another).await?;
-        Ok(Two {
-            event,
-            user,
-            session,
-            another,
-            other,
-            stranger: stranger(world).await?,
-        })
-    }
 }
 
 /// Has everything run that a leaver has made to run, and returns what did, and as whom.
@@ -75,10 +45,9 @@ async fn what_a_leaver_left_runs_as_its_own_heir() -> anyhow::Result<()> {
         let each: Vec<String> = ways.iter().map(|way| format!("{way} as {owner}")).collect();
         each.join(", ")
     };
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
-    session
+    let leaver = world.leaver().await?;
+    let stranger = world.stranger().await?;
+    leaver.session
         .batch_execute(&format!(
             "CREATE FUNCTION work.note(way text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN
                  INSERT INTO work.notes VALUES (way, current_user); RETURN 1; END $$;
@@ -101,11 +70,10 @@ async fn what_a_leaver_left_runs_as_its_own_heir() -> anyhow::Result<()> {
              INSERT INTO work.spans SELECT work.span(n, n + 1) FROM generate_series(1, 20) n"
         ))
         .await?;
-    ensure!(run_all(&world, &stranger).await? == Some(all_as(&user)));
+    ensure!(run_all(&world, &stranger).await? == Some(all_as(&leaver.user)));
 
-    world.body(&event.end()).await?;
-    ensure!(!world.role_exists(&user).await?);
-    let heir = world.heir_of(&user).await?.context("has an heir")?;
+    world.end_removes(&leaver).await?;
+    let heir = world.heir_of(&leaver.user).await?.context("has an heir")?;
     let ran = run_all(&world, &stranger).await?;
     ensure!(ran == Some(all_as(&heir)), "{ran:?}");
     world.ledger_agrees().await
@@ -114,20 +82,18 @@ async fn what_a_leaver_left_runs_as_its_own_heir() -> anyhow::Result<()> {
 #[tokio::test]
 async fn an_heir_has_what_was_left_to_it_and_nothing_else() -> anyhow::Result<()> {
     let world = world().start().await?;
-    let Two {
-        event,
-        user,
-        session,
-        another,
-        other,
-        stranger,
-    } = Two::make(&world).await?;
-    other
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
+    let another = world.leaver().await?;
+    let stranger = world.stranger().await?;
+    another
+        .session
         .batch_execute(&format!(
             "CREATE TABLE work.others (id int); GRANT SELECT ON work.others TO {user}"
         ))
         .await?;
-    session
+    leaver
+        .session
         .batch_execute(
             "CREATE TABLE work.own (id int);
              CREATE FUNCTION work.run(statement text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
@@ -154,8 +120,8 @@ async fn an_heir_has_what_was_left_to_it_and_nothing_else() -> anyhow::Result<()
         let outcome = run(statement).await;
         ensure!(outcome == "ran", "{outcome}: {statement}");
     }
-    world.body(&another.end()).await?;
-    world.body(&event.end()).await?;
+    world.body(&another.event.end()).await?;
+    world.body(&leaver.event.end()).await?;
     let outcome = run(own).await;
     ensure!(outcome == "ran", "{outcome}: {own}");
     for statement in ended {
@@ -169,23 +135,19 @@ async fn an_heir_has_what_was_left_to_it_and_nothing_else() -> anyhow::Result<()
 #[tokio::test]
 async fn one_that_stays_keeps_the_function_out_of_many_heirs() -> anyhow::Result<()> {
     let world = world().start().await?;
-    let Two {
-        event,
-        user,
-        session,
-        another,
-        other,
-        stranger,
-    } = Two::make(&world).await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
+    let another = world.leaver().await?;
+    let stranger = world.stranger().await?;
     stranger
         .batch_execute(&format!(
             "CREATE TEMP TABLE mine (id int); GRANT SELECT ON mine TO {user}"
         ))
         .await?;
-    for session in [&session, &other] {
+    for session in [&leaver.session, &another.session] {
         session.batch_execute("SELECT lo_create(0)").await?;
     }
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     ensure!(answer.contains("could not be dropped"), "{answer}");
     // As if many had left since.
     world
@@ -195,15 +157,14 @@ async fn one_that_stays_keeps_the_function_out_of_many_heirs() -> anyhow::Result
                  PERFORM sym.join_heir(sym.role_named(format('sym_graveyard_%s_1', n))); END LOOP; END $$",
         )
         .await?;
-    world.body(&another.end()).await?;
+    world.body(&another.event.end()).await?;
     let joined = "SELECT count(DISTINCT m.roleid) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
         JOIN pg_roles g ON g.oid = m.grantor
         WHERE m.member = 'sym_bot'::regrole AND starts_with(r.rolname::text, 'sym_graveyard_') AND NOT g.rolsuper";
     let first = world.query(joined).await?.unwrap_or_default();
     ensure!(first.parse::<u32>()? < 120, "{first}");
     stranger.batch_execute("DROP TABLE mine").await?;
-    ensure!(world.sweep().await? == 1);
-    ensure!(!world.role_exists(&user).await?);
+    world.sweep_removes(&leaver).await?;
     let then = world.query(joined).await?.unwrap_or_default();
     ensure!(
         then.parse::<u32>()? < first.parse::<u32>()?,
@@ -217,16 +178,11 @@ async fn one_that_stays_keeps_the_function_out_of_many_heirs() -> anyhow::Result
 async fn many_things_of_others_keep_no_end_waiting() -> anyhow::Result<()> {
     // What is planned before there are many stays so.
     let world = world().setting("autovacuum", "off").start().await?;
-    let Two {
-        event,
-        user,
-        session,
-        another,
-        other,
-        ..
-    } = Two::make(&world).await?;
-    session.batch_execute("SELECT lo_create(0)").await?;
-    other
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
+    let another = world.leaver().await?;
+    leaver.session.batch_execute("SELECT lo_create(0)").await?;
+    another.session
         .batch_execute(&format!(
             "DO $$ DECLARE made oid; BEGIN FOR n IN 1..100000 LOOP
                  made := lo_create(0); EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO {user}', made);
@@ -234,13 +190,13 @@ async fn many_things_of_others_keep_no_end_waiting() -> anyhow::Result<()> {
         ))
         .await?;
     // A slow machine has no time for all of it at once.
-    for end in [another.end(), event.end()] {
+    for end in [another.event.end(), leaver.event.end()] {
         for _ in 0..6 {
             world.send(&end).await?;
         }
     }
     let logs = world.lambda.logs();
-    ensure!(!world.role_exists(&user).await?, "{logs}");
+    ensure!(!world.role_exists(&leaver.user).await?, "{logs}");
     world.ledger_agrees().await
 }
 
@@ -248,24 +204,24 @@ async fn many_things_of_others_keep_no_end_waiting() -> anyhow::Result<()> {
 #[tokio::test]
 async fn an_heir_that_was_given_a_role_gets_nothing() -> anyhow::Result<()> {
     let world = world().start().await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
-    session
+    let leaver = world.leaver().await?;
+    let stranger = world.stranger().await?;
+    leaver
+        .session
         .batch_execute("CREATE TABLE work.own (id int); GRANT SELECT ON work.own TO stranger")
         .await?;
     stranger
         .batch_execute("BEGIN; SELECT FROM work.own")
         .await?;
     let blocked = async || {
-        let answer = world.send(&event.end()).await?.to_string();
+        let answer = world.send(&leaver.event.end()).await?.to_string();
         ensure!(answer.contains("could not be dropped"), "{answer}");
         let owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'own'";
-        ensure!(world.query(owner).await?.as_deref() == Some(user.as_str()));
+        ensure!(world.query(owner).await?.as_deref() == Some(leaver.user.as_str()));
         anyhow::Ok(())
     };
     blocked().await?;
-    let heir = world.heir_of(&user).await?.context("has an heir")?;
+    let heir = world.heir_of(&leaver.user).await?.context("has an heir")?;
     stranger.batch_execute("ROLLBACK").await?;
     world.sql(&format!("GRANT readonly TO {heir}")).await?;
     blocked().await?;
@@ -282,9 +238,12 @@ async fn an_heir_that_was_given_a_role_gets_nothing() -> anyhow::Result<()> {
 #[tokio::test]
 async fn who_is_called_as_an_heir_is_given_nothing() -> anyhow::Result<()> {
     let world = world().start().await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    session.batch_execute("CREATE TABLE work.own ()").await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
+    leaver
+        .session
+        .batch_execute("CREATE TABLE work.own ()")
+        .await?;
     let heir = format!("SELECT sym.heir_name(g) FROM sym.grants g WHERE user_name = '{user}'");
     let heir = world.query(&heir).await?.unwrap_or_default();
     for comment in ["'mine'", "'{\"sym\": 1, \"run\": \"another\"}'", "NULL"] {
@@ -293,13 +252,12 @@ async fn who_is_called_as_an_heir_is_given_nothing() -> anyhow::Result<()> {
                 "CREATE ROLE {heir}; COMMENT ON ROLE {heir} IS {comment}"
             ))
             .await?;
-        let answer = world.send(&event.end()).await?.to_string();
+        let answer = world.send(&leaver.event.end()).await?.to_string();
         let sentence = format!("`{heir}` doesn't look like the one");
         ensure!(answer.contains(&sentence), "{comment}: {answer}");
         world.sql(&format!("DROP ROLE {heir}")).await?;
     }
-    ensure!(world.sweep().await? == 1);
-    ensure!(!world.role_exists(&user).await?);
+    world.sweep_removes(&leaver).await?;
     world.ledger_agrees().await
 }
 
@@ -307,16 +265,19 @@ async fn who_is_called_as_an_heir_is_given_nothing() -> anyhow::Result<()> {
 #[tokio::test]
 async fn the_longest_name_of_a_user_keeps_no_end_away() -> anyhow::Result<()> {
     let world = world().start().await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    session.batch_execute("CREATE TABLE work.own ()").await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
+    leaver
+        .session
+        .batch_execute("CREATE TABLE work.own ()")
+        .await?;
     let longest = "u".repeat(63);
     world
         .sql(&format!(
             "ALTER ROLE {user} RENAME TO {longest}; UPDATE sym.grants SET user_name = '{longest}'"
         ))
         .await?;
-    world.body(&event.end()).await?;
+    world.body(&leaver.event.end()).await?;
     ensure!(!world.role_exists(&longest).await?);
     let owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'own'";
     ensure!(world.query(owner).await? == world.heir_of(&longest).await?);
@@ -334,15 +295,15 @@ async fn a_setup_of_before_is_mended_as_the_doctor_says() -> anyhow::Result<()> 
     if world.postgres.install().major < 16 {
         return Ok(()); // CREATEROLE is enough there.
     }
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    session
+    let leaver = world.leaver().await?;
+    leaver
+        .session
         .batch_execute("CREATE FUNCTION work.own() RETURNS int LANGUAGE sql AS 'SELECT 1'")
         .await?;
     world
         .sql("GRANT sym_graveyard TO sym_bot WITH ADMIN FALSE, INHERIT TRUE, SET TRUE GRANTED BY master")
         .await?;
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     ensure!(answer.contains("could not be dropped"), "{answer}");
     let ill = world.symctl(&["doctor", "--json"]).await?.json()?;
     let findings = ill.as_array().into_iter().flatten();
@@ -350,8 +311,7 @@ async fn a_setup_of_before_is_mended_as_the_doctor_says() -> anyhow::Result<()> 
     // The other one is the run that is overdue.
     let fix = fixes.find(|fix| fix.contains("sym_graveyard"));
     world.sql(fix.unwrap_or_default()).await?;
-    ensure!(world.sweep().await? == 1);
-    ensure!(!world.role_exists(&user).await?);
+    world.sweep_removes(&leaver).await?;
     world.ledger_agrees().await
 }
 
@@ -373,13 +333,16 @@ async fn what_the_page_on_operations_says_clears_all_of_it_away() -> anyhow::Res
         .await?;
     world.postgres.create_database("other").await?;
     for _ in 0..2 {
-        let event = Event::escalate_temporary_user();
-        let (name, password, session) = temporary_user(&world, &event).await?;
+        let leaver = world.leaver().await?;
+        let name = &leaver.user;
         let made = format!("CREATE TABLE work.{name} (id int); SELECT lo_create(0)");
-        session.batch_execute(&made).await?;
-        let other = world.postgres.connect(&name, &password, "other").await?;
+        leaver.session.batch_execute(&made).await?;
+        let other = world
+            .postgres
+            .connect(&leaver.user, &leaver.password, "other")
+            .await?;
         other.batch_execute("SELECT lo_create(0)").await?;
-        world.body(&event.end()).await?;
+        world.body(&leaver.event.end()).await?;
     }
     let databases = ["app", "other"];
     let mut run = Vec::new();
@@ -431,10 +394,11 @@ async fn nobody_gets_what_another_has_left() -> anyhow::Result<()> {
         .file("readonly.sql", "GRANT readonly TO {username}; GRANT SELECT ON ALL TABLES IN SCHEMA work TO {username};")
         .start()
         .await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
-    session
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
+    let stranger = world.stranger().await?;
+    leaver
+        .session
         .batch_execute("CREATE TABLE work.copied AS SELECT * FROM public.orders")
         .await?;
     stranger
@@ -442,9 +406,9 @@ async fn nobody_gets_what_another_has_left() -> anyhow::Result<()> {
             "CREATE TEMP TABLE mine (id int); GRANT SELECT ON mine TO {user}"
         ))
         .await?;
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     ensure!(answer.contains("could not be dropped"), "{answer}");
-    let heir = world.heir_of(&user).await?.context("has an heir")?;
+    let heir = world.heir_of(&leaver.user).await?.context("has an heir")?;
     let next = Event::escalate_temporary_user();
     let answer = world.send(&next).await?.to_string();
     ensure!(
@@ -454,9 +418,11 @@ async fn nobody_gets_what_another_has_left() -> anyhow::Result<()> {
         "{answer}"
     );
     world.sql("DROP TABLE work.copied").await?;
-    let (_, _, session) = temporary_user(&world, &next).await?;
-    session.batch_execute("SELECT FROM work.everybodys").await?;
-    world.body(&next.end()).await?;
+    let next = world.leaver_of(next).await?;
+    next.session
+        .batch_execute("SELECT FROM work.everybodys")
+        .await?;
+    world.body(&next.event.end()).await?;
     stranger.batch_execute("DROP TABLE mine").await?;
     ensure!(world.sweep().await? == 1);
     world.ledger_agrees().await
@@ -467,15 +433,16 @@ async fn nobody_gets_what_another_has_left() -> anyhow::Result<()> {
 async fn a_database_that_begins_read_only_keeps_nothing() -> anyhow::Result<()> {
     let world = world().start().await?;
     world.postgres.create_database("other").await?;
-    let event = Event::escalate_temporary_user();
-    let (user, password, _) = temporary_user(&world, &event).await?;
-    let other = world.postgres.connect(&user, &password, "other").await?;
+    let leaver = world.leaver().await?;
+    let other = world
+        .postgres
+        .connect(&leaver.user, &leaver.password, "other")
+        .await?;
     other.batch_execute("SELECT lo_create(0)").await?;
     world
         .sql("ALTER DATABASE other SET default_transaction_read_only = on")
         .await?;
-    world.body(&event.end()).await?;
-    ensure!(!world.role_exists(&user).await?);
+    world.end_removes(&leaver).await?;
     world.ledger_agrees().await
 }
 
@@ -486,9 +453,8 @@ async fn what_is_in_schemas_of_its_own_is_moved() -> anyhow::Result<()> {
         .sql("GRANT CREATE ON DATABASE app TO readonly, sym_graveyard")
         .start()
         .await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    session
+    let leaver = world.leaver().await?;
+    leaver.session
         .batch_execute(
             "CREATE FUNCTION work.earlier() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE SCHEMA later;
              ALTER FUNCTION work.earlier() SET SCHEMA later;
@@ -496,8 +462,7 @@ async fn what_is_in_schemas_of_its_own_is_moved() -> anyhow::Result<()> {
              REVOKE CREATE ON SCHEMA closed FROM CURRENT_USER",
         )
         .await?;
-    world.body(&event.end()).await?;
-    ensure!(!world.role_exists(&user).await?);
+    world.end_removes(&leaver).await?;
     world.sql("SELECT later.earlier(), closed.inside()").await?;
     world.ledger_agrees().await
 }
@@ -513,15 +478,15 @@ async fn columns_of_others_keep_nothing_from_being_taken() -> anyhow::Result<()>
         )
         .start()
         .await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
-    let stranger = stranger(&world).await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
+    let stranger = world.stranger().await?;
     world
         .sql(&format!(
             "ALTER SCHEMA strangers OWNER TO stranger; SET ROLE sym_bot; GRANT SELECT ON secret TO {user}"
         ))
         .await?;
-    session
+    leaver.session
         .batch_execute("CREATE FUNCTION work.leak() RETURNS SETOF int LANGUAGE sql SECURITY DEFINER AS 'SELECT id FROM public.secret'")
         .await?;
     stranger.batch_execute("SELECT work.leak()").await?;
@@ -535,7 +500,7 @@ async fn columns_of_others_keep_nothing_from_being_taken() -> anyhow::Result<()>
                      COMMIT; END LOOP; END $$"
         ))
         .await?;
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     ensure!(answer.contains("could not be dropped"), "{answer}");
     let leak = stranger.batch_execute("SELECT work.leak()").await;
     ensure!(leak.is_err(), "{answer}");

@@ -1,35 +1,10 @@
 //! What somebody who may log in can hold open, so that access doesn't end: it does.
 
-use anyhow::Context as _;
 use serde_json::json;
 use sym_test_support::lambda::Answer;
 use sym_test_support::proxy::Proxy;
-use tokio_postgres::Client;
 
 use crate::fixture::{BOT, Event, OLD_SCHEMA, PERSON, SWEEP, World, count_orders, success};
-
-/// Somebody with a login, and nothing else.
-pub(crate) async fn stranger(world: &World) -> anyhow::Result<Client> {
-    world
-        .sql("CREATE ROLE stranger LOGIN PASSWORD 'stranger'")
-        .await?;
-    let stranger = world.login("stranger", "stranger").await;
-    stranger.map_err(anyhow::Error::msg)
-}
-
-/// The temporary user of a run, and a session of it.
-pub(crate) async fn temporary_user(
-    world: &World,
-    event: &Event,
-) -> anyhow::Result<(String, String, Client)> {
-    let body = world.body(event).await?;
-    let secret = body["secret_name"].as_str().context("has a secret")?;
-    let secret = world.secret(secret).await?;
-    let text = |field: &str| secret[field].as_str().unwrap_or_default().to_owned();
-    let (user, password) = (text("username"), text("password"));
-    let session = world.login(&user, &password).await;
-    Ok((user, password, session.map_err(anyhow::Error::msg)?))
-}
 
 #[tokio::test]
 async fn locks_that_anybody_can_take_keep_no_access() -> anyhow::Result<()> {
@@ -37,7 +12,7 @@ async fn locks_that_anybody_can_take_keep_no_access() -> anyhow::Result<()> {
     let (role, temporary) = (Event::escalate(), Event::escalate_temporary_user());
     world.body(&role).await?;
     world.body(&temporary).await?;
-    let stranger = stranger(&world).await?;
+    let stranger = world.stranger().await?;
     // What versions of the schema before 7 locked, and what the statements lock.
     let run = temporary.run_srn().to_lowercase();
     stranger
@@ -73,14 +48,14 @@ async fn locks_that_anybody_can_take_keep_no_access() -> anyhow::Result<()> {
 async fn a_temporary_user_can_not_hold_what_its_end_has_to_change() -> anyhow::Result<()> {
     let world = World::start().await?;
     let before = world.state().await?;
-    let event = Event::escalate_temporary_user();
-    let (user, password, session) = temporary_user(&world, &event).await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
     let hold = format!("BEGIN; ALTER ROLE {user} PASSWORD 'mine'");
-    session.batch_execute(&hold).await?;
+    leaver.session.batch_execute(&hold).await?;
     // Others of its sessions wait for the same, each the next to hold it.
     let mut waiting = Vec::new();
     for _ in 0..3 {
-        let other = world.login(&user, &password).await;
+        let other = world.login(&leaver.user, &leaver.password).await;
         let other = other.map_err(anyhow::Error::msg)?;
         let hold = hold.clone();
         waiting.push(tokio::spawn(async move {
@@ -92,8 +67,8 @@ async fn a_temporary_user_can_not_hold_what_its_end_has_to_change() -> anyhow::R
         "SELECT count(*) = 3 FROM pg_stat_activity WHERE usename = '{user}' AND wait_event_type = 'Lock'"
     );
     world.wait_until(&waits).await?;
-    assert_eq!(world.send(&event.end()).await?, success(json!({})));
-    assert!(count_orders(&session).await.is_err());
+    assert_eq!(world.send(&leaver.event.end()).await?, success(json!({})));
+    assert!(count_orders(&leaver.session).await.is_err());
     for session in waiting {
         let (session, _) = session.await?;
         assert!(count_orders(&session).await.is_err());
@@ -211,11 +186,11 @@ async fn a_session_that_stands_in_a_transaction_keeps_nothing() -> anyhow::Resul
 async fn a_temporary_user_that_changes_itself_all_the_time_is_ended() -> anyhow::Result<()> {
     let world = World::start().await?;
     let before = world.state().await?;
-    let event = Event::escalate_temporary_user();
-    let (user, password, session) = temporary_user(&world, &event).await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
     let mut changing = Vec::new();
     for _ in 0..3 {
-        let other = world.login(&user, &password).await;
+        let other = world.login(&leaver.user, &leaver.password).await;
         let other = other.map_err(anyhow::Error::msg)?;
         let change =
             format!("BEGIN; ALTER ROLE {user} PASSWORD 'mine'; SELECT pg_sleep(0.2); COMMIT");
@@ -227,8 +202,8 @@ async fn a_temporary_user_that_changes_itself_all_the_time_is_ended() -> anyhow:
         "SELECT count(*) > 1 FROM pg_stat_activity WHERE usename = '{user}' AND wait_event_type = 'Lock'"
     );
     world.wait_until(&waits).await?;
-    assert_eq!(world.send(&event.end()).await?, success(json!({})));
-    assert!(count_orders(&session).await.is_err());
+    assert_eq!(world.send(&leaver.event.end()).await?, success(json!({})));
+    assert!(count_orders(&leaver.session).await.is_err());
     for session in changing {
         session.await?;
     }
@@ -242,14 +217,14 @@ async fn what_a_prepared_transaction_holds_is_said_and_the_rest_is_taken() -> an
         .start()
         .await?;
     let before = world.state().await?;
-    let event = Event::escalate_temporary_user();
-    let (user, _, session) = temporary_user(&world, &event).await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
     let hold = format!("BEGIN; ALTER ROLE {user} PASSWORD 'mine'; PREPARE TRANSACTION 'kept'");
-    session.batch_execute(&hold).await?;
-    let answer = world.send(&event.end()).await?.to_string();
+    leaver.session.batch_execute(&hold).await?;
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     assert!(answer.contains("can still log in"), "{answer}");
-    assert!(count_orders(&session).await.is_err());
-    assert!(!world.is_member(&user, "readonly").await?);
+    assert!(count_orders(&leaver.session).await.is_err());
+    assert!(!world.is_member(&leaver.user, "readonly").await?);
     assert!(world.secrets().await?.is_empty());
     world.sql("ROLLBACK PREPARED 'kept'").await?;
     // At once, and not when its lease is over.
@@ -266,7 +241,7 @@ async fn who_may_write_everything_can_not_lock_the_ledger() -> anyhow::Result<()
     let (role, temporary) = (Event::escalate(), Event::escalate_temporary_user());
     world.body(&role).await?;
     world.body(&temporary).await?;
-    let _stranger = stranger(&world).await?;
+    let _stranger = world.stranger().await?;
     world.sql("GRANT pg_write_all_data TO stranger").await?;
     for (event, answer) in [
         (&role, success(json!({"username": PERSON}))),
@@ -305,24 +280,23 @@ async fn what_an_administrator_holds_keeps_no_login() -> anyhow::Result<()> {
         .file("readonly.sql", format!("GRANT {list}, readonly TO {{username}};"))
         .start()
         .await?;
-    let event = Event::escalate_temporary_user();
-    let (user, password, session) = temporary_user(&world, &event).await?;
+    let leaver = world.leaver().await?;
     let administrator = world.login("administrator", "a").await;
     let administrator = administrator.map_err(anyhow::Error::msg)?;
     // Since 16 this holds each of the roles.
     administrator
         .batch_execute(&format!("BEGIN; GRANT {list} TO {PERSON}"))
         .await?;
-    let answer = world.send(&event.end()).await?.to_string();
+    let answer = world.send(&leaver.event.end()).await?.to_string();
     if world.postgres.install().major >= 16 {
         assert!(answer.contains("keeps a membership of its"), "{answer}");
     }
-    assert!(count_orders(&session).await.is_err());
-    assert!(world.login(&user, &password).await.is_err());
+    assert!(count_orders(&leaver.session).await.is_err());
+    assert!(world.login(&leaver.user, &leaver.password).await.is_err());
     assert!(world.secrets().await?.is_empty());
     administrator.batch_execute("ROLLBACK").await?;
     world.sweep().await?;
-    assert!(!world.role_exists(&user).await?);
+    assert!(!world.role_exists(&leaver.user).await?);
     assert_eq!(world.open_runs().await?, 0);
     Ok(())
 }
@@ -437,7 +411,7 @@ async fn who_reads_the_ledger_keeps_no_end_away() -> anyhow::Result<()> {
     }
     let event = Event::escalate();
     world.body(&event).await?;
-    let reader = stranger(&world).await?;
+    let reader = world.stranger().await?;
     world.sql("GRANT pg_read_all_data TO stranger").await?;
     reader
         .batch_execute("BEGIN; SELECT count(*) FROM sym.grants")

@@ -3,27 +3,32 @@
 
 use crate::decoys::{leaks_nothing, leave_leak, world};
 use crate::fixture::{Event, OLD_SCHEMA, PERSON, World};
-use crate::held_open::{stranger, temporary_user};
 
 #[tokio::test]
 async fn a_database_that_lets_nobody_in_keeps_no_other_from_being_cleared() -> anyhow::Result<()> {
     // By its name it is the first.
     let world = world().start().await?;
-    let stranger = stranger(&world).await?;
+    let stranger = world.stranger().await?;
     world.postgres.create_database("aaa").await?;
     world.sql("ALTER DATABASE aaa OWNER TO stranger").await?;
-    let event = Event::escalate_temporary_user();
-    let (user, password, session) = temporary_user(&world, &event).await?;
-    leave_leak(&session, &stranger).await?;
-    let in_theirs = world.postgres.connect(&user, &password, "aaa").await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
+    leave_leak(&leaver.session, &stranger).await?;
+    let in_theirs = world
+        .postgres
+        .connect(&leaver.user, &leaver.password, "aaa")
+        .await?;
     in_theirs.batch_execute("SELECT lo_create(0)").await?;
     stranger
         .batch_execute("ALTER DATABASE aaa CONNECTION LIMIT 0")
         .await?;
 
-    let answer = world.send(&event.end()).await?;
+    let answer = world.send(&leaver.event.end()).await?;
     assert_ne!(answer["errors"], serde_json::json!([]), "{answer}");
-    assert_eq!(world.run_state(&event).await?.as_deref(), Some("ending"));
+    assert_eq!(
+        world.run_state(&leaver.event).await?.as_deref(),
+        Some("ending")
+    );
     leaks_nothing(&world).await?;
     // All of it: nothing in this database is the user's, or granted to it.
     let left = format!(
@@ -35,7 +40,7 @@ async fn a_database_that_lets_nobody_in_keeps_no_other_from_being_cleared() -> a
         .batch_execute("ALTER DATABASE aaa CONNECTION LIMIT -1")
         .await?;
     assert_eq!(world.sweep().await?, 1);
-    assert!(!world.role_exists(&user).await?);
+    assert!(!world.role_exists(&leaver.user).await?);
     Ok(())
 }
 
@@ -46,7 +51,7 @@ async fn a_view_on_a_function_of_an_earlier_version_keeps_none_from_ending() -> 
     let world = World::start().await?;
     let event = Event::escalate();
     world.body(&event).await?;
-    let stranger = stranger(&world).await?;
+    let stranger = world.stranger().await?;
     // As version 8 was.
     world
         .sql(&format!(

@@ -5,7 +5,6 @@ use anyhow::ensure;
 use tokio::task::JoinSet;
 
 use crate::fixture::{Event, PERSON, World};
-use crate::held_open::stranger;
 
 /// Waits in the queue until it has the lock, and keeps it.
 const WAITS: &str = "BEGIN; LOCK TABLE sym.grants IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)";
@@ -23,7 +22,7 @@ const TRIES: &str = "DO $$ BEGIN LOOP
 /// Sessions of a stranger's that want the ledger, and come again when they are ended. They
 /// are gone when this is dropped.
 async fn crowd(world: &World, wants: &'static str) -> anyhow::Result<JoinSet<()>> {
-    stranger(world).await?;
+    world.stranger().await?;
     world.sql("GRANT pg_write_all_data TO stranger").await?;
     let mut sessions = JoinSet::new();
     for _ in 0..6 {
@@ -109,7 +108,7 @@ async fn who_may_maintain_everything_can_not_lock_the_catalogs() -> anyhow::Resu
     if world.postgres.install().major < 17 {
         return Ok(()); // pg_maintain came with 17.
     }
-    stranger(&world).await?;
+    world.stranger().await?;
     world.sql("GRANT pg_maintain TO stranger").await?;
     for (event, catalog) in [
         // To see what the user has of its own, and whether the role owns something.

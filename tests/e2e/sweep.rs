@@ -6,7 +6,6 @@ use anyhow::ensure;
 use serde_json::json;
 
 use crate::fixture::{Event, Everything, ORDERS, PERSON, SWEEP, World, success};
-use crate::held_open::temporary_user;
 
 #[tokio::test]
 async fn the_sweep_ends_what_is_overdue_and_nothing_else() -> anyhow::Result<()> {
@@ -270,11 +269,11 @@ async fn what_an_administrator_holds_keeps_no_other_access_alive() -> anyhow::Re
         let event = Event::escalate().user(&format!("{name}@healthy-health.co"));
         event.target("held")
     });
-    let (role, temporary) = (Event::escalate(), Event::escalate_temporary_user());
+    let role = Event::escalate();
     for event in held.iter().chain([&role]) {
         world.body(event).await?;
     }
-    let (user, password, _session) = temporary_user(&world, &temporary).await?;
+    let another = world.leaver().await?;
     world.let_time_pass().await?;
     let administrator = world.login("administrator", "a").await;
     let administrator = administrator.map_err(anyhow::Error::msg)?;
@@ -295,12 +294,12 @@ async fn what_an_administrator_holds_keeps_no_other_access_alive() -> anyhow::Re
         let state = world.run_state(event).await?;
         anyhow::Ok(state.as_deref() == Some("granted"))
     };
-    while is_whole(&role).await? || is_whole(&temporary).await? {
+    while is_whole(&role).await? || is_whole(&another.event).await? {
         ensure!(sweeps.next().is_some(), "{}", world.lambda.logs());
         world.send_text(SWEEP).await?;
     }
     assert_eq!(world.person_counts_orders().await, Err("42501".to_owned()));
-    let counted = world.count_orders(&user, &password).await;
+    let counted = world.count_orders(&another.user, &another.password).await;
     assert_eq!(counted, Err("28P01".to_owned()));
     for event in &held {
         assert!(is_whole(event).await?);

@@ -7,7 +7,6 @@ use anyhow::ensure;
 use tokio_postgres::Client;
 
 use crate::fixture::{BOT, Builder, Event, PERSON, SWEEP, World};
-use crate::held_open::temporary_user;
 
 /// A world in which autovacuum looks each second.
 fn world() -> Builder {
@@ -51,12 +50,17 @@ async fn at_work(world: &World, session: &Client) -> anyhow::Result<()> {
 
 const END_IT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'";
 
-/// Whether the bot may end workers of autovacuum.
+/// Whether the bot may end workers of autovacuum: since 18 what `setup-sql` prints lets it.
 async fn can_end_workers(world: &World) -> anyhow::Result<bool> {
     let may = format!(
         "SELECT coalesce(pg_has_role('{BOT}', to_regrole('pg_signal_autovacuum_worker'), 'USAGE'), false)"
     );
-    Ok(world.query(&may).await?.as_deref() == Some("true"))
+    let can = world.query(&may).await?.as_deref() == Some("true");
+    let version = world
+        .query("SELECT current_setting('server_version_num')")
+        .await?;
+    ensure!(can == (version.unwrap_or_default().parse::<u32>()? >= 180_000));
+    Ok(can)
 }
 
 #[tokio::test]
@@ -141,15 +145,14 @@ async fn a_role_that_a_vacuum_uses_is_not_said_to_have_ended() -> anyhow::Result
 #[tokio::test]
 async fn a_login_that_a_worker_keeps_is_named() -> anyhow::Result<()> {
     let world = world().start().await?;
-    let event = Event::escalate_temporary_user();
-    let (user, password, session) = temporary_user(&world, &event).await?;
-    session
+    let leaver = world.leaver().await?;
+    leaver.session
         .batch_execute(&going_on(
             "EXECUTE format('ALTER ROLE %I PASSWORD %L', current_user, 'mine'); PERFORM pg_sleep(100)",
         ))
         .await?;
-    at_work(&world, &session).await?;
-    let answer = world.send(&event.end()).await?;
+    at_work(&world, &leaver.session).await?;
+    let answer = world.send(&leaver.event.end()).await?;
     if can_end_workers(&world).await? {
         ensure!(answer["errors"] == serde_json::json!([]), "{answer}");
     } else {
@@ -158,7 +161,7 @@ async fn a_login_that_a_worker_keeps_is_named() -> anyhow::Result<()> {
         world.query(END_IT).await?;
         ensure!(world.sweep().await? == 1);
     }
-    ensure!(world.login(&user, &password).await.is_err());
-    ensure!(!world.role_exists(&user).await?);
+    ensure!(world.login(&leaver.user, &leaver.password).await.is_err());
+    ensure!(!world.role_exists(&leaver.user).await?);
     Ok(())
 }

@@ -27,16 +27,18 @@ mod references;
 pub(crate) struct DeployArgs {}
 
 pub(crate) fn run(_: &DeployArgs) -> Result<ExitCode> {
-    check()?;
+    if let Some(not_run) = check()? {
+        terminal::error(not_run.trim_end());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Checks everything, and says what could not be.
+/// Checks everything, and returns what could not be, where there is no Terraform.
 ///
 /// # Errors
 ///
 /// Something is wrong: what, has been printed.
-pub(crate) fn check() -> Result<()> {
+pub(crate) fn check() -> Result<Option<&'static str>> {
     let root = tools::workspace().join("deploy");
     let mut broken = Vec::new();
     let mut check = |name: &str, result: Result<()>| match result {
@@ -51,18 +53,21 @@ pub(crate) fn check() -> Result<()> {
     check("runbook", check_runbook(&root));
     check("checkov", run_checkov(&root));
     check("shellcheck", run_shellcheck(&root));
+    let mut not_run = None;
     match Terraform::find() {
         Some(terraform) => {
             check("terraform fmt", terraform.check_format(&root));
             check("terraform test", terraform.test());
             check("terraform and our own reading of it", terraform.compare());
         }
-        None => terminal::error(
-            "NOT RUN, as there is no `terraform` or `tofu` on the search path: terraform fmt, terraform test",
-        ),
+        None => {
+            not_run = Some(
+                "NOT RUN, as there is no `terraform` or `tofu` on the search path: terraform fmt, terraform test\n",
+            )
+        }
     }
     ensure!(broken.is_empty(), "deploy: {} failed", broken.join(", "));
-    Ok(())
+    Ok(not_run)
 }
 
 fn check_references(root: &Path) -> Result<()> {

@@ -52,7 +52,9 @@ pub(crate) fn run(arguments: &TestArgs) -> Result<ExitCode> {
         0 => Ok(()),
         count => bail!("{count} rules are broken, see above"),
     });
-    report.part("deploy", deploy::check);
+    if let Some(Some(not_run)) = report.part("deploy", deploy::check) {
+        report.note(not_run.to_owned());
+    }
     if let Some(environment) = report.part("tools", || get_tools(majors)) {
         check_build(&mut report, &environment, majors);
     } else {

@@ -44,7 +44,8 @@ fn retries() -> ExponentialBuilder {
         .with_jitter()
 }
 
-/// Between the tries of an end, where the database is away for longer than that.
+/// Between the tries of an end, where the database is away, or doesn't let us in, for longer
+/// than that.
 const AWAY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Between two looks for who has the lock that an end waits for.
@@ -54,8 +55,8 @@ const LOCKERS_INTERVAL: Duration = Duration::from_millis(100);
 /// back.
 #[derive(Clone, Copy)]
 pub(super) struct Patience {
-    /// Until when a database that is away, as in a failover, is asked again. `None`: no
-    /// longer than by anybody else.
+    /// Until when a database is asked again that is away, as in a failover, or doesn't let us
+    /// in, as while our password is rotated. `None`: no longer than by anybody else.
     pub(super) away_until: Option<Instant>,
     /// Longest wait for a lock.
     pub(super) lock: Duration,
@@ -188,7 +189,7 @@ impl Database {
     }
 
     /// The same for an end: who holds the lock of a role that it waits for loses its
-    /// session, and a database that is away is waited for.
+    /// session, and a database that is away, or doesn't let us in, is waited for.
     pub(super) async fn with_ledger_to_end<T>(
         &self,
         aws: &Aws,
@@ -212,7 +213,7 @@ impl Database {
             )
             .sleep(tokio::time::sleep)
             .when(|failure: &Failure| {
-                failure.is_gone() && patience.away_until.is_some_and(has_time)
+                failure.is_shut_out() && patience.away_until.is_some_and(has_time)
             })
             .await;
         result.map_err(|failure| failure.into_error(self.with_bot(names)))

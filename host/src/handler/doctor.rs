@@ -86,7 +86,8 @@ impl Ready {
             }
             Err(error) => findings.push(Finding::error("plugins", &error)),
         }
-        let bot = &self.config.database.user;
+        // What is called from outside runs as the owner, whoever we log in as.
+        let bot = &self.config.database.ledger_owner;
         let allowed = self.config.policy.grantable_roles.as_ref();
         let roles: Vec<&str> = allowed.into_iter().flatten().map(String::as_str).collect();
         let look = async |connection: &mut Connection| facts(connection, bot, &roles).await;
@@ -188,6 +189,18 @@ fn database(
             fix,
         )
     });
+    // A managed service may keep this for itself, so nothing is wrong without it.
+    if facts.can_signal_workers == Some(false) {
+        findings.push(Finding {
+            fix: Some(format!(
+                "GRANT pg_signal_autovacuum_worker TO {bot} WITH INHERIT TRUE, SET FALSE;"
+            )),
+            ..Finding::ok(
+                "ending workers",
+                "not allowed: an end waits for autovacuum where that runs a user's functions",
+            )
+        });
+    }
     if makes_users {
         findings.push(if facts.can_create_roles {
             Finding::ok("making users", "allowed")

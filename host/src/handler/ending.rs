@@ -19,7 +19,7 @@ use crate::postgres::{
 };
 use crate::request::{Ending, Run};
 
-/// Kept back of an event's time, to say that the database is away.
+/// Kept back of an event's time, to say that there is no database.
 const RESERVE: Duration = Duration::from_secs(1);
 
 /// Who ends a run, and how long they keep at it.
@@ -49,8 +49,8 @@ impl Ender {
         },
     };
 
-    /// An event, which comes once: what is away has nearly all of its time to come back,
-    /// as nothing can be written down meanwhile.
+    /// An event, which comes once: a database that is away, or doesn't let us in, has nearly
+    /// all of its time to come back, as nothing can be written down meanwhile.
     pub(super) fn event(deadline: Instant) -> Self {
         Self {
             name: "deescalate",

@@ -167,7 +167,7 @@ impl Ready {
     }
 
     /// The answer to the schedule's event. What failed is an error of its own,
-    /// so that the alarm on errors rings.
+    /// and counted (`SweepFailed`), so that an alarm rings.
     pub(super) async fn sweep_for_event(
         &self,
         deadline: Instant,

@@ -190,7 +190,8 @@ impl Trust {
             .map_err(|why| refused(format!("its statement {why}")))?;
         if !statement.audience.iter().any(|name| name == audience) {
             return Err(refused(format!(
-                "it is for {}, and this function is `{audience}`: publish it with `--audience {audience}`",
+                "it is for {}, and this function is `{audience}`: publish it with `--audience {audience}`, or by hand set \
+                 `AWS_LAMBDA_FUNCTION_NAME` to the function's name",
                 names(&statement.audience)
             )));
         }

@@ -24,6 +24,8 @@ pub struct Facts {
     pub admins: Option<bool>,
     /// May end other people's sessions.
     pub can_signal: bool,
+    /// May end workers of autovacuum; before 18 nobody may but superusers.
+    pub can_signal_workers: Option<bool>,
     /// RDS keeps commands with passwords for `rds_password`, and we aren't in it.
     pub passwords_restricted: bool,
     /// Every role on which we have the ADMIN option.
@@ -44,6 +46,7 @@ const FACTS: &str = "SELECT jsonb_build_object( \
     'heirs', (SELECT count(*) FROM pg_roles WHERE starts_with(rolname::text, 'sym_graveyard_')), \
     'admins', (SELECT pg_has_role($1, oid, 'MEMBER') FROM pg_roles WHERE rolname = 'sym_admins'), \
     'can_signal', pg_has_role($1, 'pg_signal_backend', 'USAGE'), \
+    'can_signal_workers', (SELECT pg_has_role($1, oid, 'USAGE') FROM pg_roles WHERE rolname = 'pg_signal_autovacuum_worker'), \
     'passwords_restricted', coalesce(current_setting('rds.restrict_password_commands', true), 'off') IN ('on', '1') \
         AND NOT coalesce((SELECT pg_has_role($1, oid, 'USAGE') FROM pg_roles WHERE rolname = 'rds_password'), false), \
     'lendable', (SELECT coalesce(jsonb_agg(r.rolname ORDER BY r.rolname), '[]') FROM pg_auth_members m \

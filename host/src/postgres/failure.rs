@@ -136,6 +136,14 @@ impl Failure {
         matches!(self.kind, Kind::Login)
     }
 
+    /// Whether the database was away, or didn't let us in: it or our password may be there later.
+    pub fn is_shut_out(&self) -> bool {
+        match &self.kind {
+            Kind::Lifted(error) => error.code() == Code::SecretUnavailable,
+            _ => self.is_gone() || self.is_login(),
+        }
+    }
+
     /// Whether the same call may succeed in a moment. One that has waited for a
     /// lock, or for a connection, has used up our time already.
     pub fn is_transient(&self) -> bool {

@@ -157,6 +157,10 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
                 names.user
             ),
         ),
+        ("run-conflict", "unknown") => (
+            Code::RunConflict,
+            "the ledger doesn't know this run: look at its name (`symctl grants`)".to_owned(),
+        ),
         ("run-conflict", _) => (
             Code::RunConflict,
             "this run began with another strategy: end it, and send a new request".to_owned(),

@@ -103,7 +103,9 @@ impl Setup {
                 "-- And what autovacuum runs of theirs, where it is yours to give.\n\
                  DO $$ BEGIN\n    \
                      GRANT pg_signal_autovacuum_worker TO {bot} WITH INHERIT TRUE, SET FALSE;\n\
-                 EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;"
+                 EXCEPTION WHEN insufficient_privilege THEN\n    \
+                     RAISE WARNING 'pg_signal_autovacuum_worker is not yours to give: an end waits for autovacuum where that runs a user''s functions';\n\
+                 END $$;"
             ));
         }
         if self.strategy == Strategy::TemporaryUser {

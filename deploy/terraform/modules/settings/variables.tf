@@ -1,5 +1,6 @@
 # What decides the function's variables and permissions. What the function would refuse as
-# `invalid-config`, with every event from then on, is refused here.
+# `invalid-config`, with every event from then on, is refused here, apart from what
+# `environment` puts in its place: of that `symctl doctor` tells, before the function has it.
 variable "name" {
   description = "Name of the function, and the audience of its releases."
   type        = string
@@ -95,6 +96,16 @@ variable "password" {
     condition     = (var.password.store == "vault") == (var.password.vault != null)
     error_message = "The store `vault` needs `vault`: address, role and path; no other store has it."
   }
+
+  validation {
+    condition     = var.password.vault == null ? true : can(regex("^https://[^/?#]+/*$", var.password.vault.address))
+    error_message = "Vault's `address` is `https://` with a host name and a port, and nothing behind them."
+  }
+
+  validation {
+    condition     = var.password.vault == null ? true : can(regex("^/*[^/#]+(/[^/#]+)*/data/[^/#]+(/[^/#]+)*#.+$", var.password.vault.path))
+    error_message = "Vault's `path` is path and field in a KV version 2 engine, such as `secret/data/sym-postgres#password`: `data/` comes after the engine's name."
+  }
 }
 
 variable "releases" {
@@ -139,8 +150,8 @@ variable "secrets" {
   })
 
   validation {
-    condition     = can(regex("^/?[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*$", var.secrets.prefix))
-    error_message = "The prefix of secrets is letters, digits and `/_+=.@-`, without a `/` at its end."
+    condition     = can(regex("^/?[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*$", var.secrets.prefix)) && length(var.secrets.prefix) <= 100 && !can(regex("(^|/)[.]+(/|$)", var.secrets.prefix))
+    error_message = "The prefix of secrets is letters, digits and `/_+=.@-`, at most 100, without a `/` at its end and without parts of dots alone."
   }
 }
 
@@ -157,8 +168,8 @@ variable "limits" {
   })
 
   validation {
-    condition     = var.limits.grantable_roles == null ? true : length(var.limits.grantable_roles) > 0 && alltrue([for role in var.limits.grantable_roles : trimspace(role) != ""])
-    error_message = "`grantable_roles` names at least one role, and none of them is blank."
+    condition     = var.limits.grantable_roles == null ? true : length(var.limits.grantable_roles) > 0 && alltrue([for role in var.limits.grantable_roles : trimspace(role) != "" && !can(regex(",", role))])
+    error_message = "`grantable_roles` names at least one role, and none of them is blank or has a comma, which would make it two."
   }
 
   validation {

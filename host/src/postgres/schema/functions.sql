@@ -786,8 +786,9 @@ BEGIN
                 strategy = excluded.strategy, state = excluded.state, requester = excluded.requester,
                 approver = excluded.approver, target = excluded.target, release = excluded.release, user_oid = NULL,
                 user_name = excluded.user_name, role_oid = NULL, role_name = NULL, grantor_oid = NULL, standing = false,
-                secret = excluded.secret, created_at = now(), granted_at = NULL, expires_at = excluded.expires_at,
-                ended_at = NULL, ended_by = NULL
+                privileges = NULL, secret = excluded.secret, created_at = now(), granted_at = NULL,
+                expires_at = excluded.expires_at, ended_at = NULL, ended_by = NULL, with_set = false,
+                server_version = excluded.server_version
             -- The row that was checked above, not one that was put there since.
             WHERE g.state = 'ended' AND g.ended_at IS NOT DISTINCT FROM entry.ended_at
             RETURNING * INTO entry;
@@ -809,7 +810,7 @@ BEGIN
     done := sym.name_transaction(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
     IF NOT FOUND THEN
-        PERFORM sym.refuse('run-conflict');
+        PERFORM sym.refuse('run-conflict', '{"why": "unknown"}');
     END IF;
     done := sym.check_not_ended(entry, 0);
     IF entry.state = 'ended' THEN
@@ -1124,7 +1125,9 @@ DECLARE
 BEGIN
     done := sym.name_transaction(this_run);
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
-    IF entry.strategy IS DISTINCT FROM 'temporary-user' THEN
+    IF NOT FOUND THEN
+        PERFORM sym.refuse('run-conflict', '{"why": "unknown"}');
+    ELSIF entry.strategy <> 'temporary-user' THEN
         PERFORM sym.refuse('run-conflict', jsonb_build_object('strategy', entry.strategy));
     ELSIF entry.state = 'ended' THEN
         RETURN to_jsonb(entry) || '{"has_user": false}';

@@ -331,3 +331,35 @@ run "refuses_a_window_below_nothing" {
   }
   expect_failures = [var.limits]
 }
+
+run "refuses_a_role_that_would_be_two" {
+  command = plan
+  variables {
+    limits = { grantable_roles = ["read,write"] }
+  }
+  expect_failures = [var.limits]
+}
+
+run "refuses_a_prefix_of_secrets_of_dots" {
+  command = plan
+  variables {
+    secrets = { prefix = "/." }
+  }
+  expect_failures = [var.secrets]
+}
+
+run "refuses_a_vault_that_anybody_could_read" {
+  command = plan
+  variables {
+    password = { store = "vault", vault = { address = "http://vault.example:8200", role = "sym", path = "secret/data/sym#password" } }
+  }
+  expect_failures = [var.password]
+}
+
+run "refuses_a_place_in_vault_without_a_field" {
+  command = plan
+  variables {
+    password = { store = "vault", vault = { address = "https://vault.example:8200", role = "sym", path = "secret/data/sym" } }
+  }
+  expect_failures = [var.password]
+}
