@@ -301,7 +301,43 @@ impl Config {
             Err(reader.errors)
         }
     }
+
+    /// The same without what only a beginning needs, for a function that can't begin
+    /// anything: what it has begun has to end all the same.
+    ///
+    /// # Errors
+    /// As [`from_env`](Self::from_env), of the variables that an end needs.
+    pub fn to_end(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<Error>> {
+        let is_for_beginnings = |name: &str| {
+            BEGINNINGS
+                .iter()
+                .any(|variable| variable.name == name || variable.alias == Some(name))
+        };
+        Self::from_env(|name| match name {
+            _ if name == env::PLUGINS.name => Some("dir:///".to_owned()),
+            _ if is_for_beginnings(name) => None,
+            _ => lookup(name),
+        })
+    }
 }
+
+/// What no end asks for.
+const BEGINNINGS: [env::Variable; 14] = [
+    env::PLUGIN_TRUST,
+    env::PLUGIN_REFRESH_SECONDS,
+    env::PLUGIN_STACK_BYTES,
+    env::STRATEGY,
+    env::SECRET_PREFIX,
+    env::SECRET_KMS_KEY,
+    env::DURATION_UNIT,
+    env::MAX_DURATION_SECONDS,
+    env::EXPIRY_GRACE_SECONDS,
+    env::REPLAY_WINDOW_SECONDS,
+    env::CONNECTION_LIMIT,
+    env::GRANTABLE_ROLES,
+    env::SQL_POLICY,
+    env::RECORD,
+];
 
 /// What more than one variable decides, or what has a form of its own.
 impl Reader<'_> {

@@ -66,11 +66,11 @@ codes! {
     InvalidEvent = "invalid-event", Caller, false;
     /// The event's type is none that the function serves.
     UnsupportedEvent = "unsupported-event", Caller, false;
-    /// The run's organisation isn't in `ALLOWED_ORGS`.
+    /// The run's organisation isn't in `ALLOWED_ORGS`; a run that is open ends all the same.
     ForeignEvent = "foreign-event", Caller, false;
     /// `plugins.toml` has no entry for the target.
     UnknownTarget = "unknown-target", Operator, false;
-    /// The function's own variables are wrong; every event is answered with this until they are mended.
+    /// The function's own variables are wrong. No access begins until they are mended; it ends as long as what an end needs is right.
     InvalidConfig = "invalid-config", Operator, false;
     /// No release of plugins could be loaded. Access can still be ended.
     ReleaseUnavailable = "release-unavailable", Operator, true;

@@ -50,6 +50,11 @@ impl Kind {
             Self::Sweep => "sweep",
         }
     }
+
+    /// Whether it can give nobody anything.
+    pub fn only_ends(self) -> bool {
+        matches!(self, Self::Deescalate | Self::Sweep)
+    }
 }
 
 /// One event.

@@ -61,7 +61,10 @@ const WARM_UP: Duration = Duration::from_secs(2);
 pub struct Host {
     /// Its name, for the log.
     function: String,
-    state: std::result::Result<Ready, Vec<Error>>,
+    /// With errors, it can only end what it has begun.
+    ready: Option<Ready>,
+    /// What is wrong with the configuration.
+    errors: Vec<Error>,
 }
 
 /// What is known of one invocation besides its payload.
@@ -124,16 +127,21 @@ impl Host {
 
     fn start(environment: impl Fn(&str) -> Option<String>, who: Who) -> Self {
         let function = environment(env::FUNCTION_NAME.name);
-        let state = Config::from_env(environment)
-            .and_then(|config| Ready::new(config, who).map_err(|error| vec![error]));
-        if let Err(errors) = &state {
-            for error in errors {
+        let ready = |config| Ready::new(config, who).map_err(|error| vec![error]);
+        let (ready, errors) = match Config::from_env(&environment).and_then(ready) {
+            Ok(ready) => (Some(ready), Vec::new()),
+            Err(errors) => (Config::to_end(&environment).and_then(ready).ok(), errors),
+        };
+        // A person is shown them with what they asked for.
+        if who == Who::Function {
+            for error in &errors {
                 tracing::error!(code = %error.code(), "{}", error.to_log());
             }
         }
         Self {
             function: function.unwrap_or_else(|| config::DEFAULT_FUNCTION.to_owned()),
-            state,
+            ready,
+            errors,
         }
     }
 
@@ -141,7 +149,7 @@ impl Host {
     /// for secrets and, where it is small, the release, side by side. What fails or
     /// panics here does so again, and is reported, when an event needs it.
     pub async fn warm_up(&self) {
-        if let Ok(ready) = &self.state {
+        if let (Some(ready), []) = (&self.ready, self.errors.as_slice()) {
             let work = ready.warm_up(Instant::now() + WARM_UP);
             // A function that ended here could take no access back.
             if let Err(panic) = AssertUnwindSafe(work).catch_unwind().await {
@@ -180,7 +188,7 @@ impl Host {
         let mut measured = std::mem::take(&mut trace.measured);
         measured.count(metrics::EVENTS, 1);
         measured.time(metrics::DURATION, start.elapsed());
-        if let Ok(ready) = &self.state {
+        if let Some(ready) = &self.ready {
             ready.meters.take(&mut measured);
             match ready.releases.take_compiled() {
                 0 => {}
@@ -228,28 +236,41 @@ impl Host {
         deadline: Instant,
         trace: &mut Trace,
     ) -> Result<Body, Errors> {
-        match self.ready() {
-            Ok(ready) => ready.serve(payload, deadline, trace).await,
-            Err(errors) => {
-                // So that the alarm of this kind of event rings, and the log names the run.
-                if let Ok(event) = trace.read(payload) {
-                    trace.kind = event.kind().ok();
-                }
-                Err(errors)
-            }
+        if self.errors.is_empty() {
+            return self.ready()?.serve(payload, deadline, trace).await;
         }
+        // So that the alarm of this kind of event rings, and the log names the run.
+        if let Ok(event) = trace.read(payload) {
+            trace.kind = event.kind().ok();
+        }
+        if !trace.kind.is_some_and(Kind::only_ends) {
+            return Err(self.wrong_configuration());
+        }
+        let served = self.ready()?.serve(payload, deadline, trace).await;
+        if trace.kind != Some(Kind::Sweep) {
+            return served;
+        }
+        // Its answer is nobody's but the operator's.
+        let Errors(mut errors) = self.wrong_configuration();
+        errors.extend(served.err().into_iter().flat_map(|Errors(more)| more));
+        Err(Errors(errors))
     }
 
+    /// What can end access, and where the configuration is right give it.
     fn ready(&self) -> Result<&Ready, Errors> {
-        let copy = |error: &Error| Error::new(error.code(), error.message());
-        self.state
+        self.ready
             .as_ref()
-            .map_err(|errors| Errors(errors.iter().map(copy).collect()))
+            .ok_or_else(|| self.wrong_configuration())
+    }
+
+    fn wrong_configuration(&self) -> Errors {
+        let copy = |error: &Error| Error::new(error.code(), error.message());
+        Errors(self.errors.iter().map(copy).collect())
     }
 }
 
-/// What a person does with `symctl`. Each method needs the configuration to be
-/// right: its errors come first.
+/// What a person does with `symctl`. Each method needs as much of the configuration to be
+/// right as an end does: its errors come first.
 impl Host {
     /// A host for a person, who may be a DBA. Without `PLUGINS`: nothing that a
     /// person does here asks one.
@@ -300,8 +321,11 @@ impl Host {
     }
 
     /// Whether all is there that events will need, with what mends it.
-    pub async fn diagnose(&self) -> Result<Vec<Finding>, Errors> {
-        Ok(self.ready()?.diagnose().await)
+    pub async fn diagnose(&self) -> Vec<Finding> {
+        match (&self.ready, self.errors.as_slice()) {
+            (Some(ready), []) => ready.diagnose().await,
+            (_, errors) => errors.iter().map(Finding::of_configuration).collect(),
+        }
     }
 }
 
@@ -394,7 +418,7 @@ impl Ready {
             }
             Kind::Deescalate => {
                 let ending = Ending::from_event(&event)?;
-                self.check_org(&ending.run)?;
+                self.check_org_of_end(&ending.run).await?;
                 Ok(Box::pin(self.end(ending, Ender::event(deadline))).await?)
             }
             Kind::DryRun => {
@@ -404,6 +428,18 @@ impl Ready {
             }
             Kind::Sweep => Box::pin(self.sweep_for_event(deadline, &mut trace.measured)).await,
         }
+    }
+
+    /// A run that the ledger has was served when it began, and ends whatever is served now.
+    async fn check_org_of_end(&self, run: &Run) -> Result<()> {
+        let Err(foreign) = self.check_org(run) else {
+            return Ok(());
+        };
+        let open = self.open_grants().await?;
+        if open.iter().any(|grant| grant.run == run.srn()) {
+            return Ok(());
+        }
+        Err(foreign)
     }
 
     fn check_org(&self, run: &Run) -> Result<()> {

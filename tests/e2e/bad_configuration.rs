@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::fixture::{Event, PERSON, World, success};
+use crate::fixture::{Event, PERSON, SWEEP, World, success};
 
 #[tokio::test]
 async fn all_variables_that_are_missing_are_named_at_once() -> anyhow::Result<()> {
@@ -103,6 +103,53 @@ async fn without_plugins_access_still_ends() -> anyhow::Result<()> {
 
     fs::rename(&aside, &plugins)?;
     world.still_works().await
+}
+
+/// What gives access and what ends it are one function, and nobody sends an end again.
+#[tokio::test]
+async fn what_only_a_beginning_needs_keeps_no_end_away() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    for (name, value) in [
+        ("RECORD", "ful"),
+        ("PLUGINS", "dir:/relative"),
+        ("DURATION_UNIT", "hours"),
+        ("SECRET_PREFIX", "/."),
+    ] {
+        let (role, user) = (Event::escalate(), Event::escalate_temporary_user());
+        let overdue = Event::escalate();
+        for event in [&role, &user] {
+            world.body(event).await?;
+        }
+        let broken = world.another(&[(name, value)]).await?;
+        let answer = world.send_to(&broken, &overdue.to_string()).await?;
+        assert!(answer.to_string().contains("[invalid-config]"), "{answer}");
+        world.body_of(&broken, &role.end().to_string()).await?;
+        world.body_of(&broken, &user.end().to_string()).await?;
+        assert_eq!(world.open_runs().await?, 0, "{name}");
+
+        // The sweep's alarm rings all the same.
+        world.body(&overdue).await?;
+        world.let_time_pass().await?;
+        let answer = world.send_to(&broken, SWEEP).await?;
+        assert!(answer.to_string().contains("[invalid-config]"), "{answer}");
+        assert_eq!(world.open_runs().await?, 0, "{name}");
+    }
+    world.still_works().await
+}
+
+#[tokio::test]
+async fn who_is_served_no_more_has_access_no_longer() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let (event, unknown) = (Event::escalate(), Event::escalate());
+    world.body(&event).await?;
+    let narrow = world.another(&[("ALLOWED_ORGS", "somebody-else")]).await?;
+    for refused in [&Event::escalate(), &unknown.end()] {
+        let answer = world.send_to(&narrow, &refused.to_string()).await?;
+        assert!(answer.to_string().contains("[foreign-event]"), "{answer}");
+    }
+    world.body_of(&narrow, &event.end().to_string()).await?;
+    assert_eq!(world.open_runs().await?, 0);
+    Ok(())
 }
 
 #[tokio::test]

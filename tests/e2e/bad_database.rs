@@ -147,10 +147,13 @@ async fn a_bot_that_may_not_lend_says_which_statement_mends_it() -> anyhow::Resu
         .sql("REVOKE readonly FROM sym_bot GRANTED BY master")
         .start()
         .await?;
-    let sentence = "`sym_bot` may not lend role `readonly`: an administrator has to run the GRANT that \
-        `symctl setup-sql --roles readonly` prints [role-refused]";
+    let sentence = format!(
+        "`sym_bot` may not lend role `readonly`: an administrator has to run `GRANT readonly TO sym_bot WITH {}` \
+         [role-refused]",
+        world.admin_options()
+    );
     for event in [Event::escalate(), Event::escalate_temporary_user()] {
-        world.refuses(&event, sentence).await?;
+        world.refuses(&event, &sentence).await?;
     }
     world
         .sql("GRANT readonly TO sym_bot WITH ADMIN OPTION")

@@ -196,7 +196,7 @@ async fn a_target_that_asks_too_much_gets_nothing() -> anyhow::Result<()> {
         ),
         (
             Behaviour::Roles(&["unlendable"]),
-            "`sym_bot` may not lend role `unlendable`: an administrator has to run the GRANT that `symctl setup-sql --roles unlendable` prints [role-refused]",
+            "`sym_bot` may not lend role `unlendable`: an administrator has to run `GRANT unlendable TO sym_bot WITH {options}` [role-refused]",
         ),
         (
             Behaviour::Roles(&["chief"]),
@@ -238,6 +238,7 @@ async fn a_target_that_asks_too_much_gets_nothing() -> anyhow::Result<()> {
     }
     let world = builder.file("plugins.toml", manifest).start().await?;
     for (index, sentence) in sentences.into_iter().enumerate() {
+        let sentence = sentence.replace("{options}", world.admin_options());
         world
             .refuses(&Event::escalate().target(&format!("t{index}")), &sentence)
             .await?;

@@ -214,3 +214,25 @@ async fn what_the_runbook_sends_gives_access_and_ends_it() -> anyhow::Result<()>
     assert!(!world.is_member("ann", "readonly").await?);
     Ok(())
 }
+
+/// Whom the setup was piped into psql for has some of the roles already.
+#[tokio::test]
+async fn the_setup_gives_nothing_to_a_role_that_is_there() -> anyhow::Result<()> {
+    let world = World::builder().sql("CREATE ROLE support").start().await?;
+    world.postgres.create_database("second").await?;
+    let second = world.postgres.admin_in("second").await?;
+    second.batch_execute("CREATE TABLE salaries ()").await?;
+    let major = world.postgres.install().major.to_string();
+    let setup = ["setup-sql", "--pg", &major, "--database", "second"];
+    let roles = ["--roles", "support,sup port", "--user", "another_bot"];
+    let arguments = [&setup[..], &roles, &["--strategy", "role"]].concat();
+    let sql = world.symctl(&arguments).await?.stdout;
+    second.batch_execute(&sql).await?;
+    let reads = "SELECT string_agg(r || ' ' || has_table_privilege(r, 'salaries', 'SELECT'), ', ' ORDER BY r DESC)
+        FROM unnest(ARRAY['support', 'sup port']) r";
+    let reads: String = second.query_one(reads, &[]).await?.get(0);
+    assert_eq!(reads, "support false, sup port true");
+    let lends = "SELECT pg_has_role('another_bot', 'support', 'MEMBER WITH ADMIN OPTION')";
+    assert_eq!(world.query(lends).await?.as_deref(), Some("true"));
+    Ok(())
+}

@@ -113,6 +113,36 @@ async fn the_doctor_looks_at_the_function_whoever_asks() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn the_doctor_says_which_targets_can_not_work() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE support")
+        .file(
+            "plugins.toml",
+            "[resolver]\ncomponent = \"default-resolver.wasm\"\n\
+             [targets.readonly]\n[targets.support]\n[targets.other]\nrole = \"nosuch\"\n",
+        )
+        .start()
+        .await?;
+    let ill = world.symctl(&["doctor"]).await?;
+    assert_eq!(ill.code, Some(1), "{ill:?}");
+    let found =
+        "FAIL roles of targets: `nosuch` doesn't exist, the ADMIN option on `support` is missing";
+    assert!(ill.stdout.contains(found), "{ill:?}");
+    assert!(
+        ill.stdout
+            .contains("fix: GRANT \"support\" TO \"sym_bot\" WITH ADMIN"),
+        "{ill:?}"
+    );
+    let unset = world
+        .symctl_with(&["doctor", "--json"], &[("RECORD", "ful")])
+        .await?;
+    assert_eq!(unset.json()?[0]["subject"], "configuration", "{unset:?}");
+    assert_eq!(unset.code, Some(1), "{unset:?}");
+    assert_eq!(unset.stderr, "", "{unset:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_doctor_says_which_allowed_roles_can_not_be_lent() -> anyhow::Result<()> {
     let world = World::builder()
         .sql("CREATE ROLE support; CREATE ROLE \"lent\nok   grants: none\"")
@@ -191,9 +221,11 @@ async fn the_doctor_looks_at_the_database_of_targets_too() -> anyhow::Result<()>
 async fn the_doctor_misses_the_plugins() -> anyhow::Result<()> {
     let world = World::builder().without_variable("PLUGINS").start().await?;
     let doctor = world.symctl(&["doctor"]).await?;
-    assert_eq!((doctor.code, doctor.stdout.as_str()), (Some(1), ""));
-    let sentence = "error: the function's variable `PLUGINS` is not set [invalid-config]\n";
-    assert!(doctor.stderr.ends_with(sentence), "{doctor:?}");
+    let found = "FAIL configuration: the function's variable `PLUGINS` is not set\n";
+    assert_eq!(
+        (doctor.code, doctor.stdout.as_str(), doctor.stderr.as_str()),
+        (Some(1), found, "")
+    );
     assert_eq!(world.symctl(&["grants"]).await?.code, Some(0));
     Ok(())
 }

@@ -54,7 +54,7 @@ async fn a_request_is_answered_with_what_stands_in_the_way() -> anyhow::Result<(
     for event in [Event::escalate(), Event::escalate_temporary_user()] {
         let answer = world.send(&event.dry_run()).await?.to_string();
         assert!(
-            answer.contains("`symctl setup-sql --roles readonly`")
+            answer.contains("`GRANT readonly TO sym_bot WITH ADMIN ")
                 && answer.contains("[role-refused]"),
             "{answer}"
         );

@@ -179,3 +179,53 @@ async fn the_schema_is_brought_up_to_date_on_a_ledger_in_use() -> anyhow::Result
     assert_eq!(world.person_counts_orders().await, Err("42501".to_owned()));
     Ok(())
 }
+
+/// What is open in the first would be ended by nobody.
+#[tokio::test]
+async fn there_is_one_ledger_for_a_user() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    world.postgres.create_database("moved").await?;
+    let admin = world.postgres.admin_in("moved").await?;
+    admin
+        .batch_execute("CREATE SCHEMA sym AUTHORIZATION sym_bot")
+        .await?;
+    let moved = world.another(&[("LEDGER_DB", "moved")]).await?;
+    for refused in [event.end(), Event::escalate()] {
+        let answer = world.send_to(&moved, &refused.to_string()).await?;
+        assert!(
+            answer
+                .to_string()
+                .contains("has its ledger in database `app`: name that in `LEDGER_DB`"),
+            "{answer}"
+        );
+    }
+    assert_eq!(world.run_state(&event).await?.as_deref(), Some("granted"));
+    world.body(&event.end()).await?;
+
+    // One that was made by a version that didn't look.
+    world.sql("ALTER SCHEMA sym RENAME TO kept").await?;
+    world
+        .body_of(&moved, &Event::escalate().to_string())
+        .await
+        .expect_err("a schema with functions is a ledger by any name");
+    world.sql("DROP SCHEMA kept CASCADE").await?;
+    let event = Event::escalate();
+    world.body_of(&moved, &event.to_string()).await?;
+    world.body_of(&moved, &event.end().to_string()).await?;
+    world
+        .sql(
+            "CREATE SCHEMA other AUTHORIZATION sym_bot; SET ROLE sym_bot; CREATE FUNCTION other.made() RETURNS int LANGUAGE sql AS 'SELECT 1'; RESET ROLE",
+        )
+        .await?;
+    let ill = world
+        .symctl_with(&["doctor", "--json"], &[("LEDGER_DB", "moved")])
+        .await?;
+    assert_eq!(ill.code, Some(1), "{ill:?}");
+    assert!(
+        ill.stdout.contains("`app` seems to have another"),
+        "{ill:?}"
+    );
+    Ok(())
+}

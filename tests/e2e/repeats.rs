@@ -344,6 +344,68 @@ async fn what_an_administrator_took_back_is_not_given_again() -> anyhow::Result<
     world.still_works().await
 }
 
+/// What the next run lends is that one's alone.
+#[tokio::test]
+async fn what_an_administrator_took_back_lives_on_in_no_other_run() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let (first, second) = (Event::escalate(), Event::escalate());
+    world.body(&first).await?;
+    let by = if world.postgres.install().major < 16 {
+        ""
+    } else {
+        " GRANTED BY sym_bot"
+    };
+    world
+        .sql(&format!("REVOKE readonly FROM sym_user{by}"))
+        .await?;
+    world.body(&second).await?;
+    let answer = world.send(&first).await?.to_string();
+    assert!(answer.contains("[run-ended]"), "{answer}");
+    assert_eq!(world.run_state(&first).await?.as_deref(), Some("ended"));
+    let body = world.body(&second.end()).await?;
+    assert_eq!(body.get("note"), None, "{body:?}");
+    assert!(!world.is_member(PERSON, "readonly").await?);
+    Ok(())
+}
+
+/// Somebody else of the same name, to whom another run has lent the same.
+#[tokio::test]
+async fn who_was_made_anew_keeps_no_run_of_before_open() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let (first, second) = (Event::escalate(), Event::escalate());
+    world.body(&first).await?;
+    world
+        .sql("DROP ROLE sym_user; CREATE ROLE sym_user LOGIN")
+        .await?;
+    world.body(&second).await?;
+    world.body(&first.end()).await?;
+    assert!(world.is_member(PERSON, "readonly").await?);
+    world.body(&second.end()).await?;
+    assert!(!world.is_member(PERSON, "readonly").await?);
+    Ok(())
+}
+
+/// Since 16 what was passed on by a membership keeps it, or goes with it.
+#[tokio::test]
+async fn what_was_passed_on_goes_with_what_was_lent() -> anyhow::Result<()> {
+    let world = World::builder().sql("CREATE ROLE other").start().await?;
+    if world.postgres.install().major < 16 {
+        return Ok(());
+    }
+    let event = Event::escalate();
+    world.body(&event).await?;
+    world
+        .sql(
+            "GRANT readonly TO sym_user WITH ADMIN TRUE GRANTED BY sym_bot;
+             SET ROLE sym_user; GRANT readonly TO other; RESET ROLE",
+        )
+        .await?;
+    world.body(&event.end()).await?;
+    assert!(!world.is_member(PERSON, "readonly").await?);
+    assert!(!world.is_member("other", "readonly").await?);
+    Ok(())
+}
+
 // An answer would name a secret that opens nothing.
 #[tokio::test]
 async fn a_temporary_user_that_somebody_dropped_is_not_given_again() -> anyhow::Result<()> {

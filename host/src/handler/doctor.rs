@@ -45,6 +45,10 @@ impl Finding {
         }
     }
 
+    pub(super) fn of_configuration(error: &Error) -> Self {
+        Self::error("configuration", error)
+    }
+
     fn error(subject: &str, error: &Error) -> Self {
         Self {
             subject: subject.to_owned(),
@@ -61,12 +65,15 @@ impl Ready {
         let mut findings = vec![Finding::ok("configuration", "every variable is right")];
         let mut makes_users = self.config.strategy == Strategy::TemporaryUser;
         let mut published = None;
+        let mut wanted = BTreeSet::new();
         match self.releases.look().await {
             Ok(Loaded { release, version }) => {
                 published = version;
                 makes_users |= release
                     .targets()
                     .any(|(_, target)| target.strategy() == Some(Strategy::TemporaryUser));
+                let roles = release.targets().filter_map(|(_, target)| target.role());
+                wanted.extend(roles.map(str::to_owned));
                 match release.check_all().await {
                     Ok(()) => {
                         let targets: Vec<&str> = release.targets().map(|(name, _)| name).collect();
@@ -89,7 +96,8 @@ impl Ready {
         // What is called from outside runs as the owner, whoever we log in as.
         let bot = &self.config.database.ledger_owner;
         let allowed = self.config.policy.grantable_roles.as_ref();
-        let roles: Vec<&str> = allowed.into_iter().flatten().map(String::as_str).collect();
+        let roles = allowed.into_iter().flatten().chain(&wanted);
+        let roles: Vec<&str> = roles.map(String::as_str).collect();
         let look = async |connection: &mut Connection| facts(connection, bot, &roles).await;
         match self
             .database
@@ -97,7 +105,7 @@ impl Ready {
             .await
         {
             Ok(facts) => {
-                findings.extend(database(&facts, bot, allowed, makes_users));
+                findings.extend(database(&facts, bot, allowed, &wanted, makes_users));
                 if let Some(version) = published {
                     findings.push(self.accepted_release(&version).await);
                 }
@@ -140,6 +148,7 @@ fn database(
     facts: &Facts,
     bot: &str,
     allowed: Option<&BTreeSet<String>>,
+    wanted: &BTreeSet<String>,
     makes_users: bool,
 ) -> Vec<Finding> {
     let since_16 = facts.version >= 160_000;
@@ -179,6 +188,7 @@ fn database(
         }
         None => Finding::ok("roles to lend", facts.lendable.join(", ")),
     });
+    findings.extend(target_roles(facts, wanted, &format!("TO {bot} {admin}")));
     findings.push(if facts.can_signal {
         Finding::ok("ending sessions", "allowed")
     } else {
@@ -250,6 +260,15 @@ fn database(
             ));
         }
     }
+    for other in &facts.other_ledgers {
+        findings.push(Finding::wrong(
+            "ledger",
+            format!("`{other}` seems to have another: no event ends what is open there"),
+            format!(
+                "LEDGER_DB={other} symctl revoke --all; then DROP SCHEMA sym CASCADE in that database, or name it in LEDGER_DB"
+            ),
+        ));
+    }
     findings.push(if facts.overdue == 0 {
         Finding::ok("grants", format!("{} open, none overdue", facts.open))
     } else {
@@ -265,23 +284,12 @@ fn allowed_roles(facts: &Facts, allowed: &BTreeSet<String>, to_bot: &str) -> Fin
     let (lendable, others): (Vec<&String>, Vec<&String>) = allowed
         .iter()
         .partition(|role| facts.lendable.contains(role));
-    let mut why = Vec::new();
-    let mut grants = Vec::new();
-    for role in others {
-        if facts.missing.contains(role) {
-            why.push(format!("`{role}` doesn't exist"));
-        } else {
-            why.push(format!("the ADMIN option on `{role}` is missing"));
-            let role = quote_identifier(role).unwrap_or_default();
-            grants.push(format!("GRANT {role} {to_bot};"));
-        }
-    }
+    let (why, grants) = why_not_lendable(facts, &others, to_bot);
     let fix = if grants.is_empty() {
         "name in GRANTABLE_ROLES what exists".to_owned()
     } else {
-        grants.join(" ")
+        grants
     };
-    let why = why.join(", ");
     let subject = "roles to lend";
     if lendable.is_empty() {
         return Finding::wrong(subject, format!("none of GRANTABLE_ROLES: {why}"), fix);
@@ -298,4 +306,38 @@ fn allowed_roles(facts: &Facts, allowed: &BTreeSet<String>, to_bot: &str) -> Fin
             format!("{names}; of GRANTABLE_ROLES not all: {why}"),
         )
     }
+}
+
+/// Of the roles that targets lend by themselves, those that can't be.
+fn target_roles(facts: &Facts, wanted: &BTreeSet<String>, to_bot: &str) -> Option<Finding> {
+    let others: Vec<&String> = wanted
+        .iter()
+        .filter(|role| !facts.lendable.contains(role))
+        .collect();
+    if others.is_empty() {
+        return None;
+    }
+    let (why, grants) = why_not_lendable(facts, &others, to_bot);
+    let fix = if grants.is_empty() {
+        "create it, or name another in plugins.toml".to_owned()
+    } else {
+        grants
+    };
+    Some(Finding::wrong("roles of targets", why, fix))
+}
+
+/// Why these roles can't be lent, and the statements that mend it where there are any.
+fn why_not_lendable(facts: &Facts, roles: &[&String], to_bot: &str) -> (String, String) {
+    let mut why = Vec::new();
+    let mut grants = Vec::new();
+    for role in roles {
+        if facts.missing.contains(role) {
+            why.push(format!("`{role}` doesn't exist"));
+        } else {
+            why.push(format!("the ADMIN option on `{role}` is missing"));
+            let role = quote_identifier(role).unwrap_or_default();
+            grants.push(format!("GRANT {role} {to_bot};"));
+        }
+    }
+    (why.join(", "), grants.join(" "))
 }

@@ -157,11 +157,11 @@ impl Ready {
             tracing::warn!(run = run.srn(), "{}", role_owns(role));
         }
         let names = Names {
-            user: user.grant.user_name.as_deref().unwrap_or_default(),
+            user: name_of(&user),
             ..Names::default()
         };
-        let sessions = match (user.has_user, user.grant.user_oid) {
-            (true, Some(oid)) => self.end_sessions(names, oid, by).await,
+        let sessions = match (&user.user, user.grant.user_oid) {
+            (Some(_), Some(oid)) => self.end_sessions(names, oid, by).await,
             _ => Ok(()),
         };
         Ok(Disabled { user, sessions })
@@ -170,15 +170,15 @@ impl Ready {
     /// Removes the run's user, and its secret, stage by stage.
     pub(super) async fn tidy_up(&self, run: &Run, disabled: Disabled, by: Ender) -> Result<()> {
         let Disabled { user, sessions } = disabled;
-        let name = user.grant.user_name.as_deref().unwrap_or_default();
+        let name = name_of(&user);
         let names = Names {
             user: name,
             ..Names::default()
         };
         // A store that is silent keeps nothing in the database waiting.
         let clear = async {
-            match (user.has_user, user.grant.user_oid) {
-                (true, Some(oid)) => self.clear(names, run, oid, by).await,
+            match (&user.user, user.grant.user_oid) {
+                (Some(_), Some(oid)) => self.clear(names, run, oid, by).await,
                 _ => Ok(()),
             }
         };
@@ -249,6 +249,12 @@ impl Ready {
         }
         cleared
     }
+}
+
+/// For sentences: the user as it is called now, or was.
+fn name_of(disabled: &remove::Disabled) -> &str {
+    let was = || disabled.grant.user_name.as_deref();
+    disabled.user.as_deref().or_else(was).unwrap_or_default()
 }
 
 /// The credential is worth nothing.

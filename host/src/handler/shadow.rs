@@ -200,6 +200,12 @@ impl Ready {
                     "`{user}` still has `{role}`: the template has not taken it back"
                 ));
             }
+            (Some(user), None) if ended.outcome == "temporary-user" => {
+                comparison.would = format!("remove `{user}`");
+                comparison.differs(format!(
+                    "`{user}` was made by this function, and in `MODE=shadow` nobody removes it: run `symctl revoke` with its run"
+                ));
+            }
             _ => comparison.would = "find nothing to take back".to_owned(),
         }
         report_failure(&mut comparison, answer);

@@ -51,6 +51,14 @@ impl TargetEntry {
         self.strategy
     }
 
+    /// The role that it lends, where that is all it does.
+    pub fn role(&self) -> Option<&str> {
+        match &self.setup {
+            TargetKind::Role(role) => Some(role),
+            TargetKind::Component(_) | TargetKind::Sql(..) => None,
+        }
+    }
+
     /// Asks what it means.
     pub(super) async fn setup(
         &self,

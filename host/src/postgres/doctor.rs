@@ -5,6 +5,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Query};
 use super::failure::Result;
+use super::schema::OTHER_LEDGERS;
 use crate::error::Error;
 
 /// What the server says of the function's user and of what it needs.
@@ -32,6 +33,8 @@ pub struct Facts {
     pub lendable: Vec<String>,
     /// Which of the roles that were asked for don't exist.
     pub missing: Vec<String>,
+    /// Databases in which the user seems to have a ledger besides this one.
+    pub other_ledgers: Vec<String>,
     /// How many runs are open.
     pub open: i64,
     /// How many of them should not be.
@@ -56,6 +59,7 @@ const FACTS: &str = "SELECT jsonb_build_object( \
                           WHERE t.member = r.oid AND s.rolname = 'sym_managed')), \
     'missing', (SELECT coalesce(jsonb_agg(n ORDER BY n), '[]') FROM unnest($2) n \
         WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = n)), \
+    'other_ledgers', (SELECT coalesce(jsonb_agg(other.datname ORDER BY other.datname), '[]') FROM ({other_ledgers}) other), \
     'open', (SELECT count(*) FROM sym.open_grants()), \
     'overdue', (SELECT count(*) FROM sym.overdue()))::text";
 
@@ -64,7 +68,8 @@ const FACTS: &str = "SELECT jsonb_build_object( \
 /// # Errors
 /// What the connection ran into.
 pub async fn facts(connection: &Connection, bot: &str, roles: &[&str]) -> Result<Facts> {
-    let query = Query::new(FACTS)
+    let sql = FACTS.replace("{other_ledgers}", OTHER_LEDGERS);
+    let query = Query::new(&sql)
         .with(&bot, Type::NAME)
         .with(&roles, Type::TEXT_ARRAY);
     let answer = connection.call(&query).await?;

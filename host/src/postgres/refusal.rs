@@ -54,7 +54,8 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
         ("role-refused", "no-admin") => (
             Code::RoleRefused,
             format!(
-                "`{bot}` may not lend role `{role}`: an administrator has to run the GRANT that `symctl setup-sql --roles {role}` prints"
+                "`{bot}` may not lend role `{role}`: an administrator has to run `{}`",
+                printable(why["grant"].as_str().unwrap_or_default(), 300)
             ),
         ),
         ("role-refused", "no-effect") => (

@@ -36,7 +36,7 @@ pub async fn disable(connection: &Connection, run: &Run, by: &str) -> Result<Dis
         .text(&by);
     let answer = connection.call(&query).await?;
     Ok(Disabled {
-        has_user: answer["has_user"] == true,
+        user: answer["user"].as_str().map(str::to_owned),
         kept: answer["kept"].as_str().map(str::to_owned),
         owners: answer["owners"].as_array().cloned().unwrap_or_default(),
         grant: Grant::from_json(&answer)?,
@@ -48,8 +48,9 @@ pub async fn disable(connection: &Connection, run: &Run, by: &str) -> Result<Dis
 pub struct Disabled {
     /// The run's row.
     pub grant: Grant,
-    /// Whether there is a user at all.
-    pub has_user: bool,
+    /// How a statement names the user, which somebody may have renamed. `None` where there is
+    /// none any more.
+    pub user: Option<String>,
     /// Why not all of that could be done: the user, or a `membership`, is `held` by an open
     /// transaction, or the user is `privileged`. The rest is done all the same.
     pub kept: Option<String>,

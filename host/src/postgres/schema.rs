@@ -102,6 +102,34 @@ const END_HOLDERS: &str = "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activ
           AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) \
           AND c.relnamespace = to_regnamespace('sym'))";
 
+/// The databases of the cluster, other than the connection's, in which this user, a name, has
+/// a schema with functions: the ledger is the only one that the function makes. What hangs on
+/// a user is known everywhere.
+pub(crate) const OTHER_LEDGERS: &str = "SELECT d.datname FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid \
+    JOIN pg_roles r ON r.oid = s.refobjid \
+    WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname = $1 AND s.deptype = 'o' AND d.datname <> current_database() \
+    GROUP BY d.datname HAVING bool_or(s.classid = 'pg_namespace'::regclass) AND bool_or(s.classid = 'pg_proc'::regclass)";
+
+/// What is open in another would be ended by nobody, and each end answered as of a run that
+/// never began.
+async fn refuse_a_second_ledger(connection: &Connection) -> Result<()> {
+    let sql = format!(
+        "SELECT other.datname::text FROM ({}) AS other WHERE to_regclass('sym.grants') IS NULL LIMIT 1",
+        OTHER_LEDGERS.replace("$1", "current_user")
+    );
+    let rows = connection.query(&Query::new(&sql)).await?;
+    match rows.first() {
+        None => Ok(()),
+        Some(row) => {
+            let other: &str = row.try_get(0)?;
+            Err(Failure::setup(format!(
+                "the function's user has its ledger in database `{other}`: name that in `LEDGER_DB`; or, to move it, end all \
+                 that is open there (`symctl revoke --all`), and then drop its schema `sym`"
+            )))
+        }
+    }
+}
+
 async fn bring_up_to_date(connection: &Connection, database: &str) -> Result<()> {
     let result = async {
         connection.run(&format!("BEGIN; {}", lock())).await?;
@@ -116,6 +144,9 @@ async fn bring_up_to_date(connection: &Connection, database: &str) -> Result<()>
             None => return Err(not_ours(database)),
         };
         let installed = installed.unwrap_or(0);
+        if installed == 0 {
+            refuse_a_second_ledger(connection).await?;
+        }
         if installed < VERSION {
             for (version, tables) in TABLES {
                 if *version > installed {
@@ -182,7 +213,7 @@ mod tests {
             (VERSION, digest.as_str()),
             (
                 14,
-                "eb2605aaa40e36cbeff0c31731d6799d41777e55ef47f1bc325b0175eebdba16"
+                "6a9709552d3783a4629252ffe184b2e949e3ac2c4d35b8c9ff85e87b75a5099c"
             ),
             "`schema/` has changed: raise VERSION, unless what it was is in no release, and put both here"
         );

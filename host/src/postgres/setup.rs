@@ -48,14 +48,17 @@ impl Setup {
             self.major, self.strategy, self.database
         ));
         line(
-            "-- The roles that people ask for. Leave out those that you have, and give each just what it is for.",
+            "-- The roles that people ask for. Give each just what it is for; one that you have stays as it is.",
         );
         for role in &self.roles {
-            let role = identifier(role)?;
+            let (text, role) = (quote_literal(role)?, identifier(role)?);
             line(&format!(
-                "CREATE ROLE {role};\nGRANT CONNECT ON DATABASE {database} TO {role};\n\
-                 GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};\n\
-                 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {role};"
+                "DO $sym$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {text}) THEN\n    \
+                     CREATE ROLE {role};\n    \
+                     GRANT CONNECT ON DATABASE {database} TO {role};\n    \
+                     GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};\n    \
+                     ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {role};\n\
+                 END IF; END $sym$;"
             ));
             line("");
         }

@@ -85,13 +85,14 @@ BEGIN
 END $$;
 
 -- REVOKE of the membership that this grantor made. Since 16 there is one row a grantor,
--- and a plain REVOKE may choose another's, and only warn.
+-- and a plain REVOKE may choose another's, and only warn; and what somebody passed on who
+-- had its ADMIN option goes with it, or keeps it.
 CREATE OR REPLACE FUNCTION sym.revoke_membership(role_oid oid, user_oid oid, grantor_oid oid) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('REVOKE %s FROM %s', role_oid::regrole, user_oid::regrole)
         || CASE WHEN current_setting('server_version_num')::int >= 160000 AND grantor_oid IS NOT NULL
-                THEN format(' GRANTED BY %s', grantor_oid::regrole) ELSE '' END;
+                THEN format(' GRANTED BY %s CASCADE', grantor_oid::regrole) ELSE '' END;
 END $$;
 
 -- Whether the memberships of a role that this function granted, or could have
@@ -182,7 +183,10 @@ BEGIN
         level := above;
     END LOOP;
     IF NOT pg_has_role(current_user, role_oid, 'MEMBER WITH ADMIN OPTION') THEN
-        PERFORM sym.refuse('role-refused', jsonb_build_object('why', 'no-admin', 'role', role));
+        PERFORM sym.refuse('role-refused', jsonb_build_object('why', 'no-admin', 'role', role, 'grant',
+            format('GRANT %s TO %s WITH %s', role_oid::regrole, quote_ident(current_user),
+                   CASE WHEN current_setting('server_version_num')::int >= 160000
+                        THEN 'ADMIN TRUE, INHERIT FALSE, SET FALSE' ELSE 'ADMIN OPTION' END)));
     END IF;
 END $$;
 
@@ -241,6 +245,7 @@ DECLARE
     grantor    oid;
     standing   boolean := false;
     already    boolean := false;
+    kept_set   boolean := false;
     done       text;
 BEGIN
     done := sym.name_transaction(this_run);
@@ -283,6 +288,16 @@ BEGIN
         ORDER BY g.standing LIMIT 1;
     grantor := sym.own_membership(this_role, this_user);
     IF grantor IS NULL THEN
+        IF other.run IS NOT NULL AND NOT other.standing THEN
+            -- Somebody has taken back what these lent: that of this run is not theirs to go on with.
+            WITH ended AS (
+                UPDATE sym.grants g SET state = 'ended', ended_at = now(), ended_by = 'elsewhere'
+                    WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND NOT g.standing
+                    AND g.run <> this_run RETURNING g.with_set)
+            SELECT bool_or(ended.with_set) INTO kept_set FROM ended;
+            SELECT * INTO other FROM sym.grants g
+                WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND g.run <> this_run LIMIT 1;
+        END IF;
         -- Since 16 also by what others have granted, which stays beside ours.
         already := pg_has_role(this_user, this_role, 'MEMBER');
         done := sym.grant_membership(this_role, this_user);
@@ -308,17 +323,17 @@ BEGIN
     END IF;
 
     INSERT INTO sym.grants AS g (run, strategy, state, requester, approver, target, release, user_oid, user_name,
-                                 role_oid, role_name, grantor_oid, standing, privileges, granted_at, expires_at)
+                                 role_oid, role_name, grantor_oid, standing, privileges, granted_at, expires_at, with_set)
         VALUES (this_run, 'role', 'granted', request ->> 'requester', request ->> 'approver', request ->> 'target',
                 request ->> 'release', this_user, request ->> 'user', this_role, request ->> 'role', grantor, standing,
-                sym.own_privileges(this_user), now(), now() + make_interval(secs => (request ->> 'lease_seconds')::int))
+                sym.own_privileges(this_user), now(), now() + make_interval(secs => (request ->> 'lease_seconds')::int), kept_set)
         ON CONFLICT (run) DO UPDATE SET
             strategy = excluded.strategy, state = excluded.state, requester = excluded.requester,
             approver = excluded.approver, target = excluded.target, release = excluded.release,
             user_oid = excluded.user_oid, user_name = excluded.user_name, role_oid = excluded.role_oid,
             role_name = excluded.role_name, grantor_oid = excluded.grantor_oid, standing = excluded.standing,
             privileges = excluded.privileges, secret = NULL, created_at = now(), granted_at = excluded.granted_at, expires_at = excluded.expires_at,
-            ended_at = NULL, ended_by = NULL, with_set = false, server_version = excluded.server_version
+            ended_at = NULL, ended_by = NULL, with_set = excluded.with_set, server_version = excluded.server_version
         -- The row that was checked above, not one that was put there since.
         WHERE g.state = 'ended' AND g.ended_at IS NOT DISTINCT FROM entry.ended_at
         RETURNING * INTO entry;
@@ -466,7 +481,9 @@ BEGIN
     IF entry.state = 'granted' AND NOT entry.standing AND NOT (has_user AND has_role) THEN
         namesake := CASE WHEN has_user THEN entry.user_oid ELSE sym.role_named(entry.user_name) END;
         role_namesake := CASE WHEN has_role THEN entry.role_oid ELSE sym.role_named(entry.role_name) END;
-        IF EXISTS (SELECT FROM pg_auth_members m WHERE m.member = namesake AND m.roleid = role_namesake) THEN
+        IF EXISTS (SELECT FROM pg_auth_members m WHERE m.member = namesake AND m.roleid = role_namesake)
+           -- By another run, it is that one's to take back.
+           AND sym.other_runs(this_run, role_namesake, namesake) = '[]' THEN
             PERFORM sym.refuse('access-remains', jsonb_build_object('why', CASE WHEN has_user THEN 'other-role' ELSE 'other-user' END,
                 'user', entry.user_name, 'role', entry.role_name));
         END IF;
@@ -1168,7 +1185,7 @@ BEGIN
     END IF;
     UPDATE sym.grants g SET state = 'ending', ended_by = disable_user.ended_by WHERE g.run = this_run RETURNING * INTO entry;
     RETURN to_jsonb(entry) || jsonb_build_object('has_user', EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid),
-        'owners', owners, 'kept', kept);
+        'user', (SELECT r.oid::regrole::text FROM pg_roles r WHERE r.oid = entry.user_oid), 'owners', owners, 'kept', kept);
 END $$;
 
 -- An end failed: the run is overdue from now on, whatever its lease, so each sweep
