@@ -23,7 +23,9 @@
 //!             .requester
 //!             .email()
 //!             .ok_or_else(|| Failure::denied("Only people get access here, bots don't."))?;
-//!         Ok(email.local_part().replace('-', "_"))
+//!         // A temporary user is another one for each run.
+//!         let name = email.local_part().replace('-', "_");
+//!         Ok(format!("{name}_{}", &request.run_id[..8]))
 //!     }
 //! }
 //!
@@ -47,9 +49,10 @@
 //!     .requester("sym-user@a.example")
 //!     .setting("table", "orders")
 //!     .build();
-//! assert_eq!(Support::resolve_user(&request).as_deref(), Ok("sym_user"));
+//! let user = Support::resolve_user(&request).unwrap();
+//! assert_eq!(user, "sym_user_2b1befa5");
 //! assert_eq!(
-//!     Support::setup(&request, "sym_user").unwrap()[0],
+//!     Support::setup(&request, &user).unwrap()[0],
 //!     Step::grant_role("readonly"),
 //! );
 //! ```

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 
 pub(crate) use self::event::Event;
 pub(crate) use self::everything::Everything;
-pub(crate) use self::guest::{Behaviour, resolver, resolver_of_all, target};
+pub(crate) use self::guest::{
+    Behaviour, resolver, resolver_of_all, resolver_where, target, target_where,
+};
 pub(crate) use self::more::{Finished, SWEEP};
 pub(crate) use self::world::{BOT, Builder, ORDERS, PERSON, State, World, count_orders};
 

@@ -147,6 +147,9 @@ pub(crate) fn check(language: &str) -> Result<Passed> {
     let project = symctl.create(language, "template")?;
     symctl.build(&project)?;
     let template_cases = symctl.test(&project, &[])?;
+    if language == "rust" {
+        check_front_page(&symctl)?;
+    }
 
     let own = vectors().join(language);
     let (vectors, project) = if own.is_dir() {
@@ -172,6 +175,36 @@ pub(crate) fn check(language: &str) -> Result<Passed> {
         bytes: fs::metadata(component)?.len(),
         took: started_at.elapsed(),
     })
+}
+
+/// The plugin that the Rust SDK's documentation begins with needs a setting of its
+/// target's. Who takes it as it is has to get past every check.
+fn check_front_page(symctl: &Symctl) -> Result<()> {
+    let project = symctl.create("rust", "front-page")?;
+    let sdk = fs::read_to_string(project.join("sym/src/lib.rs"))?;
+    let example = sdk.split("//! ```\n").nth(1);
+    // After the plugin comes its test, which is for the machine that it is written on.
+    let plugin = example.and_then(|example| example.split_once("//! // In a test"));
+    let (plugin, _) = plugin.context("the Rust SDK's documentation begins with no plugin")?;
+    let plugin = plugin.replace("//! ", "").replace("//!", "");
+    fs::write(project.join("src/lib.rs"), plugin)?;
+    let component = "component = \"build/front-page.wasm\"";
+    let manifest = format!(
+        "[resolver]\n{component}\n[targets.orders]\nstrategy = \"temporary-user\"\n{component}\n"
+    );
+    fs::write(project.join("plugins.toml"), manifest)?;
+    let cases = project.join("cases");
+    fs::remove_dir_all(&cases)?;
+    fs::create_dir(&cases)?;
+    let case = "[[case]]\nname = \"a person may update the table\"\ntarget = \"orders\"\n\
+                change.fields.target.settings = { table = \"orders\" }\n\
+                expect.user = \"sym_user_2b1befa5\"\n";
+    fs::write(cases.join("orders.toml"), case)?;
+    symctl.build(&project)?;
+    symctl.test(&project, &[])?;
+    let mut check = symctl.command();
+    check.args(["check", "--without-native"]).arg(&project);
+    succeed(&mut check, "symctl plugin check")
 }
 
 /// The built `symctl`, with a language's tools on its search path.
@@ -257,7 +290,7 @@ fn succeed(command: &mut Command, name: &str) -> Result<()> {
         output.status.success(),
         "`{name}` failed ({}): {}",
         output.status,
-        String::from_utf8_lossy(&output.stderr).trim()
+        String::from_utf8_lossy(&[output.stderr, output.stdout].concat()).trim()
     );
     Ok(())
 }

@@ -34,7 +34,7 @@ pub(crate) async fn try_out(directory: &Path, release: &Release) -> anyhow::Resu
     let results = test::run_own_cases(directory, release).await?;
     let verdicts = || results.iter().flat_map(|result| &result.verdicts);
     let failed = verdicts().filter(|verdict| !verdict.passed);
-    let (errors, advice) = check::advice(&subject, release).await?;
+    let (errors, advice) = check::advice(&subject, release, &results).await?;
     Ok(Trial {
         cases: verdicts().count(),
         failed: failed.map(|verdict| verdict.name.clone()).collect(),

@@ -18,15 +18,17 @@ use sym_host::plan::{Plan, Strategy};
 use sym_host::plugin::Release;
 use sym_host::plugin::manifest::FILE_NAME;
 use sym_host::policy::{Policy, SqlPolicy};
+use sym_host::request::Request;
 
-use super::cases::{parse_sql_policy, parse_strategy};
-use super::outcome::Conditions;
-use super::subject::Subject;
+use super::cases::{Case, parse_sql_policy, parse_strategy};
+use super::outcome::{Conditions, Outcome};
+use super::subject::{Subject, request_like, sample_request};
+use super::test::{FileVerdict, run_own_cases};
 use crate::engine::engine;
 use crate::output::{self, Status};
 use crate::store::block_on;
 
-/// Where the people are from that a resolver is tried on.
+/// Where the people are from that a resolver is tried on, unless it denies them.
 const DOMAINS: [&str; 2] = ["a.example", "b.example"];
 /// How long a resolver is asked for names before it is published. One in Rust takes
 /// a quarter of it, by docs/performance.md; one in Python, which starts an interpreter
@@ -54,8 +56,9 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_parser = parse_sql_policy, default_value = "grants")]
     sql_policy: SqlPolicy,
     /// A mail domain of the people that the resolver is tried on. May be given
-    /// again.
-    #[arg(long, value_name = "DOMAIN", default_values = DOMAINS)]
+    /// again. Without it: `a.example` and `b.example`, or where it denies those, the
+    /// domains in `cases/`.
+    #[arg(long, value_name = "DOMAIN")]
     domain: Vec<String>,
     /// Don't compile for Lambda's architectures, which takes a while for large
     /// components.
@@ -96,13 +99,20 @@ struct Checking<'a> {
     subject: &'a Subject,
     release: &'a Release,
     conditions: Conditions,
+    /// What came of its own cases.
+    cases: &'a [FileVerdict],
     /// When to ask for no more names.
     deadline: Option<Instant>,
     findings: Vec<Finding>,
 }
 
 impl CheckArgs {
-    fn checking<'a>(&'a self, subject: &'a Subject, release: &'a Release) -> Checking<'a> {
+    fn checking<'a>(
+        &'a self,
+        subject: &'a Subject,
+        release: &'a Release,
+        cases: &'a [FileVerdict],
+    ) -> Checking<'a> {
         let mut conditions = Conditions {
             strategy: self.strategy,
             ..Conditions::default()
@@ -113,6 +123,7 @@ impl CheckArgs {
             subject,
             release,
             conditions,
+            cases,
             deadline: None,
             findings: Vec::new(),
         }
@@ -141,11 +152,58 @@ impl Checking<'_> {
         }
     }
 
+    /// What the plugin of a table of `plugins.toml` is asked: what the first of its
+    /// cases asks that passes with an answer, so that nothing is missing that it
+    /// needs. Without one, the sample event.
+    fn question(&self, section: &str) -> anyhow::Result<Question> {
+        let (target, strategy) = self.asked_for(section);
+        let is_target = section.starts_with("targets.");
+        let mut answered = self.answered(target, strategy);
+        // A case that gives the user has asked no resolver.
+        let case = answered.find(|(case, _)| is_target || !case.is_user_given());
+        let (request, user) = match case {
+            Some((case, outcome)) => (case.request.clone(), outcome.user.clone()),
+            None => (sample_request("ada@a.example", target, 0)?, None),
+        };
+        Ok(Question {
+            request,
+            strategy,
+            user: user.unwrap_or_else(|| "ada".to_owned()),
+            is_of_a_case: case.is_some(),
+        })
+    }
+
+    /// A request of this person for a target, in the run of this number, with all
+    /// that the target's cases have.
+    fn request_of(
+        &self,
+        person: &str,
+        (target, strategy): (&str, Strategy),
+        run: u32,
+    ) -> anyhow::Result<Request> {
+        match self.answered(target, strategy).next() {
+            Some((case, _)) => request_like(&case.request.event_json, person, target, run),
+            None => sample_request(person, target, run),
+        }
+    }
+
+    /// The cases of a target that passed with an answer.
+    fn answered(
+        &self,
+        target: &str,
+        strategy: Strategy,
+    ) -> impl Iterator<Item = (&Case, &Outcome)> {
+        let answered = self.cases.iter().flat_map(FileVerdict::answered);
+        answered.filter(move |(case, outcome)| {
+            case.request.target.name == target && outcome.strategy == strategy.as_str()
+        })
+    }
+
     /// Whether one of these checks found something wrong.
-    fn has_error(&self, section: &str, checks: &[&str]) -> bool {
+    fn is_wrong(&self, section: &str, checks: &[&str]) -> bool {
         let mut findings = self.findings.iter();
         findings.any(|finding| {
-            finding.level == Level::Error
+            finding.level != Level::Ok
                 && finding.subject == section
                 && checks.contains(&finding.check)
         })
@@ -161,17 +219,31 @@ impl Checking<'_> {
     }
 }
 
+/// What a plugin is asked.
+struct Question {
+    request: Request,
+    strategy: Strategy,
+    /// For a target.
+    user: String,
+    /// Whether one of its own cases asks it, and is answered.
+    is_of_a_case: bool,
+}
+
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {
     let subject = Subject::find(&args.path)?;
     subject.note_staleness();
     let targets = BTreeSet::from(["target".to_owned()]);
     let release = subject.load(&engine()?, &targets)?;
-    let mut checking = args.checking(&subject, &release);
-    block_on(async {
+    let findings = block_on(async {
+        let cases = match &subject {
+            Subject::Directory(directory) => run_own_cases(directory, &release).await?,
+            Subject::Component(_) => Vec::new(),
+        };
+        let mut checking = args.checking(&subject, &release, &cases);
         checking.all_but_names().await?;
-        names::check(&mut checking).await
+        names::check(&mut checking).await?;
+        anyhow::Ok(checking.findings)
     })?;
-    let findings = checking.findings;
     if findings.is_empty() {
         bail!("there is nothing to check: `{FILE_NAME}` names neither a resolver nor a target");
     }
@@ -204,17 +276,18 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {
 pub(crate) async fn advice(
     subject: &Subject,
     release: &Release,
+    cases: &[FileVerdict],
 ) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let args = CheckArgs {
         path: PathBuf::new(),
         strategy: Strategy::Role,
         sql_policy: SqlPolicy::Grants,
-        domain: DOMAINS.map(str::to_owned).to_vec(),
+        domain: Vec::new(),
         without_native: true,
         strict: false,
         json: false,
     };
-    let mut checking = args.checking(subject, release);
+    let mut checking = args.checking(subject, release, cases);
     checking.all_but_names().await?;
     checking.deadline = Some(Instant::now() + PATIENCE);
     names::check(&mut checking).await?;

@@ -130,12 +130,25 @@ pub(crate) async fn check_all(release: &Release) -> anyhow::Result<()> {
 
 /// The sample event, of this person, for this target, in the run of this number.
 pub(crate) fn sample_request(person: &str, target: &str, run: u32) -> anyhow::Result<Request> {
-    let mut event: Value = serde_json::from_str(SAMPLE).context("the sample is no JSON")?;
+    request_like(SAMPLE, person, target, run)
+}
+
+/// An event with all that this one has, of this person, for this target, in the run
+/// of this number.
+pub(crate) fn request_like(
+    event: &str,
+    person: &str,
+    target: &str,
+    run: u32,
+) -> anyhow::Result<Request> {
+    let mut event: Value = serde_json::from_str(event).context("the event is no JSON")?;
     // A UUID, as `wit/` promises, and like those of Sym another one from its first
     // digits on: plugins may well take the first eight alone.
     let first = run.wrapping_mul(0x9E37_79B1);
     let id = format!("{first:08x}-{:04x}-4000-8000-{run:012x}", first >> 16);
-    event["run"]["srn"] = format!("healthy-health:run:postgres:2.0.0:{id}").into();
+    let srn = event["run"]["srn"].as_str().unwrap_or_default();
+    let (flow, _) = srn.rsplit_once(':').unwrap_or_default();
+    event["run"]["srn"] = format!("{flow}:{id}").into();
     event["run"]["actors"]["request"]["username"] = person.into();
     event["fields"]["target"]["name"] = target.into();
     Ok(request_of(&event.to_string())?)

@@ -14,9 +14,10 @@ use serde::Serialize;
 use serde_json::json;
 use sym_host::error::Code;
 use sym_host::plugin::Release;
+use sym_host::request::Request;
 
 use self::database::Database;
-use super::cases::{self, CaseFile, Difference, judge, update};
+use super::cases::{self, Case, CaseFile, Difference, judge, update};
 use super::outcome::{ErrorText, Outcome};
 use super::show;
 use super::subject::{Subject, check_all};
@@ -86,6 +87,27 @@ pub(crate) struct Verdict {
     differences: Vec<Difference>,
     outcome: Outcome,
     milliseconds: f64,
+}
+
+impl FileVerdict {
+    /// What its cases ask, whatever came of them.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = &Request> {
+        self.file.cases.iter().map(|case| &case.request)
+    }
+
+    /// The cases that passed with an answer, under no settings and limits but those
+    /// of `plugins.toml`: what they ask is what the plugin is made for.
+    pub(crate) fn answered(&self) -> impl Iterator<Item = (&Case, &Outcome)> {
+        let passed = self.verdicts.iter().filter(|verdict| verdict.passed);
+        passed.filter_map(|verdict| {
+            let case = &self.file.cases[verdict.index];
+            let given = &case.conditions.given;
+            let outcome = &verdict.outcome;
+            let is_its_own = given.config.is_empty() && given.limits.is_empty();
+            let has_answer = outcome.failure.is_none() && outcome.error.is_none();
+            (is_its_own && has_answer).then_some((case, outcome))
+        })
+    }
 }
 
 impl Verdict {
@@ -270,11 +292,7 @@ async fn run_files(
     results
 }
 
-async fn run_case(
-    release: &Release,
-    case: &cases::Case,
-    database: Option<&mut Database>,
-) -> Verdict {
+async fn run_case(release: &Release, case: &Case, database: Option<&mut Database>) -> Verdict {
     let start = Instant::now();
     let has_database = database.is_some();
     let mut outcome = Outcome::of(release, &case.request, &case.conditions).await;

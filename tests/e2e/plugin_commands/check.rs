@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Desk;
-use crate::fixture::{Behaviour, resolver, resolver_of_all, target};
+use crate::fixture::{Behaviour, resolver, resolver_of_all, resolver_where, target, target_where};
 
 /// The findings of one kind that matter at least so much.
 fn findings<'a>(result: &'a Value, level: &str, check: &str) -> Vec<&'a str> {
@@ -149,6 +149,121 @@ fn a_resolver_that_answers_nobody_is_found_with_its_words() -> anyhow::Result<()
         warnings[0].contains("`--domain`; `deploy-bot`: Only for c.example."),
         "{warnings:?}"
     );
+    Ok(())
+}
+
+/// Whether the requester's domain ends with an `o`, as the sample event's does.
+const IS_OF_THE_SAMPLE: &str = "(i32.eq (i32.load8_u (i32.sub \
+    (i32.add (i32.load offset=16 (local.get 0)) (i32.load offset=20 (local.get 0))) (i32.const 1))) (i32.const 111))";
+
+// As every project's that `symctl plugin new` makes: it has the sample's domain.
+#[test]
+fn a_resolver_for_one_domain_is_asked_for_people_of_it() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let denial = Behaviour::Failure("denied", "Only for one domain.");
+    let everybody = Behaviour::User("everybody");
+    desk.write(
+        "resolver.wasm",
+        resolver_where(IS_OF_THE_SAMPLE, [&everybody, &denial]),
+    )?;
+    let temporary = [&CHECK[..], &["--strategy", "temporary-user"]].concat();
+    let result = desk.json(1, &temporary)?;
+    let warnings = findings(&result, "warning", "names");
+    assert!(warnings[0].contains("are both `everybody`"), "{warnings:?}");
+    assert!(
+        findings(&result, "ok", "names")[1].contains("people of healthy-health.co, "),
+        "{result}"
+    );
+    assert!(
+        findings(&result, "error", "runs")[0].contains("put the run's id into the name"),
+        "{result}"
+    );
+
+    // Who asks in its cases is of its domain, whether they pass or not.
+    let case = "[[case]]\nname = 'a'\nrequester = 'ada@Only.Zoo'\n";
+    desk.write("cases/resolver.toml", case)?;
+    let result = desk.json(0, &CHECK)?;
+    assert!(
+        findings(&result, "ok", "names")[0].contains("people of only.zoo, healthy-health.co, "),
+        "{result}"
+    );
+
+    // What somebody says isn't passed over.
+    let result = desk.json(0, &[&CHECK[..], &["--domain", "a.example"]].concat())?;
+    let warnings = findings(&result, "warning", "names");
+    assert!(warnings[0].contains("names nobody"), "{warnings:?}");
+    Ok(())
+}
+
+#[test]
+fn a_resolver_with_a_list_of_its_people_is_no_warning() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let denial = Behaviour::Failure("denied", "You are not in the list.");
+    // `sym-user`: no made-up name begins with an `s` and has a hyphen there.
+    let is_listed = "(i32.and (i32.eq (i32.load8_u (i32.load offset=16 (local.get 0))) (i32.const 115)) \
+        (i32.eq (i32.load8_u offset=3 (i32.load offset=16 (local.get 0))) (i32.const 45)))";
+    desk.write(
+        "resolver.wasm",
+        resolver_where(is_listed, [&Behaviour::User("listed"), &denial]),
+    )?;
+    let result = desk.json(0, &[&CHECK[..], &["--strict"]].concat())?;
+    assert!(
+        findings(&result, "ok", "names")[0].contains(" 0 got one of 0 names"),
+        "{result}"
+    );
+    Ok(())
+}
+
+// A setting of the target in Sym, say, which the sample event doesn't have.
+#[test]
+fn a_target_is_asked_what_its_cases_ask() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    desk.write(
+        "plugins.toml",
+        "[targets.orders]\ncomponent = 'target.wasm'\n",
+    )?;
+    let role = Behaviour::Roles(&["readonly"]);
+    // The duration that the request has: 36 minutes in the case, 30 in the sample.
+    let is_of_the_case = "(i32.eq (i32.load offset=128 (local.get 0)) (i32.const 2160))";
+    let failure = Behaviour::Failure("failed", "it has no table");
+    let trap = Behaviour::Code("(unreachable)");
+    let case = "[[case]]\nname = 'a'\ntarget = 'orders'\nuser = 'ada'\nchange.fields.duration = 36\n\
+                expect.steps = [{ grant-role = 'readonly' }]\n";
+    for (otherwise, level, code) in [(&failure, "warning", 0), (&trap, "error", 1)] {
+        desk.write(
+            "target.wasm",
+            target_where(is_of_the_case, [&role, otherwise]),
+        )?;
+        desk.write("cases/target.toml", case)?;
+        let result = desk.json(0, &[&CHECK[..], &["--strict"]].concat())?;
+        assert_eq!(
+            findings(&result, "ok", "plan"),
+            ["asks for grant-role readonly"],
+        );
+
+        // A case that fails says nothing of what it is made for, and none isn't there.
+        for cases in [
+            case.replace("'readonly'", "'other'"),
+            case.replace("36", "35"),
+        ] {
+            desk.write("cases/target.toml", cases)?;
+            let result = desk.json(code, &CHECK)?;
+            assert_eq!(findings(&result, level, "call").len(), 1, "{result}");
+        }
+        std::fs::remove_dir_all(desk.path("cases"))?;
+        let result = desk.json(code, &CHECK)?;
+        let found = findings(&result, level, "call");
+        let words = match level {
+            "warning" => ["it has no table", "write a case"],
+            _ => ["breaks on an ordinary request", "wasm trap"],
+        };
+        assert!(
+            words.iter().all(|word| found[0].contains(word)),
+            "{found:?}"
+        );
+        // Once is enough.
+        assert!(findings(&result, "warning", "plan").is_empty(), "{result}");
+    }
     Ok(())
 }
 

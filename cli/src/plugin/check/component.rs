@@ -10,7 +10,6 @@ use sym_host::plugin::{Called, Limit};
 
 use super::{Checking, Level};
 use crate::plugin::show::{bytes, number};
-use crate::plugin::subject::sample_request;
 
 /// What share of a limit, in percent, a start may take before it is worth a
 /// warning: the rest is what the plugin has for its work.
@@ -100,9 +99,10 @@ fn limits(checking: &mut Checking<'_>, part: &Part) {
 }
 
 async fn start(checking: &mut Checking<'_>, part: &Part) -> anyhow::Result<()> {
-    let (target, strategy) = checking.asked_for(part.section());
-    let request = sample_request("ada@a.example", target, 0)?;
-    let called = part.call(&request, strategy, "ada").await;
+    let question = checking.question(part.section())?;
+    let called = part
+        .call(&question.request, question.strategy, &question.user)
+        .await;
     let limits = part.limits();
     let shares = [
         (
@@ -135,12 +135,30 @@ async fn start(checking: &mut Checking<'_>, part: &Part) -> anyhow::Result<()> {
     };
     let text = format!("its start takes {}{hint}", text.join(" and "));
     checking.add(level, part.section(), "start", text);
-    // A refusal or a failure may be right for an invented request. A trap is not.
-    if let Some(why) = breakage(&called) {
+    let Some(why) = breakage(&called) else {
+        return Ok(());
+    };
+    // The sample event may lack a setting that the target needs. No trap is right
+    // for that, and a failure is.
+    let is_target = part.section().starts_with("targets.");
+    if is_target && !question.is_of_a_case && is_answer(&called) {
+        let text = format!(
+            "fails on the sample event, which may lack what it needs: {why}; write a case that it answers into `cases/`, \
+             and it is asked for that"
+        );
+        checking.add(Level::Warning, part.section(), "call", text);
+    } else {
         let text = format!("breaks on an ordinary request: {why}");
         checking.add(Level::Error, part.section(), "call", text);
     }
     Ok(())
+}
+
+/// Whether a failure is the plugin's own answer, and not what the host makes of a
+/// panic: that has the trap in its text.
+fn is_answer<T>(called: &Called<T>) -> bool {
+    let error = called.result.as_ref().err();
+    called.failure.is_some() && error.is_some_and(|error| !error.to_log().contains("wasm trap: "))
 }
 
 /// Why a plugin broke or passed a limit, where it did, rather than to answer or

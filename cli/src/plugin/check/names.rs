@@ -1,7 +1,7 @@
 //! Two people, one name: a resolver is asked for generated people, and what it
 //! says has to be somebody else for each of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use sym_host::error::Code;
@@ -10,9 +10,10 @@ use sym_host::plan::Strategy;
 
 use super::component::breakage;
 use super::people::people;
-use super::{Checking, Level};
-use crate::plugin::outcome::name_error;
-use crate::plugin::subject::sample_request;
+use super::{Checking, DOMAINS, Level};
+use crate::plugin::cases::event::SAMPLE;
+use crate::plugin::outcome::{name_error, request_of};
+use crate::plugin::test::FileVerdict;
 
 /// How many examples a finding shows.
 const SHOWN: usize = 3;
@@ -38,10 +39,9 @@ struct Survey {
 }
 
 pub(super) async fn check(checking: &mut Checking<'_>) -> anyhow::Result<()> {
-    if !checking.release.has_resolver() || checking.has_error(SECTION, &["world"]) {
+    if !checking.release.has_resolver() || checking.is_wrong(SECTION, &["world"]) {
         return Ok(());
     }
-    let people = people(&checking.args.domain);
     for strategy in [Strategy::Role, Strategy::TemporaryUser] {
         let Some(target) = target_of(checking, strategy) else {
             checking.add(
@@ -54,10 +54,12 @@ pub(super) async fn check(checking: &mut Checking<'_>) -> anyhow::Result<()> {
             );
             continue;
         };
+        let company = company(checking, &target, strategy).await?;
+        let people = people(&company.domains);
         let survey = survey(checking, &people, &target, strategy).await;
-        report(checking, strategy, &survey);
+        report(checking, strategy, &company, &survey);
         if strategy == Strategy::TemporaryUser {
-            runs(checking, &target).await?;
+            runs(checking, &target, &company.somebody).await?;
         }
     }
     Ok(())
@@ -76,6 +78,83 @@ fn target_of(checking: &Checking<'_>, strategy: Strategy) -> Option<String> {
         .map(|(name, _)| name.to_owned())
 }
 
+/// Whose people the resolver is asked for.
+struct Company {
+    domains: Vec<String>,
+    /// One of them.
+    somebody: String,
+    /// Whether it is known to name somebody of them.
+    is_known: bool,
+}
+
+/// The domains that were given, or ours; where it denies those, the domains of those
+/// who ask in its cases and in the sample event, as far as it doesn't deny them.
+async fn company(
+    checking: &Checking<'_>,
+    target: &str,
+    strategy: Strategy,
+) -> anyhow::Result<Company> {
+    let given = &checking.args.domain;
+    let domains = match given.is_empty() {
+        true => DOMAINS.map(str::to_owned).to_vec(),
+        false => given.clone(),
+    };
+    let ours = Company {
+        somebody: format!("ada@{}", domains[0]),
+        domains,
+        is_known: false,
+    };
+    if !given.is_empty() {
+        return Ok(ours);
+    }
+    for domain in &ours.domains {
+        if !is_denied(checking, &format!("ada@{domain}"), target, strategy).await? {
+            return Ok(ours);
+        }
+    }
+    let mut company = Company {
+        domains: Vec::new(),
+        somebody: String::new(),
+        is_known: true,
+    };
+    let sample = request_of(SAMPLE)?;
+    let of_cases = checking.cases.iter().flat_map(FileVerdict::requests);
+    let mut asked = BTreeSet::new();
+    for request in of_cases.chain([&sample]) {
+        let person = &request.requester.username;
+        let Some((_, domain)) = person.rsplit_once('@') else {
+            continue;
+        };
+        // Domains have no case.
+        let domain = domain.to_ascii_lowercase();
+        if company.domains.contains(&domain) || !asked.insert(person) {
+            continue;
+        }
+        if !is_denied(checking, person, target, strategy).await? {
+            if company.domains.is_empty() {
+                company.somebody = person.clone();
+            }
+            company.domains.push(domain);
+        }
+    }
+    Ok(match company.domains.is_empty() {
+        true => ours,
+        false => company,
+    })
+}
+
+async fn is_denied(
+    checking: &Checking<'_>,
+    person: &str,
+    target: &str,
+    strategy: Strategy,
+) -> anyhow::Result<bool> {
+    let request = checking.request_of(person, (target, strategy), 0)?;
+    let called = checking.release.try_resolver(&request, strategy).await;
+    let error = called.and_then(|called| called.result.err());
+    Ok(error.is_some_and(|error| error.code() == Code::Denied))
+}
+
 async fn survey(
     checking: &Checking<'_>,
     people: &[String],
@@ -91,7 +170,7 @@ async fn survey(
             break;
         }
         // Each asks in a run of their own, as they would.
-        let request = sample_request(person, target, index);
+        let request = checking.request_of(person, (target, strategy), index);
         let Ok(request) = request else {
             // The host itself refuses such an event.
             continue;
@@ -134,7 +213,7 @@ async fn survey(
     survey
 }
 
-fn report(checking: &mut Checking<'_>, strategy: Strategy, survey: &Survey) {
+fn report(checking: &mut Checking<'_>, strategy: Strategy, company: &Company, survey: &Survey) {
     let mut add = |level, text: String| {
         checking.add(
             level,
@@ -167,7 +246,9 @@ fn report(checking: &mut Checking<'_>, strategy: Strategy, survey: &Survey) {
         );
     }
     let named: usize = survey.named.values().map(Vec::len).sum();
-    if survey.asked > 0 && named == 0 {
+    // Where somebody is named and none of these is, it has a list of its people.
+    let has_list = company.is_known && survey.denied.len() == survey.asked;
+    if survey.asked > 0 && named == 0 && !has_list {
         if let Some((level, text)) = nobody(survey) {
             add(level, text);
         }
@@ -176,8 +257,9 @@ fn report(checking: &mut Checking<'_>, strategy: Strategy, survey: &Survey) {
     add(
         Level::Ok,
         format!(
-            "of {} generated people, {named} got one of {} names, {} were denied",
+            "of {} generated people of {}, {named} got one of {} names, {} were denied",
             survey.asked,
+            company.domains.join(", "),
             survey.named.len(),
             survey.denied.len()
         ),
@@ -224,8 +306,9 @@ fn collisions(survey: &Survey) -> Vec<String> {
     let mut collisions: Vec<(u32, String)> = Vec::new();
     for (name, people) in &survey.named {
         let (_, first) = &people[0];
-        // The case of an address's letters makes nobody another person.
-        let is_another = |person: &String| person.to_lowercase() != first.to_lowercase();
+        // The case of an address's ASCII letters makes nobody another person. Of others
+        // it does: `K`, the Kelvin sign, becomes `k`.
+        let is_another = |person: &String| !person.eq_ignore_ascii_case(first);
         if let Some((index, second)) = people.iter().find(|(_, person)| is_another(person)) {
             let sentence = format!(
                 "`{}` and `{}` are both `{}`",
@@ -244,11 +327,11 @@ fn collisions(survey: &Survey) -> Vec<String> {
 }
 
 /// A temporary user is another one for each run, and the same for the same run.
-async fn runs(checking: &mut Checking<'_>, target: &str) -> anyhow::Result<()> {
-    let person = format!("ada@{}", checking.args.domain[0]);
+async fn runs(checking: &mut Checking<'_>, target: &str, person: &str) -> anyhow::Result<()> {
     let mut names = Vec::new();
     for run in [1, 1, 2] {
-        let request = sample_request(&person, target, run)?;
+        let asked = (target, Strategy::TemporaryUser);
+        let request = checking.request_of(person, asked, run)?;
         let called = checking
             .release
             .try_resolver(&request, Strategy::TemporaryUser)
@@ -288,4 +371,25 @@ fn some(examples: &[String], most: usize) -> String {
 /// A name without what would play with the terminal.
 fn shown(name: &str) -> String {
     printable(name, 40)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(people: [&str; 2], is_collision: bool) {
+        let mut survey = Survey::default();
+        let people = (0..).zip(people.map(str::to_owned));
+        survey.named.insert("one".to_owned(), people.collect());
+        assert_eq!(!collisions(&survey).is_empty(), is_collision);
+    }
+
+    #[test]
+    fn the_case_of_ascii_letters_makes_nobody_another_person() {
+        check(["ada@a.example", "Ada@a.example"], false);
+        check(["ada@a.example", "ada@b.example"], true);
+        // Lowered as text, the Kelvin sign is a `k`.
+        check(["kim@a.example", "\u{212a}im@a.example"], true);
+    }
 }

@@ -27,6 +27,8 @@ const ODD: &[&str] = &[
     "istanbul",
     "ﬁn",
     "fin",
+    "\u{212a}im",
+    "kim",
     // Other scripts, right to left, outside of the first plane.
     "محمد",
     "Ωμέγα",
