@@ -335,6 +335,35 @@ fn a_build_that_fails_leaves_no_component_to_test() -> anyhow::Result<()> {
     desk.refuses(&["plugin", "test"], &[sentence])
 }
 
+// As after a first dependency, which cargo's own words lead nobody out of.
+#[test]
+fn a_lock_that_is_behind_is_said_with_what_mends_it() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let package = |name: &str| format!("[package]\nname = '{name}'\nedition = '2024'\n");
+    let root = format!("{}[workspace]\n", package("x"));
+    desk.write("more/Cargo.toml", package("more"))?;
+    desk.write("more/src/lib.rs", "")?;
+    desk.write("wit/sym.wit", "")?;
+    desk.write("src/target.rs", "")?;
+    desk.write("src/lib.rs", "it doesn't compile")?;
+    desk.write(
+        "sym-plugin.toml",
+        "name = 'x'\nversion = '1.0.0'\nlanguage = 'rust'\n",
+    )?;
+    desk.write("Cargo.toml", &root)?;
+    let lock = "version = 4\n\n[[package]]\nname = \"x\"\nversion = \"0.0.0\"\n";
+    desk.write("Cargo.lock", lock)?;
+    let sentence =
+        "`Cargo.lock` doesn't match `Cargo.toml`: run `cargo update --workspace`, then build again";
+    let finished = desk.ends(1, &["plugin", "build"])?;
+    assert!(!finished.stderr.contains(sentence), "{finished:?}");
+    let dependency = format!("{root}[dependencies]\nmore.path = 'more'\n");
+    desk.write("Cargo.toml", dependency)?;
+    let finished = desk.ends(1, &["plugin", "build"])?;
+    assert!(finished.stderr.contains(sentence), "{finished:?}");
+    Ok(())
+}
+
 #[test]
 fn a_component_that_is_older_than_its_sources_is_noted() -> anyhow::Result<()> {
     let desk = Desk::new()?;

@@ -27,13 +27,31 @@ pub(super) fn compile(project: &Project) -> Result<Vec<u8>> {
         .arg(&target_directory)
         // Not RUSTFLAGS, which splits at blanks. It has precedence over that, too.
         .env("CARGO_ENCODED_RUSTFLAGS", remap_cargo_home()?);
-    tools::run(&mut cargo)?;
+    if let Err(error) = tools::run(&mut cargo) {
+        ensure!(
+            !is_lock_behind(project)?,
+            "`Cargo.lock` doesn't match `Cargo.toml`: run `cargo update --workspace`, then build again"
+        );
+        return Err(error);
+    }
     let module = target_directory
         .join(TARGET)
         .join("release")
         .join(project.name.replace('-', "_"))
         .with_extension("wasm");
     tools::read(&module)
+}
+
+/// Whether it is for the lock that cargo refuses to build: what it prints of that
+/// names an option that nobody gave.
+fn is_lock_behind(project: &Project) -> Result<bool> {
+    let mut cargo = CARGO.command(&project.root)?;
+    let output = cargo
+        .args(["metadata", "--quiet", "--locked", "--format-version", "1"])
+        .output()
+        .context("`cargo` can't be started")?;
+    let says_locked = || String::from_utf8_lossy(&output.stderr).contains("--locked");
+    Ok(!output.status.success() && says_locked())
 }
 
 /// Where cargo builds: as everywhere, `CARGO_TARGET_DIR` comes first.
