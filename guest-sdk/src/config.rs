@@ -3,6 +3,8 @@
 //! The operator writes them, and they are part of the signed release. A value
 //! that is no string there arrives as JSON.
 
+use serde::de::DeserializeOwned;
+
 use crate::{Failure, imports, json_strings};
 
 /// The value of one key, `None` where the operator set none.
@@ -50,6 +52,68 @@ pub fn list(key: &str) -> Result<Option<Vec<String>>, Failure> {
     parse_list(&value)
         .map(Some)
         .ok_or_else(|| invalid(key, "has to be a list of strings"))
+}
+
+/// The value of a table, a list or a number, as a type that reads it; `None` where
+/// the operator set none.
+///
+/// A string in `plugins.toml` arrives as its text, which is no JSON in quotes:
+/// [`get`] is for those.
+///
+/// Code that reads JSON makes a plugin larger, by some 50 kB; one that doesn't call
+/// this has none of it.
+///
+/// # Errors
+///
+/// A [`Failure`] of code [`Failure::INVALID_CONFIG`] that names the key, where the
+/// value is no JSON, or not what `T` reads.
+///
+/// # Examples
+///
+/// A mapping with a default. A struct of your own needs `serde`, with its feature
+/// `derive`.
+///
+/// ```
+/// use std::collections::BTreeMap;
+///
+/// use sym_guest_sdk::prelude::*;
+///
+/// struct Mapped;
+///
+/// export_resolver!(Mapped);
+///
+/// impl Resolver for Mapped {
+///     fn resolve_user(request: &Request) -> Result<String, Failure> {
+///         config::refuse_all_but(&["domain", "users", "default"])?;
+///         let domain = config::require("domain")?;
+///         let email = request.requester.email().filter(|email| email.is_in(&domain));
+///         let email = email.ok_or_else(|| Failure::denied(format!("Only people of {domain} get access.")))?;
+///         let users: BTreeMap<String, String> = config::json("users")?.unwrap_or_default();
+///         let user = users.get(&email.local_part().to_ascii_lowercase()).cloned();
+///         user.or_else(|| config::get("default"))
+///             .ok_or_else(|| Failure::denied("You are nobody's user of the database yet."))
+///     }
+/// }
+///
+/// let settings = [("domain", "a.example"), ("users", r#"{"ada": "ada_dev"}"#), ("default", "guest")];
+/// let user_of = |person| Mapped::resolve_user(&testing::request().requester(person).build());
+/// testing::with_config(&settings, || {
+///     assert_eq!(user_of("Ada@a.example").as_deref(), Ok("ada_dev"));
+///     assert_eq!(user_of("bob@a.example").as_deref(), Ok("guest"));
+///     assert!(user_of("ada@b.example").is_err_and(|failure| failure.is_denied()));
+/// });
+/// // Without a default, who isn't named gets nothing.
+/// testing::with_config(&settings[..2], || {
+///     assert!(user_of("bob@a.example").is_err_and(|failure| failure.is_denied()));
+/// });
+/// ```
+pub fn json<T: DeserializeOwned>(key: &str) -> Result<Option<T>, Failure> {
+    let Some(value) = get(key) else {
+        return Ok(None);
+    };
+    serde_json::from_str(&value)
+        .map(Some)
+        .map_err(|error| invalid(key, &format!("is not what the plugin reads: {error}")))
 }
 
 /// All keys and values, in the order of the keys.
@@ -119,6 +183,8 @@ fn parse_list(value: &str) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -167,6 +233,27 @@ mod tests {
             let failure = require("role").expect_err("no role is set");
             assert_eq!(failure.code, Failure::INVALID_CONFIG);
             assert!(failure.message.contains("`role`"));
+        });
+    }
+
+    #[test]
+    fn reads_json_of_the_type_that_is_asked_for() {
+        let settings = [
+            ("shards", "3"),
+            ("users", r#"{"ada":"a"}"#),
+            ("text", "ada"),
+        ];
+        with_config(&settings, || {
+            assert_eq!(json("shards"), Ok(Some(3_u8)));
+            let users: Option<BTreeMap<String, String>> = json("users").expect("is a mapping");
+            assert_eq!(users.expect("is set")["ada"], "a");
+            assert_eq!(json::<u8>("other"), Ok(None));
+            for key in ["users", "text"] {
+                let failure = json::<u8>(key).expect_err("is no number");
+                assert_eq!(failure.code, Failure::INVALID_CONFIG);
+                let begin = format!("config `{key}` is not what the plugin reads: ");
+                assert!(failure.message.starts_with(&begin), "{}", failure.message);
+            }
         });
     }
 
