@@ -178,6 +178,18 @@ fn a_component_says_what_it_is() -> anyhow::Result<()> {
     assert_eq!(resolver["world"], "sym:postgres/user-resolver");
     assert_eq!(resolver["imports"][0], "sym:postgres/types@0.1.0");
     assert_eq!(found["components"][1]["world"], "sym:postgres/target");
+    // What is none is told the same by all.
+    for (bytes, what) in [
+        (&b""[..], "is no WebAssembly"),
+        (b"(component)", "is no WebAssembly"),
+        (b"\0asm\x01\0\0\0", "is a core module"),
+    ] {
+        desk.write("none.wasm", bytes)?;
+        let inspect = desk.ends(1, &["plugin", "inspect", "none.wasm"])?;
+        assert!(inspect.stderr.contains(what), "{inspect:?}");
+        let check = desk.ends(1, &["plugin", "check", "none.wasm"])?;
+        assert_eq!(inspect.stderr, check.stderr);
+    }
     let wit = desk
         .ends(0, &["plugin", "inspect", "target.wasm", "--wit"])?
         .stdout;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 use sym_host::event::printable;
 use sym_host::plugin::statement::Digest;
+use sym_host::plugin::{Engine, Release};
 use wasmparser::{KnownCustom, Parser, Payload};
 use wit_component::{DecodedWasm, WitPrinter};
 use wit_parser::WorldKey;
@@ -43,11 +44,10 @@ pub(super) struct Component {
 
 impl Component {
     pub(super) fn read(path: &str, bytes: &[u8]) -> anyhow::Result<Self> {
-        // A module is decoded as a component that has nothing.
+        // A module is decoded as a component that has nothing. What it is instead, the
+        // host says, as it does to whoever has it run.
         if !Parser::is_component(bytes) {
-            return Err(anyhow!(
-                "`{path}` is no component: `symctl plugin build` makes one of a core module"
-            ));
+            Release::of_component(&Engine::new()?, path, bytes.to_vec(), &BTreeSet::new())?;
         }
         let is_not = || format!("`{path}` is no component that can be read");
         let decoded = wit_component::decode(bytes).with_context(is_not)?;
