@@ -8,6 +8,7 @@ use serde_json::Value;
 use sym_test_support::tools;
 
 use super::{Desk, event_of};
+use crate::fixture::{Behaviour, target};
 
 /// Documented, and not to be had of these plugins, which neither log nor ask for
 /// SQL, nor without a database or a store.
@@ -22,12 +23,12 @@ const ELSEWHERE: [&str; 5] = [
 /// The types of each key: of leaves, and of what is documented as a whole.
 type Keys = BTreeMap<String, BTreeSet<String>>;
 
-/// The table of a command.
+/// The table of a command, by its title.
 fn documented(command: &str) -> anyhow::Result<Keys> {
     let page = fs::read_to_string(tools::workspace().join("docs/plugin-json.md"))?;
     let section = page.split("\n## ").find_map(|section| {
         let (title, rows) = section.split_once('\n')?;
-        (title == format!("symctl plugin {command}")).then_some(rows)
+        (title == format!("symctl {command}")).then_some(rows)
     });
     let mut keys = Keys::new();
     for row in section.context("the command has a section")?.lines() {
@@ -105,26 +106,63 @@ fn json_is_what_its_page_says() -> anyhow::Result<()> {
         desk.write("event.json", event_of(person)?)?;
         runs.push(desk.json(code, &["plugin", "run", "event.json", "--json"])?);
     }
-    check("run", &runs)?;
+    check("plugin run", &runs)?;
     desk.write(
         "cases/a.toml",
         "[[case]]\nname = \"a\"\nrequester = \"a@a.example\"\nexpect.user = \"bob\"\nexpect.privileges = []\n",
     )?;
-    check("test", &[desk.json(1, &["plugin", "test", "--json"])?])?;
+    check(
+        "plugin test",
+        &[desk.json(1, &["plugin", "test", "--json"])?],
+    )?;
     let once = ["plugin", "bench", "--loads", "1", "--calls", "1", "--json"];
     desk.write("event.json", event_of("a@a.example")?)?;
     let bench = [&once[..], &["--event", "event.json"]].concat();
-    check("bench", &[desk.json(0, &bench)?])?;
+    check("plugin bench", &[desk.json(0, &bench)?])?;
     let ours = tools::target_directory().join("plugins");
     let ours = ours.display().to_string();
     let inspect = desk.json(0, &["plugin", "inspect", &ours, "--json"])?;
-    check("inspect", &[inspect])?;
+    check("plugin inspect", &[inspect])?;
     desk.write(
         "plugins.toml",
         "[targets.readonly]\ncomponent = \"target.wasm\"\n",
     )?;
     check(
-        "check",
+        "plugin check",
         &[desk.json(0, &["plugin", "check", "--json", "--without-native"])?],
     )
+}
+
+#[test]
+fn json_of_releases_is_what_its_page_says() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let store = format!("file://{}", desk.path("store").display());
+    let json = |arguments: &[&str]| desk.json(0, &[arguments, &["--json"]].concat());
+    let keygen = json(&["keygen", "team"])?;
+    check("keygen", std::slice::from_ref(&keygen))?;
+    let trust = keygen["trust"].as_str().context("is text")?;
+    let sign = ["--to", &store, "--key", "team.key", "--without-native"];
+    let mut published = Vec::new();
+    // The first has no release before it; the third is another one again.
+    for role in ["readonly", "reporting", "support"] {
+        let target = target(&Behaviour::Roles(&[role]));
+        desk.write("target.wasm", target)?;
+        published.push(json(&[&["publish", "."][..], &sign].concat())?);
+    }
+    check("publish", &published)?;
+    check("releases", &[json(&["releases", &store])?])?;
+    check("status", &[json(&["status", &store])?])?;
+    check("verify", &[json(&["verify", &store, "--trust", trust])?])?;
+
+    desk.write("event.json", event_of("a@a.example")?)?;
+    let diff = ["diff", &format!("{store}#r1"), ".", "--trust", trust];
+    let diff = [&diff[..], &["--events", "event.json", "--json"]].concat();
+    check("diff", &[desk.json(1, &diff)?])?;
+    let record = ["record", "event.json", "--release", "."];
+    let record = [&record[..], &["--into", "records"]].concat();
+    check("record", &[json(&record)?, json(&record)?])?;
+    let target = target(&Behaviour::Roles(&["other"]));
+    desk.write("target.wasm", target)?;
+    let replay = ["replay", "records", "--release", ".", "--json"];
+    check("replay", &[desk.json(1, &replay)?])
 }
