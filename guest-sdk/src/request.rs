@@ -5,6 +5,9 @@ use serde::de::DeserializeOwned;
 use crate::{Actor, Email, Failure, Request, RequestedTarget};
 
 /// The two ways of giving access.
+///
+/// An SDK that knows more of them has more here: then the compiler names each `match`
+/// that has to say what becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
     /// `role`: a user that exists is lent a role.
