@@ -268,6 +268,30 @@ fn a_target_is_asked_what_its_cases_ask() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_target_that_fails_on_the_sample_event_is_published_with_a_warning() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    desk.ends(0, &["keygen", "team"])?;
+    let store = format!("file://{}", desk.path("store").display());
+    let publish = ["publish", ".", "--to", &store, "--key", "team.key"];
+    let publish = [&publish[..], &["--without-native", "--dry-run"]].concat();
+    let failure = Behaviour::Failure("failed", "it has no table");
+    let trap = Behaviour::Code("(unreachable)");
+    for (behaviour, code, sentence) in [
+        (
+            &failure,
+            0,
+            "warning: targets.readonly: fails on the sample event",
+        ),
+        (&trap, 1, "targets.readonly: breaks on an ordinary request"),
+    ] {
+        desk.write("target.wasm", target(behaviour))?;
+        let finished = desk.ends(code, &publish)?;
+        assert!(finished.stderr.contains(sentence), "{finished:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_resolver_for_roles_alone_is_not_asked_for_temporary_users() -> anyhow::Result<()> {
     let desk = Desk::new()?;
     // The requester's own name, as README.md's resolver has it, in every run.
