@@ -95,19 +95,6 @@ fn check_step(step: &AuthorizedStep, level: SqlPolicy, username: &str) {
 /// Written anew without the host: what `grants` promises, and no field more.
 fn check_grants(node: &NodeEnum, username: &str, sql: &str) {
     match node {
-        NodeEnum::GrantRoleStmt(revoke) => {
-            assert!(
-                !revoke.is_grant && revoke.opt.is_empty() && revoke.grantor.is_none(),
-                "{sql}"
-            );
-            assert!(are_user(&revoke.grantee_roles, username), "{sql}");
-            for role in &revoke.granted_roles {
-                let Some(NodeEnum::AccessPriv(role)) = &role.node else {
-                    panic!("{sql}");
-                };
-                assert!(ROLES.contains(&role.priv_name.as_str()), "{sql}");
-            }
-        }
         NodeEnum::GrantStmt(grant) => {
             assert!(!grant.grant_option && grant.grantor.is_none(), "{sql}");
             assert!(are_user(&grant.grantees, username), "{sql}");

@@ -1,10 +1,18 @@
 //! The policy `grants`: privileges on objects, for the run's user alone.
 
+use std::collections::HashSet;
+
 use pg_query::NodeEnum;
-use pg_query::protobuf::{DropBehavior, GrantStmt, GrantTargetType, Node, ObjectType};
+use pg_query::protobuf::{
+    AccessPriv, DropBehavior, GrantStmt, GrantTargetType, Node, ObjectType, ObjectWithArgs,
+};
 
 use super::statement::Parsed;
-use super::{Refusal, Scope, membership, settings};
+use super::{Refusal, Scope, membership, settings, shown, tree};
+
+/// Most objects that one statement may name. The server does not stop in the middle of
+/// one, whatever its time limit.
+const MAX_OBJECTS: usize = 1000;
 
 /// Checks a statement that is no plain grant of a role.
 pub(super) fn check(statement: &Parsed<'_>, scope: &Scope<'_>) -> Result<(), Refusal> {
@@ -75,7 +83,93 @@ fn privileges(grant: &GrantStmt, scope: &Scope<'_>) -> Result<(), Refusal> {
             ));
         }
     }
+    no_repeats(privileges, objects)
+}
+
+/// Refuses a statement in which something stands twice: the server does it as often as
+/// it is written, each time slower than the last, and takes no cancel in between.
+fn no_repeats(privileges: &[Node], objects: &[Node]) -> Result<(), Refusal> {
+    if objects.len() > MAX_OBJECTS {
+        return Err(Refusal::not_allowed(format!(
+            "names {} objects, at most {MAX_OBJECTS} are allowed in one statement",
+            objects.len()
+        )));
+    }
+    let twice = |name: &str| {
+        Err(Refusal::not_allowed(format!(
+            "names `{}` twice",
+            shown(name)
+        )))
+    };
+    let mut seen = HashSet::new();
+    for privilege in privileges {
+        let Some(NodeEnum::AccessPriv(AccessPriv { priv_name, cols })) = &privilege.node else {
+            continue;
+        };
+        if cols.is_empty() && !seen.insert((priv_name.as_str(), None)) {
+            return twice(priv_name);
+        }
+        for column in cols.iter().filter_map(string) {
+            if !seen.insert((priv_name.as_str(), Some(column))) {
+                return twice(column);
+            }
+        }
+    }
+    let mut seen = HashSet::new();
+    for object in objects {
+        if !seen.insert(key(object)?) {
+            return twice(&name(object));
+        }
+    }
     Ok(())
+}
+
+/// What two mentions of one object have in common.
+fn key(object: &Node) -> Result<Vec<u8>, Refusal> {
+    match &object.node {
+        // Without the names of its arguments, which say nothing about which one it is.
+        Some(NodeEnum::ObjectWithArgs(function)) => tree::comparable(&ObjectWithArgs {
+            objfuncargs: Vec::new(),
+            ..function.clone()
+        }),
+        _ => tree::comparable(object),
+    }
+}
+
+/// An object's name for a message.
+fn name(object: &Node) -> String {
+    let joined = |parts: &[Node]| -> String {
+        let parts: Vec<&str> = parts.iter().filter_map(string).collect();
+        parts.join(".")
+    };
+    match &object.node {
+        Some(NodeEnum::RangeVar(relation)) => {
+            let parts = [
+                &relation.catalogname,
+                &relation.schemaname,
+                &relation.relname,
+            ];
+            let parts: Vec<&str> = parts
+                .into_iter()
+                .map(String::as_str)
+                .filter(|part| !part.is_empty())
+                .collect();
+            parts.join(".")
+        }
+        Some(NodeEnum::ObjectWithArgs(function)) => joined(&function.objname),
+        Some(NodeEnum::List(name)) => joined(&name.items),
+        Some(NodeEnum::String(name)) => name.sval.clone(),
+        Some(NodeEnum::Integer(number)) => number.ival.to_string(),
+        Some(NodeEnum::Float(number)) => number.fval.clone(),
+        _ => String::new(),
+    }
+}
+
+fn string(node: &Node) -> Option<&str> {
+    match &node.node {
+        Some(NodeEnum::String(string)) => Some(&string.sval),
+        _ => None,
+    }
 }
 
 /// Privileges on data. None at all is `ALL`: what the bot may pass on.
@@ -156,8 +250,5 @@ fn schema(target: GrantTargetType, kind: ObjectType, object: &Node) -> Option<Op
 /// The schema in `schema.name` or `database.schema.name`.
 fn qualifier(name: &[Node]) -> Option<&str> {
     let [.., schema, _] = name else { return None };
-    match &schema.node {
-        Some(NodeEnum::String(schema)) => Some(&schema.sval),
-        _ => None,
-    }
+    string(schema)
 }

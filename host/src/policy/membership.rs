@@ -29,7 +29,7 @@ pub(super) fn plain_grant(
 }
 
 /// A membership statement under the policy `grants`, where `plain_grant` didn't
-/// take it: only a plain `REVOKE` is left.
+/// take it: none passes. The sentence is that of the first thing wrong with it.
 pub(super) fn check(grant: &GrantRoleStmt, scope: &Scope<'_>) -> Result<(), Refusal> {
     if let Some(option) = options(grant) {
         return Err(Refusal::not_allowed(format!(
@@ -41,7 +41,9 @@ pub(super) fn check(grant: &GrantRoleStmt, scope: &Scope<'_>) -> Result<(), Refu
             "grants or revokes a role for somebody else than the user of the run",
         ));
     }
-    roles(grant, scope).map(|_| ())
+    Err(Refusal::not_allowed(
+        "revokes a role from the user of the run, who is new and has no more than the plan grants; leave both out",
+    ))
 }
 
 /// The same under `any`: whoever it is for, and whatever the options.
