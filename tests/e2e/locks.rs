@@ -112,3 +112,43 @@ async fn an_event_that_waits_goes_on_when_the_other_commits() -> anyhow::Result<
     }
     Ok(())
 }
+
+/// Somebody waits for a lock in a transaction of the function's.
+const WAITS: &str = "EXISTS (SELECT FROM pg_stat_activity
+    WHERE application_name LIKE 'sym-postgres%' AND wait_event_type = 'Lock')";
+
+#[tokio::test]
+async fn a_long_setup_keeps_no_role_from_being_taken_back() -> anyhow::Result<()> {
+    let world = World::builder()
+        .file(
+            "readonly.sql",
+            "GRANT readonly TO {username}; GRANT SELECT ON pay TO {username}",
+        )
+        .sql("CREATE TABLE pay (); GRANT SELECT ON pay TO sym_bot WITH GRANT OPTION")
+        .start()
+        .await?;
+    let lent = Event::escalate();
+    world.body(&lent).await?;
+    let other = world.another(&[]).await?;
+    let admin = world.postgres.admin_in("app").await?;
+    admin
+        .batch_execute("BEGIN; GRANT SELECT ON pay TO PUBLIC")
+        .await?;
+    let event = Event::escalate_temporary_user();
+    let ending = async {
+        world.wait_until(WAITS).await?;
+        world.body_of(&other, &lent.end().to_string()).await?;
+        let waits = world.query(&format!("SELECT {WAITS}")).await?;
+        admin.batch_execute("ROLLBACK").await?;
+        anyhow::Ok(waits)
+    };
+    let (made, waits) = tokio::join!(world.body(&event), ending);
+    made?;
+    assert_eq!(
+        waits?.as_deref(),
+        Some("true"),
+        "the end came after the setup"
+    );
+    world.body(&event.end()).await?;
+    world.ledger_agrees().await
+}

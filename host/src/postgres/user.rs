@@ -33,7 +33,8 @@ pub struct NewUser<'a> {
     pub name: &'a RoleName,
     /// How many connections it may have.
     pub connection_limit: u16,
-    /// What it gets, in order.
+    /// What it gets: the statements in their order, and then the roles. Where `SQL_POLICY=any`
+    /// let a statement pass, all of it in order.
     pub steps: &'a [AuthorizedStep],
 }
 
@@ -197,7 +198,7 @@ async fn fill(connection: &Connection, user: &NewUser<'_>, last: Option<Query<'_
     if user.steps.iter().any(is_statement) {
         queries.push(Query::new(SETUP_SEARCH_PATH));
     }
-    for (index, step) in user.steps.iter().enumerate() {
+    for (index, step) in in_order(user.steps) {
         let query = match step {
             AuthorizedStep::GrantRole(_) => Query::new("SELECT sym.admit_user($1, $2)")
                 .text(&run)
@@ -244,7 +245,7 @@ pub async fn make_across(
         }
     }
     database.run(&format!("BEGIN; {SETUP_SEARCH_PATH}")).await?;
-    for (index, step) in user.steps.iter().enumerate() {
+    for (index, step) in in_order(user.steps) {
         match step {
             AuthorizedStep::GrantRole(role) => {
                 let role = role.as_str();
@@ -297,6 +298,19 @@ pub async fn take_password(connection: &Connection, run: &Run, verifier: &Verifi
 /// the same event again finds out.
 pub async fn commit(connection: &Connection) -> Result<()> {
     connection.run("COMMIT").await
+}
+
+/// The steps with their indexes, as they run: the roles behind the statements. Since 16 a
+/// GRANT of a role keeps everybody else from granting and revoking it until the COMMIT,
+/// and a plugin says how long its statements take. What runs under `any` may hang on the
+/// order, and so keeps it.
+fn in_order(steps: &[AuthorizedStep]) -> impl Iterator<Item = (usize, &AuthorizedStep)> {
+    let keeps_order = steps.iter().any(is_free);
+    let of_kind = move |is_first: bool| {
+        let steps = steps.iter().enumerate();
+        steps.filter(move |(_, step)| (keeps_order || is_statement(step)) == is_first)
+    };
+    of_kind(true).chain(of_kind(false))
 }
 
 fn role_of(step: &AuthorizedStep) -> Option<&str> {
