@@ -308,7 +308,8 @@ async fn a_try_that_failed_in_another_database_leaves_nothing_to_the_next() -> a
         .file("plugins.toml", manifest)
         .file(
             "narrow.sql",
-            "GRANT readonly TO {username}; GRANT SELECT ON pay TO {username}",
+            "GRANT readonly TO {username}; GRANT SELECT ON pay TO {username};
+             ALTER ROLE {username} SET work_mem = '1MB'; ALTER ROLE {username} IN DATABASE app SET jit = off",
         )
         .sql(
             "CREATE TABLE pay (); CREATE TABLE pub (); GRANT SELECT ON pay, pub TO sym_bot WITH GRANT OPTION",
@@ -346,6 +347,9 @@ async fn a_try_that_failed_in_another_database_leaves_nothing_to_the_next() -> a
             .is_err()
     );
     assert!(!world.is_member(user, "readonly").await?);
+    let settings =
+        format!("SELECT count(*) FROM pg_db_role_setting WHERE setrole = '{user}'::regrole");
+    assert_eq!(world.query(&settings).await?.as_deref(), Some("0"));
     // Whoever makes a role is a member since 16, but can't use it.
     let by_itself = "SELECT count(*) FROM pg_auth_members WHERE member = 'sym_bot'::regrole AND grantor = member";
     assert_eq!(world.query(by_itself).await?.as_deref(), Some("0"));

@@ -926,6 +926,7 @@ DECLARE
     this_user oid;
     options  text;
     membership  record;
+    database    text;
     is_taken_up boolean := false;
     done     text;
 BEGIN
@@ -962,6 +963,11 @@ BEGIN
             EXCEPTION WHEN insufficient_privilege OR dependent_objects_still_exist THEN
                 NULL; -- Somebody else's.
             END;
+        END LOOP;
+        EXECUTE format('ALTER ROLE %I RESET ALL', entry.user_name);
+        FOR database IN SELECT d.datname FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+                        WHERE s.setrole = this_user LOOP
+            EXECUTE format('ALTER ROLE %I IN DATABASE %I RESET ALL', entry.user_name, database);
         END LOOP;
         is_taken_up := true;
     ELSE
