@@ -333,3 +333,58 @@ async fn ends_at_once_take_the_role_back_whatever_the_databases_isolation() -> a
     assert!(world.query(&end).await.is_err());
     Ok(())
 }
+
+/// Somebody waits for a lock in a transaction of the function's.
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE application_name LIKE 'sym-postgres%' AND wait_event_type = 'Lock'";
+
+#[tokio::test]
+async fn the_same_user_at_once_with_a_ledger_apart_has_the_password_of_its_secret()
+-> anyhow::Result<()> {
+    let world = World::builder()
+        .variable("LEDGER_DB", "ledger")
+        .file(
+            "readonly.sql",
+            "GRANT readonly TO {username}; GRANT SELECT ON pay TO {username}",
+        )
+        .sql("CREATE TABLE pay (); GRANT SELECT ON pay TO sym_bot WITH GRANT OPTION")
+        .start()
+        .await?;
+    world.postgres.create_database("ledger").await?;
+    world
+        .ledger_sql("CREATE SCHEMA sym AUTHORIZATION sym_bot")
+        .await?;
+    let before = world.state().await?;
+    let other = world.another(&[]).await?;
+    let event = Event::escalate_temporary_user();
+    let admin = world.postgres.admin_in("app").await?;
+    // Both have made the user, and wait in its setup, the first of them first.
+    admin
+        .batch_execute("BEGIN; GRANT SELECT ON pay TO PUBLIC")
+        .await?;
+    let waits = |count: u32| format!("({WAITING}) = {count}");
+    let second = async {
+        world.wait_until(&waits(1)).await?;
+        world.send_to(&other, &event.to_string()).await
+    };
+    let release = async {
+        world.wait_until(&waits(2)).await?;
+        admin.batch_execute("ROLLBACK").await?;
+        anyhow::Ok(())
+    };
+    let (first, second, released) = tokio::join!(world.send(&event), second, release);
+    released?;
+    let (first, second) = (first?, second?);
+    ensure!(is_success(&first)?, "{first}");
+    assert_eq!(first, second);
+    let secret = world
+        .secret(first["body"]["secret_name"].as_str().unwrap_or_default())
+        .await?;
+    let text = |field: &str| secret[field].as_str().unwrap_or_default();
+    assert_eq!(
+        world.count_orders(text("username"), text("password")).await,
+        Ok(ORDERS)
+    );
+    world.body(&event.end()).await?;
+    world.is_as(&before).await
+}

@@ -211,7 +211,7 @@ async fn fill(connection: &Connection, user: &NewUser<'_>, last: Option<Query<'_
         // What a statement has put off to the COMMIT is done here, as its own.
         queries.push(Query::new("SET CONSTRAINTS ALL IMMEDIATE").foreign());
     }
-    queries.push(Query::new("SELECT sym.confirm_user($1, true)::text").text(&run));
+    queries.push(Query::new("SELECT sym.confirm_user($1, NULL)::text").text(&run));
     queries.extend(last);
     connection.pipeline(&queries).await
 }
@@ -219,10 +219,12 @@ async fn fill(connection: &Connection, user: &NewUser<'_>, last: Option<Query<'_
 /// Makes the user of a run that [is prepared](prepare), where the setup's database
 /// is not the ledger's: no transaction spans both, so the user is made without LOGIN
 /// and committed, the setup runs and is committed, and LOGIN comes last, in a
-/// transaction that is still open afterwards.
+/// transaction that is still open afterwards. Of two that make the same user at the same
+/// moment, the one that took it up last goes on.
 ///
 /// # Errors
-/// As [`make`].
+/// As [`make`]. A conflict where somebody else has taken the user up since: it may have
+/// another password then, and lack what was given to it here.
 pub async fn make_across(
     ledger: &mut Connection,
     database: &mut Connection,
@@ -236,6 +238,7 @@ pub async fn make_across(
         .text(&verifier)
         .with(&connection_limit, Type::INT4);
     let created = ledger.call(&create).await?;
+    let made_by = created["made_by"].as_str();
     if created["taken_up"] == true
         && let Some(oid) = Grant::from_json(&created)?.user_oid
     {
@@ -270,7 +273,11 @@ pub async fn make_across(
     // there is a secret.
     ledger.run("BEGIN").await?;
     ledger
-        .query(&Query::new("SELECT sym.confirm_user($1, false)::text").text(&run))
+        .query(
+            &Query::new("SELECT sym.confirm_user($1, $2)::text")
+                .text(&run)
+                .text(&made_by),
+        )
         .await?;
     Ok(())
 }

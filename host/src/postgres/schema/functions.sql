@@ -53,6 +53,8 @@ DROP FUNCTION IF EXISTS sym.facts_of(oid), sym.end_kept_sessions(text, boolean),
 DROP FUNCTION IF EXISTS sym.take_membership(oid, oid, boolean), sym.check_no_prepared(oid) CASCADE;
 -- Of versions before 11.
 DROP FUNCTION IF EXISTS sym.databases_of_user(text) CASCADE;
+-- Of versions before 14.
+DROP FUNCTION IF EXISTS sym.confirm_user(text, boolean) CASCADE;
 
 -- Names the transaction after its run, for pg_stat_activity and the server's log.
 CREATE OR REPLACE FUNCTION sym.name_transaction(run text) RETURNS void
@@ -918,7 +920,7 @@ END $$;
 -- Makes the user of a prepared run, or takes up one that an earlier try left.
 -- The setup's statements and `confirm_user` follow in the same transaction.
 -- Without `can_login` the user is made but can't be used until `confirm_user`:
--- for a setup in another database, which no transaction spans.
+-- for a setup in another database, which no transaction spans. `made_by` is the transaction.
 CREATE OR REPLACE FUNCTION sym.create_user(this_run text, verifier text, connections int, can_login boolean) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -974,7 +976,7 @@ BEGIN
         PERFORM sym.refuse('user-refused', '{"why": "exists"}');
     END IF;
     UPDATE sym.grants g SET user_oid = this_user WHERE g.run = this_run RETURNING * INTO entry;
-    RETURN to_jsonb(entry) || jsonb_build_object('taken_up', is_taken_up);
+    RETURN to_jsonb(entry) || jsonb_build_object('taken_up', is_taken_up, 'made_by', pg_current_xact_id()::text);
 END $$;
 
 -- Makes the run's user a member of a role.
@@ -995,27 +997,34 @@ BEGIN
     END IF;
 END $$;
 
--- The last step before COMMIT: the run is granted. `same_transaction`: as
--- `create_user`, with LOGIN; otherwise the user gets LOGIN now.
-CREATE OR REPLACE FUNCTION sym.confirm_user(this_run text, same_transaction boolean) RETURNS jsonb
+-- The last step before COMMIT: the run is granted. `made_by` is the transaction of
+-- `create_user` where that is not this one: then the user gets LOGIN now.
+CREATE OR REPLACE FUNCTION sym.confirm_user(this_run text, made_by text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    entry sym.grants;
-    owner oid;
-    done  text;
+    entry     sym.grants;
+    owner     oid;
+    this_role oid;
+    now_is    text;
+    done      text;
 BEGIN
     done := sym.name_transaction(this_run);
     -- `create_user` has written the row. Were it not by this transaction, a setup
     -- statement would have ended the one that we began.
     UPDATE sym.grants g SET state = 'granted', granted_at = now()
-        WHERE g.run = this_run AND g.state = 'pending'
-          AND (NOT same_transaction OR g.xmin = pg_current_xact_id()::xid)
+        WHERE g.run = this_run AND g.state = 'pending' AND g.xmin = coalesce(made_by::xid8, pg_current_xact_id())::xid
         RETURNING * INTO entry;
     IF NOT FOUND THEN
-        IF EXISTS (SELECT FROM sym.grants g WHERE g.run = this_run AND g.state = 'pending') THEN
+        now_is := (SELECT g.state FROM sym.grants g WHERE g.run = this_run);
+        IF now_is = 'granted' THEN
+            PERFORM sym.refuse('already-granted');
+        ELSIF now_is IS DISTINCT FROM 'pending' THEN
+            PERFORM sym.refuse('run-ended', '{"why": "overtaken"}');
+        ELSIF made_by IS NULL THEN
             PERFORM sym.refuse('transaction-ended');
         END IF;
-        PERFORM sym.refuse('run-ended', '{"why": "overtaken"}');
+        RAISE EXCEPTION 'sym: the same event, served at the same moment, has taken the user up'
+            USING ERRCODE = 'serialization_failure';
     END IF;
     -- While others are being removed we may grant what they made, and nobody is to have it.
     FOREACH owner IN ARRAY sym.owners_of_granted(entry.user_oid) LOOP
@@ -1024,7 +1033,7 @@ BEGIN
             PERFORM sym.refuse('setup', jsonb_build_object('why', 'left-behind', 'role', owner::regrole::text));
         END IF;
     END LOOP;
-    IF NOT same_transaction THEN
+    IF made_by IS NOT NULL THEN
         EXECUTE format('ALTER ROLE %s LOGIN', entry.user_oid::regrole);
         -- By `belongings`, where what an earlier try gave was cleared away.
         IF EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = entry.user_oid AND m.member = current_user::regrole
