@@ -1026,6 +1026,11 @@ BEGIN
         RAISE EXCEPTION 'sym: the same event, served at the same moment, has taken the user up'
             USING ERRCODE = 'serialization_failure';
     END IF;
+    -- Under `SQL_POLICY=any` a statement may have lent it a role without `admit_user`.
+    FOR this_role IN SELECT m.roleid FROM pg_auth_members m
+                     WHERE m.member = entry.user_oid AND m.roleid <> sym.role_named('sym_managed') LOOP
+        done := sym.check_role(this_role);
+    END LOOP;
     -- While others are being removed we may grant what they made, and nobody is to have it.
     FOREACH owner IN ARRAY sym.owners_of_granted(entry.user_oid) LOOP
         IF owner <> entry.user_oid AND (sym.is_heir(owner) OR EXISTS (
