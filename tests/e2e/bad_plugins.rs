@@ -260,7 +260,7 @@ async fn a_setup_that_fails_leaves_no_user_and_no_secret() -> anyhow::Result<()>
         ),
         (
             "GRANT SELECT ON unseen TO {username}",
-            "the database refused step 1 of the target's setup (SQLSTATE 42501): see the function's log [database-refused]",
+            "the database refused step 1 of the target's setup (SQLSTATE 42501): `sym_bot` lacks a privilege, or its grant option, on something that it names: see the function's log [database-refused]",
         ),
         (
             "GRANT SELECT ON seen TO {username}",

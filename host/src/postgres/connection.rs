@@ -11,7 +11,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, Warning};
 use super::schema;
 use super::tls;
 use crate::config::{Database, Tls};
@@ -89,7 +89,7 @@ const MAX_WARNINGS: usize = 16;
 /// A connection to one database of the cluster.
 pub struct Connection {
     client: Client,
-    notices: mpsc::Receiver<String>,
+    notices: mpsc::Receiver<Warning>,
     is_used_up: bool,
     acts_as: Option<String>,
     lock_timeout: Duration,
@@ -326,8 +326,10 @@ impl Connection {
                     && is_warning(&notice)
                 {
                     // Enough wait already, or nobody listens any more.
-                    let _ =
-                        sender.try_send(format!("{} {}", notice.code().code(), notice.message()));
+                    let _ = sender.try_send(Warning {
+                        state: notice.code().code().to_owned(),
+                        text: format!("{} {}", notice.code().code(), notice.message()),
+                    });
                 }
             }
         });
@@ -493,7 +495,7 @@ impl Connection {
     }
 
     /// Warnings of class 01 since the last call.
-    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+    pub(crate) fn take_warnings(&mut self) -> Vec<Warning> {
         std::iter::from_fn(|| self.notices.try_recv().ok()).collect()
     }
 }

@@ -4,13 +4,25 @@ use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use super::refusal;
 use crate::error::{Code, Error};
 
 /// SQLSTATE of what `sym.refuse` raises.
 const REFUSAL: &str = "SYMRF";
+
+/// SQLSTATE of the warning that a GRANT granted nothing, or not all.
+const NOT_GRANTED: &str = "01007";
+
+/// What the server said beside its answer, for the log.
+#[derive(Debug)]
+pub(crate) struct Warning {
+    /// Its SQLSTATE.
+    pub(crate) state: String,
+    /// Its text.
+    pub(crate) text: String,
+}
 
 /// Why a call to the database failed.
 #[derive(Debug)]
@@ -36,7 +48,7 @@ enum Kind {
     Refusal { code: String, why: Value },
     /// A statement raised a warning of class 01: it was not carried out, or not
     /// wholly.
-    Warning { text: String },
+    Warning { state: String, text: String },
     /// The server refused a statement; it, or we, stopped it.
     Refused { state: String, step: Option<usize> },
     /// Schema `sym` is missing or can't be used.
@@ -82,8 +94,9 @@ impl Failure {
         })
     }
 
-    pub(crate) fn warning(text: impl Into<String>) -> Self {
-        Self::new(Kind::Warning { text: text.into() })
+    pub(crate) fn warning(warning: Warning) -> Self {
+        let Warning { state, text } = warning;
+        Self::new(Kind::Warning { state, text })
     }
 
     /// A temporary user could not be disabled wholly, for this reason (see
@@ -109,14 +122,19 @@ impl Failure {
         self
     }
 
-    /// From a statement of a target's: what it raises in our name isn't ours.
+    /// From a statement of a target's: what it raises in our name isn't ours, and that a
+    /// database or a login is missing is said of what it names. Only an error that ends
+    /// the session is about the connection.
     pub(crate) fn of_foreign(error: tokio_postgres::Error) -> Self {
+        let state = error.as_db_error().filter(|error| is_statements(error));
+        let state = state.map(|error| error.code().code().to_owned());
         let mut failure = Self::from(error);
-        if let Kind::Refusal { .. } = failure.kind {
-            failure.kind = Kind::Refused {
-                state: REFUSAL.to_owned(),
-                step: None,
-            };
+        let is_about_us = matches!(
+            failure.kind,
+            Kind::Refusal { .. } | Kind::Login | Kind::Setup { .. } | Kind::Gone { .. }
+        );
+        if is_about_us && let Some(state) = state {
+            failure.kind = Kind::Refused { state, step: None };
         }
         failure
     }
@@ -203,7 +221,7 @@ impl Failure {
                 ),
             ),
             Kind::Refusal { code, why } => refusal::sentence(&code, &why, names),
-            Kind::Warning { text } => Error::new(
+            Kind::Warning { state, text } if state == NOT_GRANTED => Error::new(
                 Code::DatabaseRefused,
                 format!(
                     "a statement of the target's setup granted less than it says: give `{}` the grant option on what \
@@ -212,6 +230,21 @@ impl Failure {
                 ),
             )
             .with_source(text),
+            Kind::Warning { state, text } => Error::new(
+                Code::DatabaseRefused,
+                format!("a statement of the target's setup raised a warning (SQLSTATE {state})"),
+            )
+            .with_pointer(": see the function's log")
+            .with_source(text),
+            Kind::Refused { state, step: Some(step) } if state == SqlState::INSUFFICIENT_PRIVILEGE.code() => Error::new(
+                Code::DatabaseRefused,
+                format!(
+                    "the database refused step {step} of the target's setup (SQLSTATE {state}): `{}` lacks a privilege, \
+                     or its grant option, on something that it names",
+                    names.bot
+                ),
+            )
+            .with_pointer(": see the function's log"),
             Kind::Refused { state, step: None } => Error::new(
                 Code::DatabaseRefused,
                 format!("the database refused a statement of the function's (SQLSTATE {state})"),
@@ -280,6 +313,11 @@ impl From<tokio_postgres::Error> for Failure {
             source: Some(error),
         }
     }
+}
+
+/// Whether it is the statement that failed, and not the session.
+fn is_statements(error: &DbError) -> bool {
+    error.parsed_severity() == Some(Severity::Error)
 }
 
 fn is_concurrent_update(error: &tokio_postgres::Error) -> bool {
