@@ -11,7 +11,7 @@ mod guest;
 mod snapshot;
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
@@ -446,6 +446,36 @@ async fn a_refusal_that_is_put_off_to_the_commit_is_not_believed() -> anyhow::Re
     let sentence = "the database refused a statement of the function's (SQLSTATE SYMRF): see the function's log \
         [database-refused]";
     world.refuses(&event, sentence).await
+}
+
+// The sandbox is frozen with the answer, so nobody is there any more who could end it.
+#[tokio::test]
+async fn what_there_was_no_time_for_holds_no_lock_after_the_answer() -> anyhow::Result<()> {
+    let world = free("SELECT pg_sleep(60)").start().await?;
+    world.still_works().await?;
+    world.lambda.set_timeout(Duration::from_secs(3));
+    let event = Event::escalate().target("free").user(ASKS_FOR_VISITOR);
+    let answer = world.send(&event).await?.to_string();
+    assert!(answer.contains("[out-of-time]"), "{answer}");
+    world.lambda.freeze()?;
+    let answered = Instant::now();
+    world
+        .wait_until(
+            "NOT EXISTS (SELECT FROM pg_stat_activity
+                WHERE application_name LIKE 'sym-postgres%' AND xact_start IS NOT NULL)",
+        )
+        .await?;
+    let took = answered.elapsed();
+    world.lambda.thaw()?;
+    // Before 14 the server looks for who has asked when the statement is over: 8 s at most.
+    let longest = match world.postgres.install().major {
+        14.. => Duration::from_secs(4),
+        _ => Duration::from_secs(10),
+    };
+    assert!(took < longest, "{took:?}");
+    world.lambda.set_timeout(Duration::from_secs(20));
+    world.body(&event.end()).await?;
+    Ok(())
 }
 
 // What `docs/security.md` says that `SQL_POLICY=any` gives away, in one statement.

@@ -1,10 +1,12 @@
 //! One connection: made, watched, and thrown away when in doubt.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::mpsc;
+use futures_util::future;
+use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
@@ -47,12 +49,16 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(9);
 /// `enable_seqscan`: what was planned while a table was small reads all of it ever after,
 /// and everybody may make the system's large. What we look for has an index.
 /// `jit`: what is asked once is compiled for longer than it runs.
+/// `client_connection_check_interval`: a statement whose function is gone holds its locks for
+/// nobody. Since 14, and of a server's systems Linux is one that can.
 /// `default_transaction_isolation`: in any other, what is read behind a lock is as it was
 /// before it. `timezone`: of the times that people are shown.
 const SESSION: &str = "SET standard_conforming_strings = on; SET client_min_messages = notice; \
     SET default_transaction_isolation = 'read committed'; SET timezone = 'UTC'; \
     SET idle_in_transaction_session_timeout = '30s'; SET search_path = pg_catalog, pg_temp; \
-    SET plan_cache_mode = force_generic_plan; SET enable_bitmapscan = off; SET enable_seqscan = off; SET jit = off";
+    SET plan_cache_mode = force_generic_plan; SET enable_bitmapscan = off; SET enable_seqscan = off; SET jit = off; \
+    SELECT set_config('client_connection_check_interval', '1s', false) \
+    WHERE current_setting('client_connection_check_interval', true) IS NOT NULL AND version() LIKE '%linux%'";
 
 /// What is set for each connection: [`SESSION`], and how long it works and waits for locks.
 fn session() -> String {
@@ -93,6 +99,8 @@ pub struct Connection {
     is_used_up: bool,
     acts_as: Option<String>,
     lock_timeout: Duration,
+    /// Dropped with the rest, and behind `client`: see [`watch`](Self::watch).
+    _in_use: oneshot::Sender<()>,
 }
 
 /// How many statements are under way at once. More gain nothing, and each waits
@@ -312,14 +320,17 @@ impl Connection {
             .map_err(|_| Failure::unreached(CONNECT_TIMEOUT))?
     }
 
-    /// Drives the connection, and keeps what the server says by the way.
+    /// Drives the connection, and keeps what the server says by the way. Where ours is
+    /// dropped, says goodbye if nothing is under way, and closes the socket in any case: the
+    /// sandbox may be frozen in a moment, and what is open keeps its locks.
     fn watch<S, T>(client: Client, mut connection: tokio_postgres::Connection<S, T>) -> Self
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
         T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
         let (sender, notices) = mpsc::channel(MAX_WARNINGS);
-        tokio::spawn(async move {
+        let (in_use, dropped) = oneshot::channel();
+        let driving = async move {
             while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
             {
                 if let AsyncMessage::Notice(notice) = message
@@ -332,6 +343,10 @@ impl Connection {
                     });
                 }
             }
+        };
+        tokio::spawn(async move {
+            // The first is polled first.
+            future::select(pin!(driving), dropped).await;
         });
         Self {
             client,
@@ -339,6 +354,7 @@ impl Connection {
             is_used_up: false,
             acts_as: None,
             lock_timeout: LOCK_TIMEOUT,
+            _in_use: in_use,
         }
     }
 
@@ -357,7 +373,7 @@ impl Connection {
             schema::marker()
         );
         let facts = self.client.query_typed(&facts, &[]);
-        let both = futures_util::future::join(settings, facts);
+        let both = future::join(settings, facts);
         let (settings, rows) = answer_in(ANSWER_TIMEOUT, both).await?;
         settings?;
         let rows = rows?;
@@ -446,7 +462,7 @@ impl Connection {
         let all = std::iter::once(&begin)
             .chain(statements)
             .chain(std::iter::once(&end));
-        let answers = futures_util::future::join_all(all.map(|sql| self.client.batch_execute(sql)));
+        let answers = future::join_all(all.map(|sql| self.client.batch_execute(sql)));
         let longest = limit * u32::try_from(statements.len()).unwrap_or(u32::MAX) + ANSWER_TIMEOUT;
         let results = answer_in(longest, answers).await?;
         crash::after("lists");
@@ -484,7 +500,7 @@ impl Connection {
                 self.client
                     .execute_typed(Query::sql(query), &query.arguments)
             };
-            let answers = futures_util::future::join_all(batch.iter().map(send));
+            let answers = future::join_all(batch.iter().map(send));
             let results = answer_in(ANSWER_TIMEOUT * PIPELINE as u32, answers).await?;
             crash::after("pipeline");
             for (query, result) in batch.iter().zip(results) {
