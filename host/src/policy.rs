@@ -29,6 +29,7 @@ use crate::plan::{Plan, Step, Strategy};
 pub use crate::sql::MAX_SQL_BYTES;
 use crate::sql::{Template, TemplateError};
 pub use lint::{Finding, Lint};
+pub use settings::settings_reference;
 
 /// Most steps of one plan, both as asked for and after a `GRANT a, b` has become
 /// two.

@@ -40,6 +40,21 @@ fn the_page_of_limits_is_current() {
 }
 
 #[test]
+fn the_settings_on_the_page_of_plugins_are_current() {
+    let name = "docs/plugins.md";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+    let page = fs::read_to_string(&path).expect("the page is there");
+    let (begin, end) = (
+        "<!-- From `host/src/policy/settings.rs`: -->\n",
+        "<!-- End. -->\n",
+    );
+    let (before, rest) = page.split_once(begin).expect("the page has the list");
+    let (_, after) = rest.split_once(end).expect("the list has an end");
+    let settings = sym_host::policy::settings_reference();
+    check(name, &format!("{before}{begin}{settings}{end}{after}"));
+}
+
+#[test]
 fn the_schema_of_plugins_toml_is_current() {
     let schema = sym_host::plugin::manifest::schema();
     check("plugins/plugins.schema.json", &schema);

@@ -216,7 +216,8 @@ impl fmt::Display for Lint {
                 "grants ALL, which is more in newer versions of PostgreSQL and more than one thinks (TRUNCATE, TRIGGER); name the privileges that are needed",
             ),
             Self::AllInSchema => f.write_str(
-                "grants on all objects that the schema has at that moment, and on none that is made later; \
+                "grants on all objects that the schema has at that moment, and on none that is made later, \
+                 and fails as soon as anybody has made one there that the function's user can't pass on; \
                  give default privileges to a role, and grant that role",
             ),
             Self::TriggerPrivilege => f.write_str(

@@ -66,12 +66,18 @@ const NEVER: &[&str] = &[
     "standard_conforming_strings",
 ];
 
+/// The settings that `SQL_POLICY=grants` allows, as a part of `docs/plugins.md`.
+pub fn settings_reference() -> String {
+    let names: Vec<String> = ALLOWED.iter().map(|name| format!("`{name}`")).collect();
+    format!("{}.\n", names.join(", "))
+}
+
 /// The rule of the policy `grants`.
 pub(super) fn check(alter: &AlterRoleSetStmt, scope: &Scope<'_>) -> Result<(), Refusal> {
     let (name, values) = setting(alter, scope)?;
     if !ALLOWED.contains(&name.as_str()) {
         return Err(Refusal::not_allowed(format!(
-            "sets `{}`, which isn't among the harmless settings",
+            "sets `{}`, which isn't among the harmless settings (docs/plugins.md names them)",
             shown(&name)
         )));
     }
