@@ -89,10 +89,15 @@ impl Ready {
                 .await?;
             let across = user::make_across(connection, &mut database, &new, &verifier).await;
             match across {
-                // The same event, served at the same moment, was first.
-                Err(failure) if failure.is_refusal("already-granted") => {
+                // The same event, served at the same moment, may have been first: it took the
+                // user up, and what was to be done here failed by that.
+                Err(failure) if !failure.is_gone() => {
                     rollback(connection).await?;
-                    return user::prepare(connection, grant, new.name, secret).await;
+                    let prepared = user::prepare(connection, grant, new.name, secret).await?;
+                    return match prepared.state.as_str() {
+                        "granted" => Ok(prepared),
+                        _ => Err(failure),
+                    };
                 }
                 result => result?,
             }
