@@ -189,6 +189,12 @@ impl Limiter {
     }
 }
 
+/// Whether a guest asked for more than its own module allows: it gets nothing, and is
+/// told so as the module's author expects.
+fn is_beyond(desired: usize, maximum: Option<usize>) -> bool {
+    maximum.is_some_and(|maximum| desired > maximum)
+}
+
 impl wasmtime::ResourceLimiter for Limiter {
     // An error ends the plugin, where `Ok(false)` would make its allocator fail:
     // most guests abort then, which looks like a panic of theirs.
@@ -196,8 +202,11 @@ impl wasmtime::ResourceLimiter for Limiter {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if is_beyond(desired, maximum) {
+            return Ok(false);
+        }
         let total = self.memory_bytes.saturating_add((desired - current) as u64);
         if total > self.limits.memory_bytes {
             return Err(Limit::MemoryBytes.into());
@@ -210,8 +219,11 @@ impl wasmtime::ResourceLimiter for Limiter {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if is_beyond(desired, maximum) {
+            return Ok(false);
+        }
         let total = self
             .table_elements
             .saturating_add((desired - current) as u64);

@@ -97,6 +97,18 @@ async fn memory_counts_from_the_first_page_to_the_last() {
     assert_refused(resolve(&grows(65_000), "").await, Code::PluginMemory, &[]);
 }
 
+// It fails as its module says, so nothing was taken.
+#[tokio::test]
+async fn what_the_module_itself_forbids_is_not_counted() {
+    let more = "(core module $more (memory $m 1 2) (table $t 1 2 funcref)
+        (func $grow (drop (memory.grow $m (i32.const 900)))
+            (drop (table.grow $t (ref.null func) (i32.const 90000))))
+        (func $start (call $grow) (call $grow)) (start $start)) (core instance (instantiate $more))";
+    let guest = Guest::user("ada").import(more).build();
+    let answer = resolve(&guest, "").await.expect("answers");
+    assert_eq!(answer.cost.memory_bytes, 3 << 16);
+}
+
 #[tokio::test]
 async fn a_memory_that_begins_too_large_is_the_same() {
     let guest = Guest::user("ada").pages(3).build();
