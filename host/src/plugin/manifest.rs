@@ -226,6 +226,7 @@ impl Manifest {
         for (name, raw) in &raw.targets {
             targets.extend(check::target(&mut problems, name, raw, defaults));
         }
+        check::kinds(&mut problems, &raw);
         if problems.found.is_empty() {
             Ok(Self { resolver, targets })
         } else {

@@ -1,11 +1,11 @@
 //! What each key of `plugins.toml` may say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
 use toml::Spanned;
 
-use super::raw::{RawTarget, Run};
+use super::raw::{RawManifest, RawTarget, Run};
 use super::{Entry, FILE_NAME, Problems, Setup, Target};
 use crate::event::printable;
 use crate::plan::Strategy;
@@ -91,6 +91,31 @@ pub(super) fn target(
         None => Setup::Role(name.get_ref().clone()),
     };
     Some((name.get_ref().clone(), Target { strategy, setup }))
+}
+
+/// A file is a component or SQL, whoever names it.
+pub(super) fn kinds(problems: &mut Problems<'_>, raw: &RawManifest) {
+    let of_targets = raw.targets.values();
+    let components: BTreeSet<&str> = of_targets
+        .filter_map(|target| target.component.as_ref())
+        .chain(raw.resolver.iter().map(|resolver| &resolver.component))
+        .map(|path| path.get_ref().as_str())
+        .collect();
+    for (name, target) in &raw.targets {
+        if let Some(path) = &target.sql
+            && components.contains(path.get_ref().as_str())
+        {
+            let path_shown = printable(path.get_ref(), 80);
+            let what = format!(
+                "is `{path_shown}`, which another entry names as its `component`, expected a file of SQL"
+            );
+            problems.add(
+                Some(path.span()),
+                &format!("{}.sql", section(name.get_ref())),
+                what,
+            );
+        }
+    }
 }
 
 pub(super) fn entry(

@@ -77,6 +77,14 @@ fn names_line_and_key() {
             "[targets.t]\nwasi = true",
             "line 4: `targets.t.wasi` is for a component, and this target has none",
         ),
+        (
+            "[targets.t]\nstrategy = \"temporary-user\"\nsql = \"r.wasm\"",
+            "line 5: `targets.t.sql` is `r.wasm`, which another entry names as its `component`, expected a file of SQL",
+        ),
+        (
+            "[targets.a]\nsql = \"x\"\n[targets.b]\ncomponent = \"x\"",
+            "line 4: `targets.a.sql` is `x`, which another entry names as its `component`, expected a file of SQL",
+        ),
         ("[targets.\"\"]", "line 3: `targets.\"\"` has an empty name"),
         (
             "[resolver.limits]\nfuel = 0",
