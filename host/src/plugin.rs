@@ -22,6 +22,8 @@ mod code_cache;
 mod component;
 pub mod dsse;
 mod engine;
+#[cfg(feature = "compiler")]
+mod extent;
 mod failure;
 mod imports;
 mod instance;

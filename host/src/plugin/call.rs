@@ -266,7 +266,8 @@ impl Call {
         if let Some(instance) = self.instance.take() {
             return Ok(instance);
         }
-        let (instance, start) = instance::start(plugin, prepared, &mut self.store).await?;
+        let starting = instance::start(plugin, prepared, &mut self.store, self.deadline);
+        let (instance, start) = starting.await?;
         self.started = Some(start);
         Ok(instance)
     }

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 use wasmtime::component::{Component, InstancePre};
 
 use super::engine::Engine;
+#[cfg(feature = "compiler")]
+use super::extent;
 use super::instance::Ahead;
 use super::limits::Limits;
 use super::native;
@@ -141,6 +143,7 @@ fn check_kind(bytes: &[u8]) -> Result<(), Refusal> {
 #[cfg(feature = "compiler")]
 fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
     check_kind(bytes)?;
+    extent::check(bytes)?;
     engine.count_compiled();
     #[cfg(feature = "all-targets")]
     let component = match engine.code_cache() {

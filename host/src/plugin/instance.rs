@@ -13,6 +13,7 @@ use wasmtime::component::Instance;
 
 use super::call::{Cost, used};
 use super::component::{Plugin, Prepared};
+use super::limits::Limit;
 use super::log::{Log, Origin};
 use super::store::{self, State};
 use super::wasi::Wasi;
@@ -68,11 +69,11 @@ impl Ahead {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn learn(&self, start: &Cost, log: &Log) {
+    fn learn(&self, start: &Cost, log: &Log, is_late: bool) {
         self.lock().start = Some(Start {
             is_long: start.wall >= LONG_START,
             // A line that is logged has to say whose run it is.
-            may_be_ahead: log.is_empty() && start.memory_bytes <= AHEAD_BYTES,
+            may_be_ahead: !is_late && log.is_empty() && start.memory_bytes <= AHEAD_BYTES,
         });
     }
 
@@ -112,7 +113,9 @@ impl<E: Export + 'static> Plugin<E> {
             let prepared = plugin.already_prepared()?;
             let mut store = new_store(&plugin, None).ok()?;
             let limit = Duration::from_millis(plugin.limits().wall_milliseconds);
-            let starting = tokio::time::timeout(limit, start(&plugin, prepared, &mut store));
+            let deadline = Instant::now() + limit;
+            let starting = start(&plugin, prepared, &mut store, deadline);
+            let starting = tokio::time::timeout_at(deadline, starting);
             let (instance, start) = tokio::select! {
                 biased;
                 // It was given up, or the release was replaced.
@@ -158,14 +161,23 @@ pub(super) fn new_store<E: Export + 'static>(
 }
 
 /// Starts an instance in a store, and says what that took.
+///
+/// # Errors
+/// [`Limit::WallMilliseconds`] where the deadline is over when it is started: what
+/// the host does for a start costs no fuel, so no timer fires meanwhile.
 pub(super) async fn start<E: Export + 'static>(
     plugin: &Plugin<E>,
     prepared: &Prepared<E>,
     store: &mut Store<State>,
+    deadline: Instant,
 ) -> wasmtime::Result<(Instance, Cost)> {
     let begun = Instant::now();
     let instance = prepared.pre.instantiate_async(&mut *store).await?;
     let start = used(store, plugin.limits().fuel, begun);
-    plugin.ahead().learn(&start, &store.data().log);
+    let is_late = Instant::now() >= deadline;
+    plugin.ahead().learn(&start, &store.data().log, is_late);
+    if is_late {
+        return Err(Limit::WallMilliseconds.into());
+    }
     Ok((instance, start))
 }

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+#[cfg(feature = "all-targets")]
+use super::extent;
 use super::manifest::FileKind;
 use super::source;
 use super::statement::{Digest, FileEntry};
@@ -63,6 +65,8 @@ pub const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-lin
 #[cfg(feature = "all-targets")]
 pub fn precompile(component: &[u8], target: &str) -> Result<Vec<u8>> {
     use crate::error::{Code, Error};
+    extent::check(component)
+        .map_err(|refusal| Error::new(Code::InvalidPlugin, format!("the component {refusal}")))?;
     super::engine::compiler_for(target)
         .and_then(|engine| engine.precompile_component(component))
         .map_err(|error| {

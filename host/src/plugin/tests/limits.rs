@@ -72,6 +72,49 @@ async fn the_event_may_end_before_the_wall_time() {
     assert_refused(result, Code::OutOfTime, &["still running"]);
 }
 
+// Globals are set by the host: that takes no fuel, so no timer fires.
+#[tokio::test]
+async fn a_start_without_fuel_does_not_outlast_the_wall_time() {
+    let globals = "(global i32 (i32.const 1))".repeat(50_000);
+    let instances = "(core instance (instantiate $globals))".repeat(2);
+    let guest = Guest::user("ada").import(&format!("(core module $globals {globals}) {instances}"));
+    let manifest = "[resolver]\ncomponent = \"x.wasm\"\n[resolver.limits]\nwall_milliseconds = 1\n";
+    let release = load(manifest, &[("x.wasm", &guest.build())]).await;
+    let release = release.expect("the release loads");
+    release.check_all().await.expect("is valid");
+    for _ in 0..2 {
+        let result = release
+            .resolve_user(&request(), Strategy::Role, soon())
+            .await;
+        assert_refused(result, Code::PluginTime, &["`wall_milliseconds` is 1"]);
+        let resolver = release.resolver.as_ref().expect("has one");
+        assert!(resolver.start_ahead().is_none());
+    }
+}
+
+// Globals are in no memory that a limit counts.
+#[tokio::test]
+async fn globals_do_not_take_memory_past_the_limit() {
+    let bomb = format!(
+        "(core module $bomb {}) {}",
+        "(global i32 (i32.const 1))".repeat(50_000),
+        "(core instance (instantiate $bomb))".repeat(90)
+    );
+    let guest = Guest::user("ada").import(&bomb).build();
+    let named = [
+        "plugin `resolver` (version ",
+        "`x.wasm`, has 45",
+        "entries (functions, globals, imports and exports) in its instances, at most 150000 are allowed",
+    ];
+    assert_refused(resolve(&guest, "").await, Code::InvalidPlugin, &named);
+    #[cfg(feature = "all-targets")]
+    assert_refused(
+        crate::plugin::package::precompile(&guest, crate::plugin::package::TARGETS[0]),
+        Code::InvalidPlugin,
+        &named[2..],
+    );
+}
+
 /// Grows by so many pages and answers.
 fn grows(pages: u32) -> Vec<u8> {
     Guest::resolver(&format!(
