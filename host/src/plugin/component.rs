@@ -356,7 +356,7 @@ impl<E: Export + 'static> Plugin<E> {
 
     /// For the beginning of a sentence.
     pub(super) fn subject(&self) -> String {
-        format!("plugin `{}` (version {})", self.name(), self.version())
+        format!("plugin `{}` (sha256 {})", self.name(), self.version())
     }
 
     fn refused(&self, refusal: &Refusal) -> Error {

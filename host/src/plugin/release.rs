@@ -85,7 +85,7 @@ impl TargetEntry {
     }
 }
 
-/// What it is, for people: ``plugin `targets.x` (version …)``, ``file `x.sql` ``.
+/// What it is, for people: ``plugin `targets.x` (sha256 …)``, ``file `x.sql` ``.
 impl fmt::Display for TargetEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.setup {

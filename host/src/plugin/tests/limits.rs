@@ -9,7 +9,7 @@ const ENDLESS: &str = "(loop $again (br $again)) unreachable";
 async fn an_endless_loop_runs_out_of_fuel() {
     let result = resolve(&Guest::resolver(ENDLESS).build(), "").await;
     let named = [
-        "plugin `resolver` (version ",
+        "plugin `resolver` (sha256 ",
         "used up its fuel",
         "`fuel` is 50000000",
         "[resolver.limits]",
@@ -337,7 +337,7 @@ async fn plans_have_limits() {
     ] {
         assert_eq!(asks(&fits, limits).await.expect("fits exactly").value, fits);
         let named = [
-            "plugin `targets.readonly` (version ",
+            "plugin `targets.readonly` (sha256 ",
             named,
             "`[targets.readonly.limits]`",
         ];
@@ -356,11 +356,7 @@ async fn a_component_has_a_limit() {
     };
     load(guest.len()).await.expect("fits exactly");
     let limit = format!("its limit `component_bytes` is {}", guest.len() - 1);
-    let named = [
-        "plugin `resolver` (version ",
-        "is too large",
-        limit.as_str(),
-    ];
+    let named = ["plugin `resolver` (sha256 ", "is too large", limit.as_str()];
     assert_refused(load(guest.len() - 1).await, Code::InvalidPlugin, &named);
 }
 
@@ -402,7 +398,7 @@ async fn the_stack_is_the_operators() {
     }
     assert!(fits > 100, "{fits}");
     let named = [
-        "plugin `resolver` (version ",
+        "plugin `resolver` (sha256 ",
         "called itself too deeply, the limit `PLUGIN_STACK_BYTES` is 65536 bytes",
     ];
     assert_refused(answers(too_deep, SMALL).await, Code::PluginStack, &named);

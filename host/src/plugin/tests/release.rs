@@ -281,7 +281,7 @@ async fn check_all_finds_every_broken_plugin() {
     assert!(
         errors[0]
             .message()
-            .starts_with("plugin `targets.b` (version "),
+            .starts_with("plugin `targets.b` (sha256 "),
         "{}",
         errors[0]
     );
