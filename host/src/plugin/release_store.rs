@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! objects/<sha256>          any file of a release; never changed
-//! releases/<sha256>.json    signed statements; never changed
+//! releases/<sha256>.json    signed statements that are or were in use; never changed
 //! current.json              the statement that is in use: the one name that changes
 //! ```
 //!
@@ -13,6 +13,7 @@ mod directory;
 mod s3;
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 use std::{fmt, io};
 
 use super::sealed::{Sealed, Sealing};
@@ -37,6 +38,13 @@ pub fn object_key(digest: Digest) -> String {
 /// The key of a statement.
 pub fn release_key(digest: Digest) -> String {
     format!("{RELEASES}{digest}.json")
+}
+
+/// Whether a key is one that [`object_key`] or [`release_key`] gives.
+fn is_key(key: &str) -> bool {
+    let release = || key.strip_prefix(RELEASES)?.strip_suffix(".json");
+    let name = key.strip_prefix(OBJECTS).or_else(release);
+    name.and_then(Digest::parse).is_some()
 }
 
 /// A place for releases.
@@ -69,6 +77,8 @@ pub struct Listed {
     pub key: String,
     /// Its length.
     pub bytes: u64,
+    /// When it was last written, by the store's clock, where that says so.
+    pub written: Option<SystemTime>,
 }
 
 /// Why something couldn't be read or written: a clause whose subject is the
@@ -241,15 +251,18 @@ impl ReleaseStore {
         }
     }
 
-    /// All objects of a directory, in the order of their keys.
+    /// The objects of [`OBJECTS`] or the statements of [`RELEASES`], in the order of
+    /// their keys. What else somebody has put there isn't the store's, and is left out.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn list(&self, aws: &Aws, below: &str) -> Result<Vec<Listed>, StoreError> {
-        match self {
-            Self::S3 { bucket, prefix } => s3::list(aws, bucket, prefix, below).await,
-            Self::Directory(root) => directory::list(root, below),
-        }
+        let mut listed = match self {
+            Self::S3 { bucket, prefix } => s3::list(aws, bucket, prefix, below).await?,
+            Self::Directory(root) => directory::list(root, below)?,
+        };
+        listed.retain(|listed| is_key(&listed.key));
+        Ok(listed)
     }
 
     /// Deletes an object. One that isn't there is no error.
@@ -260,6 +273,26 @@ impl ReleaseStore {
         match self {
             Self::S3 { bucket, prefix } => s3::delete(aws, bucket, &format!("{prefix}{key}")).await,
             Self::Directory(root) => directory::delete(root, key),
+        }
+    }
+
+    /// Deletes an object, unless it was written after `than`. Returns whether it did. In
+    /// a directory nothing comes between the look and the deletion, in a bucket
+    /// something may.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn delete_older(
+        &self,
+        aws: &Aws,
+        key: &str,
+        than: SystemTime,
+    ) -> Result<bool, StoreError> {
+        match self {
+            Self::S3 { bucket, prefix } => {
+                s3::delete_older(aws, bucket, &format!("{prefix}{key}"), than).await
+            }
+            Self::Directory(root) => directory::delete_older(root, key, than),
         }
     }
 }
@@ -317,6 +350,23 @@ mod tests {
             "dir:///a",
         ] {
             assert!(ReleaseStore::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_digests_are_names() {
+        let digest = Digest::of(b"");
+        assert!(is_key(&object_key(digest)));
+        assert!(is_key(&release_key(digest)));
+        for wrong in [
+            CURRENT.to_owned(),
+            format!("{OBJECTS}id_ed25519"),
+            format!("{OBJECTS}{digest}.json"),
+            format!("{OBJECTS}a/{digest}"),
+            format!("{RELEASES}{digest}"),
+            format!("{RELEASES}a.json"),
+        ] {
+            assert!(!is_key(&wrong), "{wrong}");
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Amazon S3, or what speaks like it.
 
 use std::io::Write;
+use std::time::SystemTime;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
 
 use super::{Condition, Listed, Object, StoreError};
 use crate::aws::{Aws, cause, chain};
@@ -103,6 +104,7 @@ pub(super) async fn list(
             listed.extend(key.map(|key| Listed {
                 key: key.to_owned(),
                 bytes: object.size().unwrap_or_default().unsigned_abs(),
+                written: system_time(object.last_modified()),
             }));
         }
         token = answer.next_continuation_token().map(str::to_owned);
@@ -115,6 +117,30 @@ pub(super) async fn list(
 pub(super) async fn delete(aws: &Aws, bucket: &str, key: &str) -> Result<(), StoreError> {
     let request = aws.s3().await.delete_object().bucket(bucket).key(key);
     request.send().await.map(drop).map_err(unavailable)
+}
+
+/// Deletes an object that was last written by then. Returns whether it was.
+pub(super) async fn delete_older(
+    aws: &Aws,
+    bucket: &str,
+    key: &str,
+    than: SystemTime,
+) -> Result<bool, StoreError> {
+    let request = aws.s3().await.head_object().bucket(bucket).key(key);
+    let written = match request.send().await {
+        Ok(answer) => system_time(answer.last_modified()),
+        Err(error) if status(&error) == Some(404) => return Ok(false),
+        Err(error) => return Err(unavailable(error)),
+    };
+    if written.is_none_or(|written| written > than) {
+        return Ok(false);
+    }
+    delete(aws, bucket, key).await?;
+    Ok(true)
+}
+
+fn system_time(time: Option<&DateTime>) -> Option<SystemTime> {
+    time.and_then(|time| SystemTime::try_from(*time).ok())
 }
 
 fn status<E>(error: &SdkError<E>) -> Option<u16> {
