@@ -5,12 +5,14 @@
 
 use std::path::Path;
 
+use super::engine::Engine;
 #[cfg(feature = "all-targets")]
 use super::extent;
-use super::manifest::FileKind;
+use super::manifest::{FileKind, Manifest};
+use super::release::Release;
 use super::source;
 use super::statement::{Digest, FileEntry};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The files of a release-to-be, read once.
 pub struct Package {
@@ -52,6 +54,22 @@ impl Package {
         }
         Ok(Self { files })
     }
+
+    /// The release of just these bytes, whatever has become of the directory.
+    ///
+    /// # Errors
+    /// As those of a release from `dir://`.
+    pub fn release(&self, engine: &Engine) -> Result<Release> {
+        let mut files = self.files.iter();
+        let text = files.next().map(|file| file.bytes.clone());
+        let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
+        let text = text.ok_or_else(|| Error::internal("a package without a manifest"))?;
+        let manifest = Manifest::parse(&text)
+            .map_err(|problems| Error::internal(format!("a package's manifest: {problems}")))?;
+        let files = files.map(|file| (file.entry.path.clone(), file.bytes.clone()));
+        let files = files.collect();
+        source::assemble_directory(engine, (text, manifest, files))
+    }
 }
 
 /// The targets for which `symctl publish` makes native code: Lambda's two
@@ -76,4 +94,34 @@ pub fn precompile(component: &[u8], target: &str) -> Result<Vec<u8>> {
             )
             .with_source(format!("{error:#}"))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_package_is_the_release_that_was_read() {
+        let directory = tempfile::tempdir().expect("has a directory");
+        let write = |name: &str, text: &str| {
+            std::fs::write(directory.path().join(name), text).expect("is written");
+        };
+        write(
+            "plugins.toml",
+            "[resolver]\ncomponent = \"r.wasm\"\n[targets.a]\nsql = \"a.sql\"\n",
+        );
+        write("r.wasm", "not compiled here");
+        write("a.sql", "GRANT a TO {username}");
+        let engine = Engine::new().expect("starts");
+        let package = Package::read(directory.path()).expect("is read");
+        let id = |package: &Package| {
+            let release = package.release(&engine).expect("is a release");
+            release.id().to_owned()
+        };
+        let before = id(&package);
+        write("a.sql", "GRANT b TO {username}");
+        assert_eq!(id(&package), before);
+        let now = Package::read(directory.path()).expect("is read");
+        assert_ne!(id(&now), before);
+    }
 }
