@@ -5,19 +5,21 @@
 //! release here is what a key of `--trust` signed.
 
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
+use jiff::SignedDuration;
 use serde_json::json;
-use sym_host::plugin::release_store::{OBJECTS, object_key};
+use sym_host::plugin::release_store::{Listed, OBJECTS, object_key};
 
 use crate::keys::trusted;
 use crate::output::{self, Status};
-use crate::store::{Found, Store, block_on};
+use crate::store::{Found, Store, block_on, find};
 
-/// Delete old releases, what a publish that died has left of one, what no key of
-/// `--trust` signed, and the objects that none of the other releases needs. The
-/// release in use and the one before it always stay.
+/// Delete old releases, those that lack objects, what no key of `--trust` signed, and
+/// the objects that none of the other releases needs. The release in use and the one
+/// before it always stay.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  symctl gc s3://bucket/sym-postgres --trust \"$(cat team.pub)\" --keep 5"
@@ -32,6 +34,15 @@ pub(crate) struct GcArgs {
     /// How many releases stay.
     #[arg(long, value_name = "COUNT", value_parser = count, default_value_t = 10)]
     keep: usize,
+    /// A release that stays however old it is, such as one that a function's
+    /// PLUGIN_TRUST pins: `r7`, as `symctl releases` shows it, or its `sha256`. May be
+    /// given several times.
+    #[arg(long, value_name = "RELEASE")]
+    keep_release: Vec<String>,
+    /// Objects stay for so long after they were written: they may be those of a release
+    /// that is being published.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1h")]
+    older_than: SignedDuration,
     /// Only show what would be deleted.
     #[arg(long)]
     dry_run: bool,
@@ -45,6 +56,12 @@ fn count(text: &str) -> Result<usize, &'static str> {
     count.map_err(|_| "expected a number of releases, such as `10`")
 }
 
+fn duration(text: &str) -> Result<SignedDuration, &'static str> {
+    let duration = text.parse().ok();
+    let duration = duration.filter(|duration: &SignedDuration| !duration.is_negative());
+    duration.ok_or("expected a time, such as `1h` or `90s`")
+}
+
 pub(crate) fn run(args: &GcArgs) -> anyhow::Result<Status> {
     let store = Store::open(&args.url)?;
     block_on(collect(args, &store))
@@ -52,10 +69,9 @@ pub(crate) fn run(args: &GcArgs) -> anyhow::Result<Status> {
 
 async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
     let keys = trusted(&args.trust)?;
+    let than = SystemTime::now().checked_sub(args.older_than.unsigned_abs());
+    let than = than.unwrap_or(SystemTime::UNIX_EPOCH);
     let objects = store.list(OBJECTS).await?;
-    // After the objects: what is being published now has its statement before its first
-    // object, so each object that it has brought has one here. What it found there, it
-    // looks for once more in the end.
     let believed = store.believed(&keys).await?;
     let current = believed
         .current
@@ -69,10 +85,15 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
         // What was published since we looked for objects may be one of them.
         there = store.objects().await?;
     }
-    // A publish switches when all of its objects are there. One that hasn't, and whose
-    // serial was overtaken, can't any more: the pointer isn't the one that it has read.
-    // So what is before the release in use and not whole was never in use.
-    let is_unfinished = |found: &Found| is_before(&found) && !found.is_whole(&there);
+    let named: Result<Vec<&Found>, _> = args
+        .keep_release
+        .iter()
+        .map(|name| find(name, &believed.releases))
+        .collect();
+    let named: Vec<String> = named?.iter().map(|found| found.key.clone()).collect();
+    // Nobody can roll back to what isn't whole.
+    let is_unfinished =
+        |found: &Found| is_before(&found) && !found.is_whole(&there) && !named.contains(&found.key);
     let (unfinished, releases): (Vec<Found>, Vec<Found>) =
         believed.releases.into_iter().partition(is_unfinished);
     // Each serial once: who can write the store can copy a statement, and write it
@@ -88,7 +109,7 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
         .fold(serial, |oldest, other| oldest.min(*other));
     let (kept, mut old): (Vec<_>, Vec<_>) = releases
         .iter()
-        .partition(|found| found.statement.serial >= oldest);
+        .partition(|found| found.statement.serial >= oldest || named.contains(&found.key));
     old.extend(&unfinished);
     let mut needed = needed_by(kept.into_iter(), &current);
     if !args.dry_run {
@@ -102,15 +123,28 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
         let current = now.current.map_or(current, |current| current.release);
         needed.extend(needed_by(now.releases.iter(), &current));
     }
-    let garbage: Vec<_> = objects
+    let garbage = objects
         .into_iter()
-        .filter(|object| !needed.contains(&object.key))
-        .collect();
+        .filter(|object| !needed.contains(&object.key));
+    let is_old = |object: &Listed| object.written.is_some_and(|written| written <= than);
+    let (mut garbage, young): (Vec<Listed>, Vec<Listed>) = garbage.partition(is_old);
+    if !young.is_empty() {
+        output::note(&format!(
+            "{} object(s) that no release needs stay for now: they were written within {:#}",
+            young.len(),
+            args.older_than
+        ));
+    }
     if !args.dry_run {
-        for object in &garbage {
-            store.delete(&object.key).await?;
+        let mut deleted = Vec::new();
+        for object in garbage {
+            // Who publishes writes anew what it found here.
+            if store.delete_older(&object.key, than).await? {
+                deleted.push(object);
+            }
         }
-        // Who published at this very moment looked before we deleted.
+        garbage = deleted;
+        // Between a look and a deletion somebody may have done all that.
         if let Some(now) = store.current().await? {
             ensure!(
                 now.release.is_whole(&store.objects().await?),

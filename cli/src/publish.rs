@@ -1,25 +1,23 @@
 //! `symctl publish`: from a directory to the release that functions use.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde_json::json;
-use sym_host::aws::Aws;
 use sym_host::error::Error;
 use sym_host::plugin::manifest::FILE_NAME;
 use sym_host::plugin::package::{Package, TARGETS, precompile};
-use sym_host::plugin::release_store::{object_key, release_key};
 use sym_host::plugin::statement::{Digest, NativeEntry, SCHEMA, Statement};
-use sym_host::plugin::{ENGINE_ID, Engine, Release, Source};
+use sym_host::plugin::{ENGINE_ID, Engine, Release};
 
 use crate::host::failed;
 use crate::keys::{KeyArgs, believed};
 use crate::output::{self, Status};
 use crate::plugin::{has_manifest, try_out};
 use crate::steps::Steps;
-use crate::store::{Believed, Store, block_on, now, publisher};
+use crate::store::{Believed, Store, block_on, now, publisher, warn_of_left_out};
 
 /// Check a directory of plugins, compile it, sign it, upload it, and switch to
 /// it. Functions use it when they look next, with no restart.
@@ -74,29 +72,18 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     let audience = audience(&args.audience)?;
     // Before what takes long, and again before it is signed.
     if let Some(current) = store.trusted(&keys).await? {
-        let before = &current.release.statement.audience;
-        let left_out: Vec<_> = before
-            .iter()
-            .filter(|name| !audience.contains(name))
-            .collect();
-        if !left_out.is_empty() {
-            let names: Vec<String> = left_out.iter().map(|name| format!("`{name}`")).collect();
-            output::note(&format!(
-                "warning: the release in use is for {} too, and this one isn't: name with `--audience` all functions \
-                 that are to use it",
-                names.join(", ")
-            ));
-        }
+        let how = "name with `--audience` all functions that are to use it";
+        warn_of_left_out(&current.release, &audience, how);
     }
     steps.begin("checking the plugins");
-    let (directory, release) = match load(args).await? {
-        Ok(loaded) => loaded,
+    let directory = directory(args)?;
+    let (package, release) = match read(&directory)? {
+        Ok(read) => read,
         Err(error) => return Ok(failed(&[error])),
     };
     if let Err(errors) = release.check_all().await {
         return Ok(failed(&errors));
     }
-    let package = Package::read(&directory).map_err(|error| anyhow!(error.to_log()))?;
     steps.done(&format!("checked {} files", package.files.len()));
     steps.begin("running the plugins' own cases");
     let trial = try_out(&directory, &release).await?;
@@ -128,6 +115,20 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
         count => format!("{count} cases passed"),
     });
     drop(release);
+    // The advice is of what lies in the directory.
+    let is_same = |now: Package| {
+        let entries = |package: &Package| -> Vec<_> {
+            let files = package.files.iter();
+            files.map(|file| file.entry.clone()).collect()
+        };
+        entries(&now) == entries(&package)
+    };
+    if !Package::read(&directory).is_ok_and(is_same) {
+        bail!(
+            "the plugins in `{}` were changed while they were checked; nothing was published: publish again",
+            args.directory.display()
+        );
+    }
 
     let mut objects: Vec<(Digest, Vec<u8>)> = Vec::new();
     let mut native = Vec::new();
@@ -196,27 +197,25 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     let id = format!("r{}-{}", statement.serial, digest.short());
     steps.done(&format!("signed {id} with `{}`", key.name()));
 
+    let mut status = Status::Done;
     if !args.dry_run {
-        // The statement first: what it names is then never taken for garbage.
-        store.upload(&release_key(digest), &envelope).await?;
         let count = objects.len();
         let mut new = 0;
         let total = objects.iter().map(|(_, bytes)| bytes.len()).sum();
         steps.begin_of("uploading bytes", total);
         for (digest, bytes) in &objects {
-            new += usize::from(store.upload(&object_key(*digest), bytes).await?);
+            new += usize::from(store.bring(*digest, bytes, before.as_ref()).await?);
             steps.advance(bytes.len());
         }
         steps.done(&format!(
-            "uploaded {new} of {count} objects, the others were there"
+            "uploaded {new} of {count} objects, the others are in use"
         ));
-        store.switch(&envelope, before.as_ref()).await?;
-        // A `symctl gc` that had read the store before the statement was there may have
-        // deleted since what an older release had already.
-        for (digest, bytes) in &objects {
-            store.upload(&object_key(*digest), bytes).await?;
+        if let Some(current) = &before {
+            store.remember(current, &releases).await?;
         }
+        store.switch(&id, &envelope, before.as_ref()).await?;
         steps.done(&format!("{} is {id} now", store.url()));
+        status = store.settle(&id, &envelope, &objects).await;
     }
     if args.json {
         output::json(&json!({
@@ -226,7 +225,7 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     } else {
         output::data(&id);
     }
-    Ok(Status::Done)
+    Ok(status)
 }
 
 /// The names of functions, as Lambda has them: none can have another, and a blank
@@ -244,8 +243,7 @@ fn audience(names: &[String]) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Loads the directory as the function would.
-async fn load(args: &PublishArgs) -> anyhow::Result<Result<(PathBuf, Release), Error>> {
+fn directory(args: &PublishArgs) -> anyhow::Result<PathBuf> {
     let directory = args
         .directory
         .canonicalize()
@@ -256,9 +254,15 @@ async fn load(args: &PublishArgs) -> anyhow::Result<Result<(PathBuf, Release), E
             args.directory.display()
         );
     }
+    Ok(directory)
+}
+
+/// What is to be signed, and the same as the function would load it: read once, so that
+/// what is checked is what is signed.
+fn read(directory: &Path) -> anyhow::Result<Result<(Package, Release), Error>> {
     let engine = Engine::new().map_err(|error| anyhow!(error.to_log()))?;
-    let loaded = Source::Directory(directory.clone())
-        .load(&engine, &Aws::default())
-        .await;
-    Ok(loaded.map(|loaded| (directory, loaded.release)))
+    Ok(Package::read(directory).and_then(|package| {
+        let release = package.release(&engine)?;
+        Ok((package, release))
+    }))
 }

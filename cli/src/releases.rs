@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use crate::output::{self, Status};
 use crate::store::{Found, Store, block_on};
 
-/// Show the releases of a store, the newest first. An unfinished one lacks objects: it
-/// is being published, or whoever did that died.
+/// Show the releases of a store, the newest first. One that isn't whole lacks objects.
 #[derive(Args)]
 #[command(after_help = "Example:\n  symctl releases s3://bucket/sym-postgres")]
 pub(crate) struct ReleasesArgs {
@@ -22,7 +21,7 @@ pub(crate) fn run(args: &ReleasesArgs) -> anyhow::Result<Status> {
     let store = Store::open(&args.url)?;
     let (current, releases, objects) = block_on(async {
         let (current, releases) = (store.current().await?, store.releases().await?);
-        // Last: who publishes brings the statement first.
+        // Last: what a release needs is there before its statement is.
         Ok((current, releases, store.objects().await?))
     })?;
     if current.is_none() && releases.is_empty() {
@@ -53,7 +52,7 @@ pub(crate) fn run(args: &ReleasesArgs) -> anyhow::Result<Status> {
                 (true, true) => "in use",
                 (true, false) => "in use, and not whole",
                 (false, true) => "",
-                (false, false) => "unfinished",
+                (false, false) => "not whole",
             }
             .to_owned(),
         ]);

@@ -3,16 +3,25 @@
 //! With a new serial: functions refuse one that is lower than any they have
 //! accepted, whoever signed it.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde_json::json;
-use sym_host::plugin::release_store::{Unreachable, object_key, release_key};
-use sym_host::plugin::statement::{Digest, Statement};
+use sym_host::plugin::ENGINE_ID;
+use sym_host::plugin::statement::{Digest, NativeEntry, Statement};
 
 use crate::keys::{KeyArgs, believed};
 use crate::output::{self, Status};
 use crate::steps::Steps;
-use crate::store::{Believed, Found, Store, block_on, now, publisher};
+use crate::store::{Believed, Found, Store, block_on, find, now, publisher, warn_of_left_out};
+
+/// Ends what makes the statements of this command. It is signed, so that nobody can make
+/// a release that was rolled back to look as if it had been published.
+const MARK: &str = " rollback";
+
+/// Most releases that are named for the person to choose.
+const SHOWN: usize = 5;
 
 /// Sign what an older release holds as a new one, and switch to it.
 #[derive(Args)]
@@ -21,7 +30,7 @@ pub(crate) struct RollbackArgs {
     /// The store: `s3://bucket/prefix` or `file:///dir`.
     url: String,
     /// The release, as `symctl releases` shows it; the beginning is enough.
-    /// Without it: the one before, of those that are whole.
+    /// Without it: the one before the one in use, where there is no doubt which that is.
     release: Option<String>,
     #[command(flatten)]
     key: KeyArgs,
@@ -50,15 +59,16 @@ async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> 
     let current = before
         .as_ref()
         .with_context(|| format!("nothing was published to `{}` yet", store.url()))?;
-    let (wanted, objects) = match &args.release {
-        Some(name) => {
-            let named = find(name, &releases)?;
-            // What it is made of may have been collected as garbage.
-            (named, whole(store, named).await?)
-        }
-        None => one_before(store, &current.release, &releases).await?,
+    let wanted = match &args.release {
+        Some(name) => find(name, &releases)?,
+        None => one_before(&current.release, &releases)?,
     };
+    // What it is made of may have been collected as garbage.
+    let objects = whole(store, wanted).await?;
     steps.done(&format!("{} is whole", wanted.id()));
+    let how = "roll back to one that is, or publish";
+    warn_of_left_out(&current.release, &wanted.statement.audience, how);
+    warn_of_old_code(wanted);
     let highest = releases.iter().map(|found| found.statement.serial).max();
     let statement = Statement {
         serial: highest
@@ -66,7 +76,7 @@ async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> 
             .max(current.release.statement.serial)
             + 1,
         created: now()?,
-        publisher: publisher(),
+        publisher: publisher() + MARK,
         ..wanted.statement.clone()
     };
     let payload = statement.to_json();
@@ -74,18 +84,18 @@ async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> 
     let envelope = key.sign(payload).await?.to_json();
     let digest = Digest::of(&envelope);
     let id = format!("r{}-{}", statement.serial, digest.short());
-    store.upload(&release_key(digest), &envelope).await?;
-    store.switch(&envelope, before.as_ref()).await?;
-    // A `symctl gc` that had read the store before the statement was there may have
-    // deleted since what it holds.
     for (digest, bytes) in &objects {
-        store.upload(&object_key(*digest), bytes).await?;
+        store.bring(*digest, bytes, Some(current)).await?;
     }
+    store.remember(current, &releases).await?;
+    store.switch(&id, &envelope, Some(current)).await?;
     steps.done(&format!(
-        "{} is {id} now, which holds what {} does",
+        "{} is {id} now, which holds what {} does, in place of {}",
         store.url(),
-        wanted.id()
+        wanted.id(),
+        current.release.id()
     ));
+    let status = store.settle(&id, &envelope, &objects).await;
     if args.json {
         output::json(&json!({
             "release": id, "sha256": digest, "of": wanted.id(), "before": current.release.id(),
@@ -93,7 +103,7 @@ async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> 
     } else {
         output::data(&id);
     }
-    Ok(Status::Done)
+    Ok(status)
 }
 
 /// Every object of a release, if they are all there.
@@ -112,45 +122,66 @@ async fn whole(store: &Store, release: &Found) -> anyhow::Result<Vec<(Digest, Ve
     Ok(objects)
 }
 
-/// The newest release before the one in use that is whole: what a publish that died
-/// has left was never in use.
-async fn one_before<'a>(
-    store: &Store,
-    current: &Found,
-    releases: &'a [Found],
-) -> anyhow::Result<(&'a Found, Vec<(Digest, Vec<u8>)>)> {
-    let is_older = |found: &&Found| found.statement.serial < current.statement.serial;
-    for found in releases.iter().filter(is_older) {
-        match whole(store, found).await {
-            Ok(objects) => return Ok((found, objects)),
-            // It may be whole all the same.
-            Err(error) if error.chain().any(|cause| cause.is::<Unreachable>()) => {
-                return Err(error);
-            }
-            Err(error) => output::note(&format!("{} is passed over: {error:#}", found.id())),
+/// The release that the one in use has replaced. Every statement in the store is or was
+/// in use, so it has the serial below. Who can write the store can take away statements
+/// and put back an old pointer: where that could be, the person has to choose.
+fn one_before<'a>(current: &Found, releases: &'a [Found]) -> anyhow::Result<&'a Found> {
+    let serial = current.statement.serial;
+    let mut older: Vec<&Found> = Vec::new();
+    for found in releases {
+        let is_known = older.iter().any(|other| other.is_same(found));
+        if found.statement.serial < serial && !is_known {
+            older.push(found);
         }
     }
-    bail!("there is no whole release before the one in use")
+    let newer = releases
+        .iter()
+        .find(|found| found.statement.serial >= serial && !found.is_same(current));
+    let of_last = older
+        .iter()
+        .filter(|found| found.statement.serial + 1 == serial);
+    let of_last: Vec<&Found> = of_last.copied().collect();
+    let id = current.id();
+    let why = match of_last[..] {
+        _ if older.is_empty() => bail!("there is no release before {id}, which is in use"),
+        _ if current.statement.publisher.ends_with(MARK) => {
+            format!(
+                "{id} was itself put in use by a rollback, so the one before it is what was left then"
+            )
+        }
+        _ if let Some(newer) = newer => {
+            format!("{} is no older than {id}, which is in use", newer.id())
+        }
+        [] => format!("r{}, the one before {id}, is missing", serial - 1),
+        [only] => return Ok(only),
+        _ => format!("there are several with the serial before that of {id}"),
+    };
+    let shown: Vec<String> = older.iter().take(SHOWN).map(|found| found.id()).collect();
+    bail!(
+        "{why}: name the release to roll back to, such as {}",
+        shown.join(", ")
+    )
 }
 
-/// The release of a name.
-fn find<'a>(name: &str, releases: &'a [Found]) -> anyhow::Result<&'a Found> {
-    // `r1` is not `r12`.
-    let is_it = |found: &&Found| {
-        found.id() == name
-            || found
-                .id()
-                .strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with('-'))
-            || found.digest.to_string() == name
-            || (name.contains('-') && found.id().starts_with(name))
+/// Warns where native code is for functions of other versions only.
+fn warn_of_old_code(wanted: &Found) {
+    let native = &wanted.statement.native;
+    let is_of_now = |entry: &NativeEntry| {
+        let mut others = native.iter();
+        others.any(|other| {
+            other.engine == ENGINE_ID && other.of == entry.of && other.target == entry.target
+        })
     };
-    let mut found = releases.iter().filter(is_it);
-    match (found.next(), found.next()) {
-        (Some(only), None) => Ok(only),
-        (None, _) => bail!(
-            "there is no release `{name}` that your key or one of `--trust` signed: `symctl releases` shows what there is"
-        ),
-        (Some(_), Some(_)) => bail!("`{name}` is the beginning of several releases"),
+    let old = native.iter().filter(|entry| !is_of_now(entry));
+    let engines: BTreeSet<&str> = old.map(|entry| entry.engine.as_str()).collect();
+    if !engines.is_empty() {
+        let engines: Vec<&str> = engines.into_iter().collect();
+        output::note(&format!(
+            "warning: {} has native code for the engine {}, and functions of this version have {ENGINE_ID}: they compile \
+             its plugins themselves, and those that can't (the slim build) refuse it; `symctl publish` makes native code \
+             anew",
+            wanted.id(),
+            engines.join(", ")
+        ));
     }
 }

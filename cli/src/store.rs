@@ -1,6 +1,7 @@
 //! What the subcommands that look into a store of releases share.
 
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use anyhow::{Context as _, anyhow, bail};
 use sym_host::aws::Aws;
@@ -11,7 +12,7 @@ use sym_host::plugin::release_store::{
 use sym_host::plugin::statement::{Digest, Statement};
 use sym_host::plugin::trust::PublicKey;
 
-use crate::output;
+use crate::output::{self, Status};
 
 /// A store, and how to reach it.
 pub(crate) struct Store {
@@ -55,11 +56,15 @@ impl Found {
             .chain(native.map(|native| (native.sha256, native.bytes)))
     }
 
-    /// Whether each of its objects is one of these keys. Who publishes brings them after
-    /// the statement, and may have died meanwhile.
+    /// Whether each of its objects is one of these keys.
     pub(crate) fn is_whole(&self, there: &BTreeSet<String>) -> bool {
         self.objects()
             .all(|(digest, _)| there.contains(&release_store::object_key(digest)))
+    }
+
+    /// Whether it is the same statement, however it is written.
+    pub(crate) fn is_same(&self, other: &Found) -> bool {
+        self.envelope.payload == other.envelope.payload
     }
 
     /// As the function's log and the ledger name it.
@@ -81,6 +86,8 @@ fn is_signed_by(envelope: &Envelope, keys: &[PublicKey]) -> bool {
 pub(crate) struct Current {
     pub(crate) release: Found,
     pub(crate) etag: String,
+    /// As it lies there.
+    bytes: Vec<u8>,
 }
 
 /// What some keys signed, and what they didn't.
@@ -129,6 +136,7 @@ impl Store {
             Ok(object) => Ok(Some(Current {
                 release: read(CURRENT, &object.bytes)?,
                 etag: object.etag,
+                bytes: object.bytes,
             })),
             Err(StoreError::Missing) => Ok(None),
             Err(error) => Err(failed(CURRENT, error)),
@@ -230,9 +238,46 @@ impl Store {
         Ok(true)
     }
 
-    /// Switches to a release, unless somebody else did since `before` was read.
+    /// Brings an object of a release that is about to be switched to. Returns whether it
+    /// was written. What the release in use needs too is only looked at: no `symctl gc`
+    /// deletes it. The rest is written even where it is there already, and perhaps
+    /// garbage to a `symctl gc` that is at work: that deletes nothing young.
+    pub(crate) async fn bring(
+        &self,
+        digest: Digest,
+        bytes: &[u8],
+        before: Option<&Current>,
+    ) -> anyhow::Result<bool> {
+        let key = release_store::object_key(digest);
+        let mut in_use = before.iter().flat_map(|current| current.release.objects());
+        if in_use.any(|(other, _)| other == digest) {
+            return self.upload(&key, bytes).await;
+        }
+        let put = self.store.put(&self.aws, &key, bytes, Condition::Always);
+        put.await.map_err(|error| failed(&key, error))?;
+        Ok(true)
+    }
+
+    /// Puts the statement in use beside those that were, where whoever switched to it
+    /// couldn't: it is about to be replaced.
+    pub(crate) async fn remember(
+        &self,
+        current: &Current,
+        releases: &[Found],
+    ) -> anyhow::Result<()> {
+        if releases.iter().any(|found| found.is_same(&current.release)) {
+            return Ok(());
+        }
+        let key = release_store::release_key(current.release.digest);
+        self.upload(&key, &current.bytes).await.map(drop)
+    }
+
+    /// Switches to a release, unless somebody else did since `before` was read. This is
+    /// what brings the statement to the store: one that is signed and doesn't get in use
+    /// lies nowhere for anybody to put in use later.
     pub(crate) async fn switch(
         &self,
+        id: &str,
         envelope: &[u8],
         before: Option<&Current>,
     ) -> anyhow::Result<()> {
@@ -240,21 +285,63 @@ impl Store {
             Some(current) => Condition::IsStill(&current.etag),
             None => Condition::IsAbsent,
         };
-        match self
-            .store
-            .put(&self.aws, CURRENT, envelope, condition)
-            .await
-        {
-            Ok(()) => Ok(()),
-            // A try before this one may have arrived, and its answer not.
-            Err(StoreError::Changed) if self.holds(CURRENT, envelope).await => Ok(()),
-            Err(StoreError::Changed) => Err(anyhow!(
-                "another release was published to `{}` at the same time, and is in use; this one isn't: look at it with \
-                 `symctl status`, and publish again",
-                self.url()
-            )),
-            Err(error) => Err(failed(CURRENT, error)),
+        let put = self.store.put(&self.aws, CURRENT, envelope, condition);
+        let Err(error) = put.await else {
+            return Ok(());
+        };
+        // It may have arrived, and the answer not.
+        let now = self.store.get(&self.aws, CURRENT, dsse::MAX_BYTES).await;
+        if now.as_ref().is_ok_and(|now| now.bytes == envelope) {
+            return Ok(());
         }
+        let url = self.url();
+        let error = match error {
+            StoreError::Changed => {
+                return Err(anyhow!(
+                    "another release was published to `{url}` at the same time, and is in use; this one isn't: look at it with \
+                     `symctl status`, and publish again",
+                ));
+            }
+            error => failed(CURRENT, error),
+        };
+        Err(error.context(match now.map(|now| read(CURRENT, &now.bytes)) {
+            Ok(Ok(now)) => format!("{id} is not in use, {} is: try again", now.id()),
+            Err(StoreError::Missing) => format!("{id} is not in use, nothing is: try again"),
+            _ => format!(
+                "whether {id} is in use now can't be seen: look with `symctl status {url}` before you try again"
+            ),
+        }))
+    }
+
+    /// What is left to do for a release that is in use: its statement is put beside the
+    /// others, and what a `symctl gc` that was at work has deleted is brought again. If
+    /// that fails, the release is in use all the same, and the sentence says so.
+    pub(crate) async fn settle(
+        &self,
+        id: &str,
+        envelope: &[u8],
+        objects: &[(Digest, Vec<u8>)],
+    ) -> Status {
+        let settled = async {
+            let key = release_store::release_key(Digest::of(envelope));
+            self.upload(&key, envelope).await?;
+            let there = self.objects().await?;
+            for (digest, bytes) in objects {
+                let key = release_store::object_key(*digest);
+                if !there.contains(&key) {
+                    self.upload(&key, bytes).await?;
+                }
+            }
+            anyhow::Ok(())
+        };
+        let Err(error) = settled.await else {
+            return Status::Done;
+        };
+        output::error(&error.context(format!(
+            "{id} is in use now, but it couldn't be seen whether all of it is still there: don't roll back for that; \
+             `symctl verify` looks, and where something is missing, publish again"
+        )));
+        Status::Ours
     }
 
     /// Whether an object is just these bytes.
@@ -278,6 +365,51 @@ impl Store {
     pub(crate) async fn delete(&self, key: &str) -> anyhow::Result<()> {
         let deleted = self.store.delete(&self.aws, key).await;
         deleted.map_err(|error| failed(key, error))
+    }
+
+    /// Deletes what was last written by then. Returns whether it was.
+    pub(crate) async fn delete_older(&self, key: &str, than: SystemTime) -> anyhow::Result<bool> {
+        let deleted = self.store.delete_older(&self.aws, key, than).await;
+        deleted.map_err(|error| failed(key, error))
+    }
+}
+
+/// The release of a name: as `symctl releases` shows it, the beginning of that, or its
+/// digest.
+pub(crate) fn find<'a>(name: &str, releases: &'a [Found]) -> anyhow::Result<&'a Found> {
+    // `r1` is not `r12`.
+    let is_it = |found: &&Found| {
+        found.id() == name
+            || found
+                .id()
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('-'))
+            || found.digest.to_string() == name
+            || (name.contains('-') && found.id().starts_with(name))
+    };
+    let mut found = releases.iter().filter(is_it);
+    let Some(first) = found.next() else {
+        bail!(
+            "there is no release `{name}` that your key or one of `--trust` signed: `symctl releases` shows what there is"
+        );
+    };
+    // Who can write the store can write the same statement otherwise.
+    if !found.all(|other| other.is_same(first)) {
+        bail!("`{name}` is the beginning of several releases");
+    }
+    Ok(first)
+}
+
+/// Warns where functions of the release in use are none of the next one's.
+pub(crate) fn warn_of_left_out(current: &Found, audience: &[String], how: &str) {
+    let before = current.statement.audience.iter();
+    let left_out = before.filter(|name| !audience.contains(name));
+    let names: Vec<String> = left_out.map(|name| format!("`{name}`")).collect();
+    if !names.is_empty() {
+        output::note(&format!(
+            "warning: the release in use is for {} too, and this one isn't: {how}",
+            names.join(", ")
+        ));
     }
 }
 
@@ -336,13 +468,83 @@ mod tests {
     async fn a_switch_that_arrived_unheard_is_done_and_anothers_is_not() -> anyhow::Result<()> {
         let directory = tempfile::tempdir()?;
         let store = Store::open(&format!("file://{}", directory.path().display()))?;
-        store.switch(b"ours", None).await?;
-        store.switch(b"ours", None).await?;
+        store.switch("r1", b"ours", None).await?;
+        store.switch("r1", b"ours", None).await?;
         for other in [&b"their"[..], b"thei", b"theirs"] {
-            let error = store.switch(other, None).await.expect_err("is another's");
+            let error = store
+                .switch("r1", other, None)
+                .await
+                .expect_err("is another's");
             assert!(error.to_string().contains("at the same time"), "{error}");
         }
         assert!(store.holds(CURRENT, b"ours").await);
+        Ok(())
+    }
+
+    fn statement(serial: u64) -> Vec<u8> {
+        let digest = Digest::of(b"").to_string();
+        let payload = serde_json::json!({
+            "schema": 1, "audience": ["sym-postgres"], "serial": serial, "created": "2026-01-02T03:04:05Z",
+            "publisher": publisher(), "native": [],
+            "files": [{"path": "plugins.toml", "sha256": digest, "bytes": 0}],
+        });
+        let payload = payload.to_string().into_bytes();
+        let signatures = Vec::new();
+        Envelope {
+            payload,
+            signatures,
+        }
+        .to_json()
+    }
+
+    // A link in place of the lock, so that nothing can be written.
+    fn break_writing(root: &std::path::Path) -> anyhow::Result<()> {
+        let lock = root.join(".lock");
+        std::fs::remove_file(&lock)?;
+        Ok(std::os::unix::fs::symlink("elsewhere", &lock)?)
+    }
+
+    #[tokio::test]
+    async fn a_switch_that_fails_says_what_is_in_use_and_leaves_no_statement() -> anyhow::Result<()>
+    {
+        let directory = tempfile::tempdir()?;
+        let store = Store::open(&format!("file://{}", directory.path().display()))?;
+        store.switch("r1", &statement(1), None).await?;
+        let before = store.current().await?;
+        break_writing(directory.path())?;
+        let failed = store.switch("r2", &statement(2), before.as_ref()).await;
+        let error = failed.expect_err("can't be written");
+        assert!(error.chain().any(|cause| cause.is::<Unreachable>()));
+        let text = format!("{error:#}");
+        assert!(text.starts_with("r2 is not in use, r1-"), "{text}");
+        assert!(store.list(release_store::RELEASES).await?.is_empty());
+        // The answer to one that arrived was lost.
+        store.switch("r1", &statement(1), before.as_ref()).await?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_fails_after_the_switch_is_no_failure_of_the_switch() -> anyhow::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let store = Store::open(&format!("file://{}", directory.path().display()))?;
+        let first = statement(1);
+        store.switch("r1", &first, None).await?;
+        let lock = directory.path().join(".lock");
+        break_writing(directory.path())?;
+        assert_eq!(store.settle("r1", &first, &[]).await, Status::Ours);
+
+        // The next one makes up for it.
+        std::fs::remove_file(lock)?;
+        let current = store.current().await?.context("is in use")?;
+        store.remember(&current, &[]).await?;
+        let listed = store.list(release_store::RELEASES).await?;
+        assert_eq!(
+            listed[0].key,
+            release_store::release_key(Digest::of(&first))
+        );
+        let objects = [(Digest::of(b"a"), b"a".to_vec())];
+        assert_eq!(store.settle("r1", &first, &objects).await, Status::Done);
+        assert_eq!(store.objects().await?.len(), 1);
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Releases: published by `symctl`, used by the function without a restart.
 
+mod backwards;
 mod garbage;
 pub(crate) mod publisher;
 mod tampered;
@@ -338,6 +339,9 @@ async fn of_two_publishers_at_once_one_wins_and_the_other_is_told() -> anyhow::R
         }
     }
     assert_eq!(won, 1);
+    // What the loser signed lies nowhere: nobody can put it in use later.
+    let statements = std::fs::read_dir(publisher.store().join("releases"))?;
+    assert_eq!(statements.count(), 2);
     Ok(())
 }
 
@@ -377,9 +381,11 @@ async fn of_publishers_to_a_bucket_at_once_nobody_undoes_another() -> anyhow::Re
             }
         }
         let status = publisher.json(&["status", &publisher.url(), "--json"])?;
-        // A loser leaves its release behind, unused: a serial may be left out.
         let last = serials.last().copied().flatten();
         assert_eq!(status["statement"]["serial"].as_u64(), last, "{status}");
+        // A loser leaves nothing behind.
+        let listed = publisher.json(&["releases", &publisher.url(), "--json"])?;
+        assert_eq!(listed.as_array().map(Vec::len), Some(serials.len()));
         if losers > 0 {
             return Ok(());
         }
@@ -406,6 +412,34 @@ async fn what_fails_its_own_cases_is_not_published() -> anyhow::Result<()> {
     );
     let status = publisher.json(&["status", &publisher.url(), "--json"])?;
     assert_eq!(status["statement"]["serial"], 1);
+    Ok(())
+}
+
+// What was checked and what would be signed are not the same any more.
+#[tokio::test]
+async fn what_changes_while_it_is_checked_is_not_published() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    let mut command =
+        publisher.publish_command(publisher.first(), "team.key", &["--without-native"]);
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut errors = BufReader::new(child.stderr.take().expect("is piped"));
+    let mut line = String::new();
+    while !line.contains("checked ") {
+        line.clear();
+        assert_ne!(errors.read_line(&mut line)?, 0, "it ended early");
+    }
+    let sql = publisher.path(publisher.first()).join("readonly.sql");
+    std::fs::write(sql, "GRANT SELECT ON orders TO {username}")?;
+    let mut text = String::new();
+    errors.read_to_string(&mut text)?;
+    assert_eq!(child.wait()?.code(), Some(1), "{text}");
+    let sentence = "error: the plugins in `first` were changed while they were checked; nothing was published: publish \
+        again\n";
+    assert!(text.ends_with(sentence), "{text}");
+    assert!(!publisher.store().exists());
     Ok(())
 }
 

@@ -40,7 +40,7 @@ pub struct Statement {
     pub serial: u64,
     /// When it was made: RFC 3339.
     pub created: String,
-    /// What made it, such as `symctl 0.1.0`.
+    /// What made it, such as `symctl 0.1.0`, or `symctl 0.1.0 rollback`.
     pub publisher: String,
     /// `plugins.toml`, and exactly what it names.
     pub files: Vec<FileEntry>,

@@ -1,6 +1,7 @@
 //! What `symctl gc` deletes while others publish.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sym_test_support::aws::Aws;
@@ -8,51 +9,120 @@ use sym_test_support::proxy::Proxy;
 
 use super::publisher::Publisher;
 
-// It has read already that nothing needs what only the old release has. Who publishes
-// finds that there, and doesn't bring it again.
+// It has read already that nothing needs what only the old release has, when somebody
+// publishes that again: before it deletes the first statement, and before it deletes the
+// first object, when it has looked for the last time at what is needed.
 #[tokio::test]
 async fn what_is_published_while_it_deletes_stays_whole() -> anyhow::Result<()> {
     let aws = Aws::start()?;
-    aws.create_bucket("releases").await?;
-    let publisher = Publisher::in_bucket(&aws, "releases")?;
-    let publish = |plugins| publisher.publish(plugins, "team.key", &["--without-native"]);
-    publish(publisher.first())?;
-    publish(publisher.second())?;
-    publish(publisher.second())?;
+    // The pointer, the list, and the two statements that stay.
+    for looks in [0, 5] {
+        let bucket = format!("releases-{looks}");
+        aws.create_bucket(&bucket).await?;
+        let publisher = Publisher::in_bucket(&aws, &bucket)?;
+        let publish = |plugins| publisher.publish(plugins, "team.key", &["--without-native"]);
+        publish(publisher.first())?;
+        publish(publisher.second())?;
+        publish(publisher.second())?;
+        tokio::time::sleep(Duration::from_secs(3)).await;
 
-    let wire = Proxy::start(aws.port())?;
-    let (url, trust) = (publisher.url(), publisher.trust());
-    let collect = |more: &[&str]| {
-        let mut command = publisher.command();
-        command
-            .env(
-                "AWS_ENDPOINT_URL",
-                format!("http://127.0.0.1:{}", wire.port()),
-            )
-            .args(["gc", &url, "--trust", &trust, "--keep", "0"])
-            .args(more);
-        command
-    };
-    assert!(collect(&["--dry-run"]).status()?.success());
-    // The first request that a dry run doesn't make.
-    let deletion = wire.traffic().requests + 1;
-    wire.reset();
-    wire.set_gate(deletion);
-    let mut collecting = collect(&[]).spawn()?;
-    wire.gate_reached().await;
-    publish(publisher.first())?;
-    wire.open_gate();
-    assert!(collecting.wait()?.success());
+        let wire = Proxy::start(aws.port())?;
+        let (url, trust) = (publisher.url(), publisher.trust());
+        let collect = |more: &[&str]| {
+            let mut command = publisher.command();
+            command
+                .env(
+                    "AWS_ENDPOINT_URL",
+                    format!("http://127.0.0.1:{}", wire.port()),
+                )
+                .args(["gc", &url, "--trust", &trust, "--keep", "0"])
+                .args(["--older-than", "2s"])
+                .args(more);
+            command
+        };
+        assert!(collect(&["--dry-run"]).status()?.success());
+        // The first request that a dry run doesn't make, or one of the next.
+        let deletion = wire.traffic().requests + 1 + looks;
+        wire.reset();
+        wire.set_gate(deletion);
+        let mut collecting = collect(&[]).spawn()?;
+        wire.gate_reached().await;
+        publish(publisher.first())?;
+        wire.open_gate();
+        assert!(collecting.wait()?.success(), "{looks}");
 
-    publisher.run(&["verify", &url, "--trust", &trust])?;
-    let listed = publisher.json(&["releases", &url, "--json"])?;
-    assert_eq!(listed.as_array().map(Vec::len), Some(3), "{listed}");
+        publisher.run(&["verify", &url, "--trust", &trust])?;
+        let listed = publisher.json(&["releases", &url, "--json"])?;
+        assert_eq!(listed.as_array().map(Vec::len), Some(3), "{listed}");
+    }
     Ok(())
 }
 
-// It has uploaded its statement and a part of its objects, and has not switched.
 #[tokio::test]
-async fn a_publish_that_died_leaves_no_release_behind() -> anyhow::Result<()> {
+async fn what_is_young_or_pinned_stays() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    let (url, trust) = (publisher.url(), publisher.trust());
+    let publish = |plugins| publisher.publish(plugins, "team.key", &["--without-native"]);
+    let first = publish(publisher.first())?;
+    let status = publisher.json(&["status", &url, "--json"])?;
+    let pin = status["sha256"].as_str().unwrap_or_default().to_owned();
+    publish(publisher.second())?;
+    publish(publisher.second())?;
+    for name in ["r1", &pin, &first] {
+        let gone = publisher.collect(&["--keep", "1", "--keep-release", name])?;
+        assert_eq!(
+            (&gone["releases"], &gone["objects"]),
+            (&json!([]), &json!(0)),
+            "{name}"
+        );
+    }
+    publisher.run(&["verify", &url, "--trust", &format!("sha256:{pin}")])?;
+    let error = publisher.collect(&["--keep-release", "r9"]);
+    let error = error.expect_err("is none").to_string();
+    assert!(error.contains("there is no release `r9`"), "{error}");
+
+    let gc = ["gc", &url, "--trust", &trust, "--keep", "1"];
+    let output = publisher.command().args(gc).output()?;
+    let (shown, notes) = (
+        String::from_utf8(output.stdout)?,
+        String::from_utf8(output.stderr)?,
+    );
+    assert!(shown.starts_with("deleted 1 release(s), "), "{shown}");
+    assert!(shown.contains(" 0 object(s), 0 bytes"), "{shown}");
+    assert!(
+        notes.starts_with("1 object(s) that no release needs stay for now: "),
+        "{notes}"
+    );
+    assert_eq!(publisher.collect(&[])?["objects"], 1);
+    Ok(())
+}
+
+// A store may be a directory with more in it.
+#[tokio::test]
+async fn what_is_no_digest_is_not_touched() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    publisher.publish(publisher.first(), "team.key", &["--without-native"])?;
+    let others = [
+        publisher.store().join("objects/notes.txt"),
+        publisher.store().join("releases/notes.json"),
+    ];
+    for other in &others {
+        fs::write(other, "mine")?;
+    }
+    let gone = publisher.collect(&["--keep", "0"])?;
+    assert_eq!(
+        (&gone["unsigned"], &gone["objects"]),
+        (&json!([]), &json!(0))
+    );
+    for other in &others {
+        assert_eq!(fs::read_to_string(other)?, "mine");
+    }
+    Ok(())
+}
+
+// It lies beside the others, lacks objects, and was not in use, as far as the pointer says.
+#[tokio::test]
+async fn what_is_not_whole_is_no_release_to_go_back_to() -> anyhow::Result<()> {
     let publisher = Publisher::in_directory()?;
     let url = publisher.url();
     let publish = |plugins| publisher.publish(plugins, "team.key", &["--without-native"]);
@@ -95,25 +165,21 @@ async fn a_publish_that_died_leaves_no_release_behind() -> anyhow::Result<()> {
         (&json!([]), &json!(0))
     );
     let expected = [
-        state(&third, "unfinished"),
+        state(&third, "not whole"),
         state(&second, "in use"),
         state(&first, ""),
     ];
     assert_eq!(states()?, expected);
 
     let fourth = publish(publisher.first())?;
-    let output = publisher
-        .command()
-        .args(["rollback", &url, "--key", "team.key"])
-        .output()?;
-    let errors = String::from_utf8(output.stderr)?;
-    assert!(output.status.success(), "{errors}");
-    let passed = format!("{third} is passed over: `objects/");
-    assert!(errors.contains(&passed), "{errors}");
-    assert!(errors.contains(&format!("{second} is whole")), "{errors}");
-    let fifth = String::from_utf8(output.stdout)?.trim().to_owned();
+    let rollback = ["rollback", &url, "--key", "team.key"];
+    let error = publisher.run(&rollback).expect_err("isn't whole");
+    let error = error.to_string();
+    assert!(error.contains("`objects/"), "{error}");
+    let fifth = publisher.run(&[&rollback[..2], &[&second], &rollback[2..]].concat())?;
+    let fifth = fifth.trim().to_owned();
 
-    // Three of the real ones, and the unfinished one is none of them.
+    // Three of the whole ones.
     let gone = publisher.collect(&["--keep", "3"])?;
     assert_eq!(gone["releases"], json!([first, third]));
     let expected = [
@@ -144,7 +210,11 @@ async fn the_release_before_stays_beside_one_that_was_never_finished() -> anyhow
     publish(publisher.first())?;
     let gone = publisher.collect(&["--keep", "0"])?;
     assert_eq!(gone["releases"], json!([second]));
-    publisher.run(&["rollback", &url, "--key", "team.key"])?;
+    let rollback = ["rollback", &url, "--key", "team.key"];
+    let error = publisher.run(&rollback).expect_err("has a gap").to_string();
+    let sentence = format!(" is missing: name the release to roll back to, such as {first}");
+    assert!(error.contains(&sentence), "{error}");
+    publisher.run(&[&rollback[..2], &[&first], &rollback[2..]].concat())?;
     let listed = publisher.run(&["releases", &url])?;
     assert!(listed.contains(&first), "{listed}");
     Ok(())

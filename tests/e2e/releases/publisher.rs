@@ -142,11 +142,12 @@ impl Publisher {
         command
     }
 
-    /// Collects garbage, and gives what that says.
+    /// Collects garbage however young it is, and gives what that says.
     pub(crate) fn collect(&self, more: &[&str]) -> anyhow::Result<Value> {
         let trust = self.trust();
         let gc = ["gc", &self.url, "--trust", &trust, "--json"];
-        self.json(&[&gc, more].concat())
+        let young = ["--older-than", "0s"];
+        self.json(&[&gc[..], &young, more].concat())
     }
 
     /// Runs `symctl` beside the keys and the plugins.
