@@ -339,7 +339,7 @@ impl Store {
         };
         output::error(&error.context(format!(
             "{id} is in use now, but it couldn't be seen whether all of it is still there: don't roll back for that; \
-             `symctl verify` looks, and where something is missing, publish again"
+             `symctl verify` looks, and where something is missing, publish what it holds once more"
         )));
         Status::Ours
     }

@@ -76,11 +76,14 @@ async fn a_store_that_is_away_is_none_of_the_users_faults() -> anyhow::Result<()
     let url = "s3://bucket/sym";
 
     // Of a release that is listed, S3 has no time to give more than that.
-    let list = r#"<ListBucketResult><Contents><Key>sym/releases/1.json</Key><Size>9</Size></Contents></ListBucketResult>"#;
-    let busy = Answers::start(|head| {
+    let list = format!(
+        "<ListBucketResult><Contents><Key>sym/releases/{:064}.json</Key><Size>9</Size></Contents></ListBucketResult>",
+        1
+    );
+    let busy = Answers::start(move |head| {
         let line = head.lines().next().unwrap_or_default();
         match (line.contains("list-type"), line.contains("current.json")) {
-            (true, _) => (200, list.to_owned()),
+            (true, _) => (200, list.clone()),
             (_, true) => (404, String::new()),
             _ => (503, String::new()),
         }
