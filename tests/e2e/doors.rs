@@ -3,7 +3,7 @@
 
 use anyhow::ensure;
 
-use crate::fixture::{Builder, World};
+use crate::fixture::{Builder, SWEEP, World};
 use crate::heirs::world;
 
 /// A function of a superuser's that notes who has called it, and that only who has `readonly`
@@ -555,4 +555,258 @@ async fn no_extension_goes_with_the_type_of_a_table() -> anyhow::Result<()> {
     }
     ensure!(world.query(is_there).await?.as_deref() == Some("1"));
     Ok(())
+}
+
+/// Somebody else's key to a table holds the table's own entry in the catalogs, and the privilege
+/// on it can't be taken.
+#[tokio::test]
+async fn what_waits_for_somebody_is_closed_until_it_is_taken() -> anyhow::Result<()> {
+    let world = world()
+        .sql(
+            "CREATE TABLE secret (id int PRIMARY KEY); INSERT INTO secret VALUES (42);
+             GRANT SELECT ON secret TO sym_bot WITH GRANT OPTION;
+             CREATE SCHEMA strangers",
+        )
+        .start()
+        .await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
+    let stranger = world.stranger().await?;
+    world
+        .sql(&format!(
+            "ALTER SCHEMA strangers OWNER TO stranger; GRANT REFERENCES ON secret TO stranger;
+             SET ROLE sym_bot; GRANT SELECT ON secret TO {user}"
+        ))
+        .await?;
+    // Nothing of theirs goes to an heir.
+    let own =
+        "GRANT USAGE ON SCHEMA strangers TO PUBLIC; GRANT CREATE ON SCHEMA strangers TO LEAVER";
+    stranger.batch_execute(&own.replace("LEAVER", user)).await?;
+    leaver.session
+        .batch_execute("CREATE FUNCTION strangers.leak() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT id FROM public.secret'")
+        .await?;
+    let again = world.login("stranger", "stranger").await;
+    let again = again.map_err(anyhow::Error::msg)?;
+    let leak = "SELECT strangers.leak()";
+    again.batch_execute(leak).await?;
+    stranger
+        .batch_execute("BEGIN; CREATE TABLE strangers.mine (id int REFERENCES public.secret)")
+        .await?;
+    let answer = world.send(&leaver.event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    ensure!(again.batch_execute(leak).await.is_err());
+    world.send_text(SWEEP).await?;
+    ensure!(again.batch_execute(leak).await.is_err());
+    // It is open again, and has nothing to read.
+    stranger.batch_execute("ROLLBACK").await?;
+    world.send_text(SWEEP).await?;
+    ensure!(again.batch_execute(leak).await.is_err());
+    let config = "SELECT proconfig IS NULL FROM pg_proc WHERE proname = 'leak'";
+    ensure!(world.query(config).await?.as_deref() == Some("true"));
+    Ok(())
+}
+
+/// What was closed for a privilege of the leaver's is its heir's, which has none.
+#[tokio::test]
+async fn what_was_moved_is_open_again() -> anyhow::Result<()> {
+    let world = world()
+        .sql(
+            "CREATE TABLE secret (id int PRIMARY KEY); GRANT SELECT ON secret TO sym_bot WITH GRANT OPTION;
+             CREATE SCHEMA strangers",
+        )
+        .start()
+        .await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
+    let stranger = world.stranger().await?;
+    world
+        .sql(&format!(
+            "ALTER SCHEMA strangers OWNER TO stranger; GRANT REFERENCES ON secret TO stranger;
+             SET ROLE sym_bot; GRANT SELECT ON secret TO {user}"
+        ))
+        .await?;
+    leaver
+        .session
+        .batch_execute(
+            "CREATE TABLE work.parent (id int PRIMARY KEY); INSERT INTO work.parent VALUES (1), (2);
+             GRANT REFERENCES ON work.parent TO PUBLIC",
+        )
+        .await?;
+    stranger
+        .batch_execute("CREATE TABLE strangers.child (id int REFERENCES work.parent)")
+        .await?;
+    let again = world.login("stranger", "stranger").await;
+    let again = again.map_err(anyhow::Error::msg)?;
+    stranger
+        .batch_execute("BEGIN; CREATE TABLE strangers.mine (id int REFERENCES public.secret)")
+        .await?;
+    let answer = world.send(&leaver.event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    again
+        .batch_execute("INSERT INTO strangers.child VALUES (1)")
+        .await?;
+    stranger.batch_execute("ROLLBACK").await?;
+    world.sweep_removes(&leaver).await?;
+    again
+        .batch_execute("INSERT INTO strangers.child VALUES (2)")
+        .await?;
+    world.ledger_agrees().await
+}
+
+/// Since 17 `pg_maintain` may lock the catalogs.
+#[tokio::test]
+async fn who_locks_the_catalogs_keeps_no_privilege_and_no_door() -> anyhow::Result<()> {
+    let world = world_with_a_bell().start().await?;
+    if world.postgres.install().major < 17 {
+        return Ok(());
+    }
+    world.postgres.create_database("other").await?;
+    let setup = "CREATE SCHEMA work; GRANT USAGE, CREATE ON SCHEMA work TO PUBLIC;
+        CREATE TABLE public.secret (id int); GRANT SELECT ON public.secret TO sym_bot WITH GRANT OPTION";
+    let other = world.postgres.admin_in("other").await?;
+    other.batch_execute(setup).await?;
+    let leaver = world.leaver().await?;
+    let stranger = world.stranger().await?;
+    world.sql("GRANT pg_maintain TO stranger").await?;
+    other
+        .batch_execute(&format!(
+            "SET ROLE sym_bot; GRANT SELECT ON public.secret TO {}",
+            leaver.user
+        ))
+        .await?;
+    let there = world
+        .postgres
+        .connect(&leaver.user, &leaver.password, "other")
+        .await?;
+    there
+        .batch_execute("CREATE FUNCTION work.leak() RETURNS SETOF int LANGUAGE sql SECURITY DEFINER AS 'SELECT id FROM public.secret'")
+        .await?;
+    leaver
+        .session
+        .batch_execute(
+            "CREATE TABLE work.ringing (id int); GRANT SELECT, INSERT ON work.ringing TO PUBLIC;
+             CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting()",
+        )
+        .await?;
+    let maintaining = world
+        .postgres
+        .connect("stranger", "stranger", "other")
+        .await?;
+    for session in [&stranger, &maintaining] {
+        session
+            .batch_execute(
+                "BEGIN; LOCK TABLE pg_catalog.pg_class, pg_catalog.pg_proc IN SHARE MODE",
+            )
+            .await?;
+    }
+    world.send(&leaver.event.end()).await?;
+    let again = world
+        .postgres
+        .connect("stranger", "stranger", "other")
+        .await?;
+    ensure!(again.batch_execute("SELECT work.leak()").await.is_err());
+    let again = world.login("stranger", "stranger").await;
+    let again = again.map_err(anyhow::Error::msg)?;
+    // It may be gone already.
+    let _ = again
+        .batch_execute("INSERT INTO work.ringing VALUES (1)")
+        .await;
+    ensure!(rung(&world).await? == "0");
+    for session in [&stranger, &maintaining] {
+        ensure!(session.batch_execute("SELECT 1").await.is_err());
+    }
+    Ok(())
+}
+
+/// What is held first keeps nothing from being closed.
+#[tokio::test]
+async fn who_holds_many_things_keeps_no_door_open() -> anyhow::Result<()> {
+    let world = world_with_a_bell()
+        .sql("CREATE FUNCTION harmless() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE ROLE third")
+        .start()
+        .await?;
+    let leaver = world.leaver().await?;
+    let stranger = world.stranger().await?;
+    leaver.session
+        .batch_execute(
+            "DO $$ BEGIN FOR n IN 1..600 LOOP
+                 EXECUTE format('CREATE TABLE work.t%s (); CREATE TRIGGER t BEFORE INSERT ON work.t%1$s
+                     FOR EACH ROW EXECUTE FUNCTION public.harmless(); GRANT SELECT ON work.t%1$s TO stranger WITH GRANT OPTION', n);
+                 IF n % 50 = 0 THEN COMMIT; END IF; END LOOP; END $$",
+        )
+        .await?;
+    leaver
+        .session
+        .batch_execute(
+            "CREATE TABLE work.ringing (id int); GRANT SELECT, INSERT ON work.ringing TO PUBLIC;
+             CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting()",
+        )
+        .await?;
+    let holding = world.login("stranger", "stranger").await;
+    let holding = holding.map_err(anyhow::Error::msg)?;
+    stranger
+        .batch_execute("BEGIN; SELECT FROM work.ringing")
+        .await?;
+    holding
+        .batch_execute(
+            "BEGIN; DO $$ BEGIN FOR n IN 1..600 LOOP EXECUTE format('GRANT SELECT ON work.t%s TO third', n); END LOOP; END $$",
+        )
+        .await?;
+    // One of them has time for it, in whatever order it looks.
+    world.send(&leaver.event.end()).await?;
+    world.send_text(SWEEP).await?;
+    let again = world.login("stranger", "stranger").await;
+    let again = again.map_err(anyhow::Error::msg)?;
+    let ring = "INSERT INTO work.ringing VALUES (1)";
+    ensure!(again.batch_execute(ring).await.is_err());
+    Ok(())
+}
+
+/// A REVOKE of a table's privilege takes those of its columns that the grantee has, and none
+/// that the grantee has granted.
+#[tokio::test]
+async fn a_column_that_was_passed_on_is_taken_with_its_table() -> anyhow::Result<()> {
+    let world = world_with_a_bell()
+        .sql(
+            "CREATE ROLE owner; GRANT owner TO sym_bot; CREATE TABLE secret (id int, other int); ALTER TABLE secret OWNER TO owner;
+             CREATE ROLE third; CREATE ROLE fourth; GRANT SELECT ON secret TO third WITH GRANT OPTION;
+             SET ROLE third; GRANT SELECT (other) ON secret TO fourth; RESET ROLE",
+        )
+        .start()
+        .await?;
+    let leaver = world.leaver().await?;
+    let user = &leaver.user;
+    let stranger = world.stranger().await?;
+    world
+        .sql(&format!(
+            "SET ROLE owner; GRANT SELECT ON secret TO {user} WITH GRANT OPTION"
+        ))
+        .await?;
+    leaver.session
+        .batch_execute(
+            "GRANT SELECT (id) ON public.secret TO third; GRANT SELECT ON public.secret TO stranger WITH GRANT OPTION;
+             CREATE TABLE work.ringing (id int); GRANT SELECT, INSERT ON work.ringing TO stranger WITH GRANT OPTION;
+             CREATE TRIGGER ring BEFORE INSERT ON work.ringing FOR EACH ROW EXECUTE FUNCTION public.noting()",
+        )
+        .await?;
+    stranger
+        .batch_execute(
+            "GRANT SELECT (other) ON public.secret TO third; GRANT SELECT (id), INSERT (id) ON work.ringing TO third",
+        )
+        .await?;
+    stranger
+        .batch_execute("BEGIN; SELECT FROM work.ringing")
+        .await?;
+    let answer = world.send(&leaver.event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    let columns = "SELECT string_agg(format('%s.%s %s', attrelid::regclass, attname, attacl), ', ') FROM pg_attribute
+        WHERE attrelid IN ('secret'::regclass, 'work.ringing'::regclass) AND cardinality(attacl) > 0";
+    let left = world.query(columns).await?;
+    // Who may go on granting has granted it.
+    ensure!(
+        left.as_deref() == Some("secret.other {fourth=r/third}"),
+        "{left:?}"
+    );
+    stranger.batch_execute("ROLLBACK").await?;
+    world.sweep_removes(&leaver).await
 }

@@ -227,8 +227,17 @@ impl Ready {
         let Belongings { databases, heir } = self.in_ledger(names, by, look).await?;
         let mut cleared = Ok(());
         for database in databases {
+            let end_lockers = async || {
+                let end = async |connection: &mut Connection| {
+                    sweep::end_catalog_lockers(connection, &database).await
+                };
+                let ended = self.in_ledger(names, by, end).await;
+                ended.is_ok_and(|sessions| sessions > 0)
+            };
             let result = match self.database.connect_to(&self.aws, &database).await {
-                Ok(connection) => clear::clear(&connection, user_oid, heir.as_deref()).await,
+                Ok(connection) => {
+                    clear::clear(&connection, user_oid, heir.as_deref(), end_lockers).await
+                }
                 Err(failure) => Err(failure),
             };
             match result {

@@ -18,20 +18,34 @@ use tokio_postgres::types::Type;
 use super::connection::{Connection, LOCK_TIMEOUT, Query, set_lock_timeout};
 use super::failure::{Failure, Result};
 
-/// Clears the connection's database.
+/// Clears the connection's database. Where somebody keeps us waiting there, `end_lockers` ends
+/// who has locked its catalogs, and says whether that was anybody.
 ///
 /// # Errors
 /// What the connection ran into, among it what we may not take or reassign, and what there was
 /// no time for: see [`is_blocked`].
-pub async fn clear(connection: &Connection, user_oid: u32, heir: Option<&str>) -> Result<()> {
-    let Some(leaver) = Leaver::find(connection, user_oid, heir).await? else {
+pub async fn clear(
+    connection: &Connection,
+    user_oid: u32,
+    heir: Option<&str>,
+    end_lockers: impl AsyncFn() -> bool,
+) -> Result<()> {
+    let Some(leaver) = Leaver::find(connection, user_oid, heir, end_lockers).await? else {
         return Ok(());
     };
     let granted = leaver.work_off(&GRANTED).await;
     if let Some(heir) = &leaver.heir {
         leaver.shut_doors(granted.is_ok()).await?;
         leaver.work_off(&MOVING).await?;
-        leaver.move_the_rest(heir).await?;
+        let mut moved = leaver.move_the_rest(heir).await;
+        if moved.as_ref().is_err_and(Failure::is_locked) && (leaver.end_lockers)().await {
+            moved = leaver.move_the_rest(heir).await;
+        }
+        moved?;
+        if granted.is_err() {
+            // What was closed for that privilege, which the heir doesn't have.
+            leaver.work_off(&OPENING_FOR_HEIR).await?;
+        }
     }
     granted.and(leaver.drop_the_rest().await)
 }
@@ -43,7 +57,7 @@ pub fn is_blocked(failure: &Failure) -> bool {
 }
 
 /// Who leaves, and who gets what that owned: as they stand in a statement.
-struct Leaver<'a> {
+struct Leaver<'a, F> {
     connection: &'a Connection,
     /// An `oid`.
     oid: String,
@@ -54,14 +68,16 @@ struct Leaver<'a> {
     /// A string, or `NULL`.
     heir_text: String,
     owns_routines: bool,
+    end_lockers: F,
 }
 
-impl<'a> Leaver<'a> {
+impl<'a, F: AsyncFn() -> bool> Leaver<'a, F> {
     /// None where there is no such user.
     async fn find(
         connection: &'a Connection,
         oid: u32,
         heir: Option<&str>,
+        end_lockers: F,
     ) -> Result<Option<Self>> {
         let sql = format!(
             "SELECT quote_ident(r.rolname), quote_ident($2), quote_nullable($2), {OWNS_ROUTINES} FROM pg_roles r WHERE r.oid = $1"
@@ -80,13 +96,16 @@ impl<'a> Leaver<'a> {
             heir: row.try_get(1)?,
             heir_text: row.try_get(2)?,
             owns_routines: row.try_get(3)?,
+            end_lockers,
         }))
     }
 
     fn fill(&self, sql: &str) -> String {
         sql.replace("{may_have}", MAY_HAVE)
+            .replace("{passed_on}", PASSED_ON)
             .replace("{rights}", RIGHTS)
             .replace("{owners}", OWNERS)
+            .replace("{heir_oid}", HEIR_OID)
             .replace("{leaver}", &self.oid)
             .replace("{heir}", &self.heir_text)
     }
@@ -95,7 +114,10 @@ impl<'a> Leaver<'a> {
     async fn work_off(&self, lists: &[List]) -> Result<()> {
         let mut left: Vec<&List> = lists.iter().collect();
         let mut result = Ok(());
-        for time in LIST_TIMES {
+        for (round, time) in LIST_TIMES.into_iter().enumerate() {
+            if round > 0 {
+                (self.end_lockers)().await;
+            }
             let statements: Vec<String> = left
                 .iter()
                 .map(|list| self.fill(&list.to_sql(time)))
@@ -124,8 +146,13 @@ impl<'a> Leaver<'a> {
         let look = self.fill(NOTHING_KEPT);
         // What can't be found out in time is as bad as what is there.
         let no_doors = doors.and(self.connection.run(&look).await);
-        if !has_no_privilege || no_doors.is_err() {
+        if no_doors.is_err() {
             self.work_off(&CLOSING).await?;
+        } else if !has_no_privilege
+            && let Err(failure) = self.work_off(&CLOSING_OF_LEAVER).await
+            && !is_blocked(&failure)
+        {
+            return Err(failure);
         }
         no_doors?;
         // With a privilege of its own it would run again.
@@ -174,23 +201,48 @@ impl<'a> Leaver<'a> {
 /// One kind of what is taken from a leaver, or of what it has made, or of how it goes to the heir.
 struct List {
     sql: &'static str,
-    /// Whether it drops what others may have built on: the first that is locked ends it.
-    is_dropping: bool,
+    if_locked: IfLocked,
+    /// Whose things it looks at, where that isn't the leaver alone: see [`OWNERS`].
+    owners: &'static str,
+}
+
+/// What becomes of a list where something of it is locked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfLocked {
+    /// It has failed, when it has done the others: what is left may be used.
+    Fails,
+    /// Nothing: what comes next does what is left, and waits for it.
+    Leaves,
+    /// It ends: what it drops others may have built on, and they would wait.
+    Ends,
 }
 
 impl List {
-    const fn new(sql: &'static str) -> Self {
+    const fn new(sql: &'static str, if_locked: IfLocked) -> Self {
         Self {
             sql,
-            is_dropping: false,
+            if_locked,
+            owners: OWNERS,
         }
+    }
+
+    /// The same, which looks at these owners' things alone.
+    const fn of(self, owners: &'static str) -> Self {
+        Self { owners, ..self }
     }
 
     /// The statement that works for so long, and fails where there is more to do.
     fn to_sql(&self, time: Duration) -> String {
-        let Self { sql, is_dropping } = *self;
+        let Self {
+            sql,
+            if_locked,
+            owners,
+        } = *self;
+        let says = |is_so: bool| if is_so { "true" } else { "false" };
         format!("{BEGIN}{sql}{END}")
-            .replace("{is_dropping}", if is_dropping { "true" } else { "false" })
+            .replace("{owners}", owners)
+            .replace("{is_dropping}", says(if_locked == IfLocked::Ends))
+            .replace("{needs_all}", says(if_locked == IfLocked::Fails))
             .replace("{time}", &format!("interval '{} ms'", time.as_millis()))
     }
 }
@@ -200,27 +252,34 @@ const END: &str = include_str!("clear/end.sql");
 
 /// The privileges, without which nothing that runs as the leaver can do anything.
 const GRANTED: [List; 3] = [
-    List::new(include_str!("clear/relations.sql")),
-    List::new(include_str!("clear/columns.sql")),
-    List::new(include_str!("clear/others.sql")),
+    List::new(include_str!("clear/relations.sql"), IfLocked::Fails),
+    List::new(include_str!("clear/columns.sql"), IfLocked::Fails),
+    List::new(include_str!("clear/others.sql"), IfLocked::Fails),
 ];
 
 /// What keeps a right.
-const DOORS: [List; 1] = [List {
-    sql: include_str!("clear/doors.sql"),
-    is_dropping: true,
-}];
+const DOORS: [List; 1] = [List::new(include_str!("clear/doors.sql"), IfLocked::Ends)];
 
-/// As long as there are such, or a privilege.
-const CLOSING: [List; 1] = [List::new(include_str!("clear/closing.sql"))];
+const CLOSE: List = List::new(include_str!("clear/closing.sql"), IfLocked::Fails);
 
-/// When there are none. Before anything is moved, as nobody would come back for it.
-const OPENING: [List; 1] = [List::new(include_str!("clear/opening.sql"))];
+/// As long as there are such.
+const CLOSING: [List; 1] = [CLOSE];
+
+/// As long as the leaver has a privilege, and there are none.
+const CLOSING_OF_LEAVER: [List; 1] = [CLOSE.of("ARRAY[{leaver}]")];
+
+const OPEN: List = List::new(include_str!("clear/opening.sql"), IfLocked::Fails);
+
+/// When there is neither. Before anything is moved, as nobody would come back for it.
+const OPENING: [List; 1] = [OPEN];
+
+/// When all of it is the heir's.
+const OPENING_FOR_HEIR: [List; 1] = [OPEN.of("ARRAY[{heir_oid}]")];
 
 /// And then it goes to the heir.
 const MOVING: [List; 2] = [
-    List::new(include_str!("clear/schemas.sql")),
-    List::new(include_str!("clear/moving.sql")),
+    List::new(include_str!("clear/schemas.sql"), IfLocked::Leaves),
+    List::new(include_str!("clear/moving.sql"), IfLocked::Leaves),
 ];
 
 /// How long each list is worked off; and once more, of those for which that was too short.
@@ -242,9 +301,14 @@ const OWNS_ROUTINES: &str = "EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassi
 /// Longest wait for a lock while others may wait for `sym_graveyard`.
 const LENDING: Duration = Duration::from_millis(300);
 
+/// Privileges on columns that nobody has who could have granted them. What was passed on from a
+/// table's GRANT OPTION stays when that is revoked.
+const PASSED_ON: &str = include_str!("clear/passed_on.sql");
+
 /// Who has what the leaver made.
-const OWNERS: &str =
-    "ARRAY[{leaver}, (SELECT heir.oid FROM pg_roles heir WHERE heir.rolname = {heir})]";
+const OWNERS: &str = "ARRAY[{leaver}, {heir_oid}]";
+
+const HEIR_OID: &str = "(SELECT heir.oid FROM pg_roles heir WHERE heir.rolname = {heir})";
 
 /// Whether the heir may have something: it is to have nothing that keeps a right, and no role.
 const MAY_HAVE: &str = "NOT EXISTS (SELECT FROM ({rights}) AS rights) \

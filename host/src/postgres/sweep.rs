@@ -65,6 +65,21 @@ pub async fn end_lockers(connection: &Connection, of_roles: bool) -> Result<i32>
     }
 }
 
+/// Ends the sessions that have locked the catalogs of this database of the cluster. Returns how
+/// many.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn end_catalog_lockers(connection: &Connection, database: &str) -> Result<i32> {
+    let sql =
+        "SELECT sym.end_lockers_in(false, d.oid) FROM pg_database d WHERE d.datname::text = $1";
+    let rows = connection.query(&Query::new(sql).text(&database)).await?;
+    match rows.first() {
+        Some(row) => Ok(row.try_get(0)?),
+        None => Ok(0),
+    }
+}
+
 /// An open run, for people.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct OpenGrant {

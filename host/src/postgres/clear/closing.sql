@@ -2,7 +2,7 @@
     -- its own, which RI actions, rules and autovacuum use. This waits for no reader. First what
     -- leads somewhere, of which there is little mostly.
     FOR object IN
-        SELECT owned.classid, owned.objid
+        SELECT owned.classid, owned.objid, 0 AS objsubid
         FROM (
             SELECT 'pg_class'::regclass AS classid, c.oid AS objid, CASE WHEN c.relhastriggers OR c.relkind = 'f' THEN 1 ELSE 2 END AS rank
             FROM pg_class c
@@ -19,7 +19,7 @@
             FROM pg_foreign_server s
             WHERE s.srvowner = ANY ({owners})
         ) AS owned
-        ORDER BY owned.rank
+        ORDER BY owned.rank, random()
     LOOP
         BEGIN
             statements := ARRAY(
@@ -47,7 +47,7 @@
                     FROM pg_foreign_server s WHERE object.classid = 'pg_foreign_server'::regclass AND s.oid = object.objid
                 ) AS closed (kind, name, acl)
                 WHERE cardinality(closed.acl) > 0
-            ) || ARRAY(
+            ) || CASE WHEN object.classid = 'pg_class'::regclass THEN {passed_on} ELSE '{}' END || ARRAY(
                 -- EXECUTE is not asked for by a trigger that somebody else has made of one. Nothing
                 -- can change its role while it runs as its owner, so each call fails: as SECURITY
                 -- INVOKER it would run with the rights of who calls it.

@@ -1,4 +1,4 @@
-    -- The same, of columns.
+    -- The same, of columns; also of those that it passed on.
     FOR object IN
         SELECT s.objid, s.objsubid
         FROM pg_shdepend s
@@ -13,3 +13,7 @@
                 FROM pg_attribute a, aclexplode(a.attacl) acl
                 WHERE a.attrelid = object.objid AND a.attnum = object.objsubid
                     AND acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE'));
+            IF EXISTS (SELECT FROM pg_attribute a, aclexplode(a.attacl) acl
+                       WHERE a.attrelid = object.objid AND a.attnum = object.objsubid AND acl.grantor = leaver) THEN
+                statements := statements || {passed_on};
+            END IF;

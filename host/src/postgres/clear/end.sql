@@ -15,7 +15,7 @@
                 WHEN lock_not_available THEN
                     is_locked := true;
                     -- Who holds one may hold many.
-                    PERFORM set_config('lock_timeout', '20ms', false);
+                    PERFORM set_config('lock_timeout', '5ms', false);
                 WHEN OTHERS THEN
                     NULL;
             END;
@@ -37,8 +37,9 @@
     IF lends THEN
         EXECUTE format('REVOKE sym_graveyard FROM %I', heir);
     END IF;
-    IF is_cut_short THEN
+    IF is_cut_short OR is_locked AND {needs_all} THEN
         COMMIT;
-        RAISE lock_not_available USING MESSAGE = 'there is more to do than there was time for';
+        RAISE lock_not_available USING MESSAGE = CASE WHEN is_locked THEN 'something is locked by somebody else'
+            ELSE 'there is more to do than there was time for' END;
     END IF;
 END $$;

@@ -5,10 +5,17 @@
               FROM pg_shdepend s
               WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a'
                   AND s.dbid IN (0, here) AND s.classid <> 'pg_class'::regclass) s
-        ORDER BY random()
+        -- Of large objects anybody makes and grants any number: so they are the last.
+        ORDER BY s.classid = 'pg_largeobject'::regclass, random()
     LOOP
         BEGIN
-            statements := ARRAY(
+            -- And not looked for as all others.
+            statements := CASE WHEN object.classid = 'pg_largeobject'::regclass THEN ARRAY(
+                SELECT format('REVOKE ALL ON LARGE OBJECT %s FROM %s CASCADE', l.oid, leaver)
+                FROM pg_largeobject_metadata l
+                WHERE l.oid = object.objid AND EXISTS (SELECT FROM aclexplode(l.lomacl) acl
+                    WHERE acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE'))
+            ) ELSE ARRAY(
                 SELECT format('REVOKE ALL ON %s %s FROM %s CASCADE', granted.kind, granted.name, leaver)
                 FROM (
                     -- By its kind, and with the modes of its arguments: ROUTINE can be ambiguous.
@@ -43,9 +50,6 @@
                     UNION ALL
                     SELECT 'TABLESPACE', quote_ident(t.spcname), t.spcacl
                     FROM pg_tablespace t WHERE object.classid = 'pg_tablespace'::regclass AND t.oid = object.objid
-                    UNION ALL
-                    SELECT 'LARGE OBJECT', l.oid::text, l.lomacl
-                    FROM pg_largeobject_metadata l WHERE object.classid = 'pg_largeobject'::regclass AND l.oid = object.objid
                 ) AS granted (kind, name, acl)
                 WHERE EXISTS (SELECT FROM aclexplode(granted.acl) acl
-                              WHERE acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE')));
+                              WHERE acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE'))) END;

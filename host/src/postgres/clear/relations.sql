@@ -4,7 +4,7 @@
     -- that are listed, as ALL would be refused to who may grant a column, or the use of a
     -- sequence, alone.
     FOR object IN
-        SELECT s.objid
+        SELECT s.objid, s.objsubid
         FROM pg_shdepend s
         WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a' AND s.dbid = here
             AND s.classid = 'pg_class'::regclass AND s.objsubid = 0
@@ -17,3 +17,7 @@
                 FROM pg_class c, aclexplode(c.relacl) acl
                 WHERE c.oid = object.objid
                     AND acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE'));
+            -- And of its columns what that was passed on as.
+            IF statements <> '{}' THEN
+                statements := statements || {passed_on};
+            END IF;

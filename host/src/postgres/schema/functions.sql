@@ -1110,9 +1110,10 @@ END $$;
 -- Ends the sessions that keep a lock which only we have a use for: on the ledger's
 -- tables, for which LOCK TABLE asks no more than the right to write that
 -- pg_write_all_data has everywhere. Where `of_roles`, also those in whose open transaction
--- a role or a membership was changed, or a catalog locked, which pg_maintain may do. Also who waits for such a lock: they would have it before us. Not a superuser's,
--- and none of ours. Returns how many.
-CREATE OR REPLACE FUNCTION sym.end_lockers(of_roles boolean) RETURNS int
+-- a role or a membership was changed; and where there is `catalogs_of`, a catalog of that
+-- database locked, which pg_maintain may do. Also who waits for such a lock: they would have it
+-- before us. Not a superuser's, and none of ours. Returns how many.
+CREATE OR REPLACE FUNCTION sym.end_lockers_in(of_roles boolean, catalogs_of oid) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     locker int;
@@ -1131,12 +1132,12 @@ BEGIN
                    AND l.relation IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'sym'::regnamespace)
                    AND l.mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
                -- An administrator may have reasons.
-               OR of_roles AND NOT EXISTS (SELECT FROM pg_roles x WHERE (x.rolcreaterole OR x.rolsuper)
-                                                  AND pg_has_role(a.usesysid, x.oid, 'MEMBER'))
-                   AND (l.relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass)
+               OR NOT EXISTS (SELECT FROM pg_roles x WHERE (x.rolcreaterole OR x.rolsuper)
+                                     AND pg_has_role(a.usesysid, x.oid, 'MEMBER'))
+                   AND (of_roles AND l.relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass)
                             AND l.mode IN ('RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-                        -- What initdb has made, here or for all databases.
-                        OR l.relation < 16384 AND l.database IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+                        -- What initdb has made, there or for all databases.
+                        OR l.relation < 16384 AND l.database IN (0, catalogs_of) AND catalogs_of IS NOT NULL
                             AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')))
     LOOP
         BEGIN
@@ -1146,6 +1147,14 @@ BEGIN
         END;
     END LOOP;
     RETURN ended;
+END $$;
+
+-- The same in the ledger's database: where `of_roles`, of its catalogs too.
+CREATE OR REPLACE FUNCTION sym.end_lockers(of_roles boolean) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN sym.end_lockers_in(of_roles,
+        CASE WHEN of_roles THEN (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) END);
 END $$;
 
 -- Removal, stage 1: the user can't log in any more and is a member of nothing.
@@ -1343,6 +1352,9 @@ BEGIN
     IF EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = entry.user_oid
                -- These are nobody else's, and go with the user.
                AND s.deptype = 'o' AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)) THEN
+        heir := sym.make_heir(entry);
+    ELSIF sym.is_heir(sym.role_named(sym.heir_name(entry))) THEN
+        -- It may have something that is closed still.
         heir := sym.make_heir(entry);
     END IF;
     -- What others who have left had granted to it is their heirs' now.
