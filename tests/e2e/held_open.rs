@@ -3,8 +3,11 @@
 use serde_json::json;
 use sym_test_support::lambda::Answer;
 use sym_test_support::proxy::Proxy;
+use tokio_postgres::Client;
 
-use crate::fixture::{BOT, Event, OLD_SCHEMA, PERSON, SWEEP, World, count_orders, success};
+use crate::fixture::{
+    BOT, Builder, Event, OLD_SCHEMA, PERSON, SWEEP, World, count_orders, success,
+};
 
 #[tokio::test]
 async fn locks_that_anybody_can_take_keep_no_access() -> anyhow::Result<()> {
@@ -460,5 +463,118 @@ async fn a_user_whose_secret_takes_long_keeps_no_other_end_waiting() -> anyhow::
     assert!(!making.is_finished());
     wire.set_silent(false);
     making.await??;
+    Ok(())
+}
+
+/// Documents that are somebody else's, and that only who has `readonly` sees; a schema into which
+/// only they may look.
+fn world_with_policies() -> Builder {
+    World::builder().sql(
+        "CREATE TABLE docs (who text); INSERT INTO docs VALUES ('other'); GRANT SELECT ON docs TO PUBLIC;
+         ALTER TABLE docs ENABLE ROW LEVEL SECURITY; CREATE POLICY support ON docs FOR SELECT TO readonly USING (true);
+         CREATE SCHEMA closed; CREATE TABLE closed.those (id int); GRANT SELECT ON closed.those TO PUBLIC;
+         GRANT USAGE ON SCHEMA closed TO readonly; CREATE SCHEMA work; GRANT USAGE, CREATE ON SCHEMA work TO PUBLIC",
+    )
+}
+
+async fn number(session: &Client, query: &str) -> anyhow::Result<i64> {
+    Ok(session.query_one(query, &[]).await?.get(0))
+}
+
+/// Which policies apply, the server asks when it plans.
+#[tokio::test]
+async fn a_statement_of_before_reads_by_no_policy_of_the_role() -> anyhow::Result<()> {
+    let world = world_with_policies().start().await?;
+    let is_with_idle_sessions = world.postgres.install().major >= 16;
+    let stranger = world.stranger().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let session = world.login(PERSON, &world.person_password).await;
+    let session = session.map_err(anyhow::Error::msg)?;
+    session
+        .batch_execute(
+            "CREATE FUNCTION work.counted() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+                 AS 'BEGIN RETURN (SELECT count(*) FROM public.docs); END';
+             CREATE VIEW work.seen AS SELECT * FROM public.docs; GRANT SELECT ON work.seen TO PUBLIC;
+             PREPARE mine AS SELECT count(*) FROM docs; PREPARE inside AS SELECT count(*) FROM closed.those",
+        )
+        .await?;
+    stranger
+        .batch_execute("PREPARE theirs AS SELECT count(*) FROM work.seen")
+        .await?;
+    let of_stranger = ["SELECT work.counted()", "EXECUTE theirs"];
+    for query in of_stranger {
+        assert_eq!(number(&stranger, query).await?, 1, "{query}");
+    }
+    assert_eq!(number(&session, "EXECUTE mine").await?, 1);
+    assert_eq!(number(&session, "EXECUTE inside").await?, 0);
+
+    let body = world.body(&event.end()).await?;
+    for query in of_stranger {
+        assert_eq!(number(&stranger, query).await?, 0, "{query}");
+    }
+    if is_with_idle_sessions {
+        assert!(body.get("sessions_ended").is_none());
+        assert_eq!(number(&session, "EXECUTE mine").await?, 0);
+        assert!(number(&session, "EXECUTE inside").await.is_err());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_statement_of_a_temporary_user_reads_by_no_policy_of_its_role() -> anyhow::Result<()> {
+    let world = world_with_policies().start().await?;
+    let stranger = world.stranger().await?;
+    let leaver = world.leaver().await?;
+    // Where no heir may have anything, so that the user stays.
+    leaver
+        .session
+        .batch_execute(
+            "CREATE FUNCTION work.counted() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+                 AS 'BEGIN RETURN (SELECT count(*) FROM public.docs); END'",
+        )
+        .await?;
+    world
+        .sql("REVOKE ALL ON SCHEMA work FROM PUBLIC; GRANT USAGE ON SCHEMA work TO stranger")
+        .await?;
+    let counted = "SELECT work.counted()";
+    assert_eq!(number(&stranger, counted).await?, 1);
+    let answer = world.send(&leaver.event.end()).await?.to_string();
+    assert!(answer.contains("could not be dropped"), "{answer}");
+    assert_eq!(number(&stranger, counted).await?, 0);
+    Ok(())
+}
+
+/// There the function has nothing that it could change, which would have the server plan anew.
+#[tokio::test]
+async fn a_statement_in_another_database_reads_by_no_policy_of_the_role() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    world.postgres.create_database("other").await?;
+    let other = world.postgres.admin_in("other").await?;
+    other
+        .batch_execute(
+            "CREATE TABLE docs (who text); INSERT INTO docs VALUES ('other'); GRANT SELECT ON docs TO PUBLIC;
+             ALTER TABLE docs ENABLE ROW LEVEL SECURITY; CREATE POLICY support ON docs FOR SELECT TO readonly USING (true)",
+        )
+        .await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let there = world
+        .postgres
+        .connect(PERSON, &world.person_password, "other")
+        .await?;
+    let here = world.login(PERSON, &world.person_password).await;
+    let here = here.map_err(anyhow::Error::msg)?;
+    there
+        .batch_execute("PREPARE mine AS SELECT count(*) FROM docs")
+        .await?;
+    assert_eq!(number(&there, "EXECUTE mine").await?, 1);
+    world.body(&event.end()).await?;
+    assert!(number(&there, "EXECUTE mine").await.is_err());
+    let is_with_idle_sessions = world.postgres.install().major >= 16;
+    assert_eq!(
+        here.batch_execute("SELECT 1").await.is_ok(),
+        is_with_idle_sessions
+    );
     Ok(())
 }

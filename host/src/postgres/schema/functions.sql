@@ -705,6 +705,46 @@ BEGIN
     END IF;
 END $$;
 
+-- In which databases a statement that is prepared may go on with what a role, or one that it is a
+-- member of, may: the server asks when it plans for which roles a row level policy is, and, where
+-- `of_schemas`, whether they may look into a schema; and a membership that ends has it plan
+-- nothing anew.
+CREATE OR REPLACE FUNCTION sym.databases_of_plans(role_oid oid, of_schemas boolean) RETURNS oid[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    roles oid[] := ARRAY[role_oid];
+    above oid[] := roles;
+BEGIN
+    -- Twice the index: a recursive query takes ten times as long.
+    LOOP
+        above := ARRAY(SELECT m.roleid FROM pg_auth_members m WHERE m.member = ANY (above) AND m.roleid <> ALL (roles));
+        EXIT WHEN above = '{}';
+        roles := roles || above;
+    END LOOP;
+    RETURN ARRAY(SELECT s.dbid FROM pg_shdepend s
+        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = ANY (roles)
+          AND (s.classid = 'pg_policy'::regclass OR of_schemas AND s.classid = 'pg_namespace'::regclass));
+END $$;
+
+-- Has all sessions of this database plan anew what they have planned, from the COMMIT on: a
+-- change of any schema does, be it that nothing is changed.
+CREATE OR REPLACE FUNCTION sym.forget_plans() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    FOR attempt IN 1..10 LOOP
+        BEGIN
+            EXECUTE format('GRANT USAGE ON SCHEMA sym TO %I', current_user);
+            RETURN;
+        EXCEPTION WHEN internal_error THEN
+            -- "tuple concurrently updated": by another end, which isn't enough where ours was not
+            -- committed yet.
+            IF attempt = 10 THEN
+                RAISE;
+            END IF;
+        END;
+    END LOOP;
+END $$;
+
 -- The last stage of both strategies, in a transaction after the one that took
 -- the access: ends the sessions that could keep it, or `everything` that the
 -- user has, waits until they are gone, and only then the run has ended. A
@@ -717,6 +757,8 @@ DECLARE
     has_to_end_all boolean;
     is_lent_again  boolean := false;
     pids           int[] := '{}';
+    here           oid;
+    planned        oid[] := '{}';
 BEGIN
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
     IF entry.state = 'ending' AND entry.strategy IS DISTINCT FROM 'temporary-user' THEN
@@ -743,6 +785,16 @@ BEGIN
             PERFORM sym.await_logins(entry.user_oid);
         END IF;
         pids := CASE WHEN has_to_end_all THEN sym.sessions_of(entry.user_oid) ELSE sym.keeping_sessions(entry.user_oid, false) END;
+        IF entry.strategy = 'role' THEN
+            -- Up to 15 none of theirs is left that could have prepared something.
+            planned := sym.databases_of_plans(entry.role_oid, current_setting('server_version_num')::int >= 160000);
+            IF planned <> '{}' THEN
+                here := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+                -- In another database there is nothing of ours to change.
+                pids := pids || ARRAY(SELECT a.pid FROM pg_stat_activity a
+                    WHERE a.usesysid = entry.user_oid AND a.datid = ANY (planned) AND a.datid <> here AND a.pid <> ALL (pids));
+            END IF;
+        END IF;
     ELSE
         is_lent_again := true;
         PERFORM sym.hand_on_set(entry);
@@ -752,6 +804,10 @@ BEGIN
             -- A temporary user was dropped after the same look; what is lent again, is the last run's.
             IF entry.strategy = 'role' AND NOT is_lent_again THEN
                 PERFORM sym.check_no_prepared(entry);
+            END IF;
+            -- At the last, as it keeps other ends waiting.
+            IF here = ANY (planned) THEN
+                PERFORM sym.forget_plans();
             END IF;
             -- The run that was looked at, not one that has begun anew since.
             UPDATE sym.grants g SET state = 'ended', ended_at = now()
@@ -1166,6 +1222,7 @@ DECLARE
     entry      sym.grants;
     membership record;
     owners     text[] := '{}';
+    planned    oid[] := '{}';
     kept       text;
     done       text;
 BEGIN
@@ -1202,10 +1259,19 @@ BEGIN
                AND membership.roleid::regrole::text <> ALL (owners) THEN
                 owners := owners || membership.roleid::regrole::text;
             END IF;
+            planned := planned || sym.databases_of_plans(membership.roleid, false);
             IF NOT sym.take_membership(membership.roleid, membership.member, membership.grantor, kept IS NULL) THEN
                 kept := coalesce(kept, 'membership');
             END IF;
         END LOOP;
+        -- Others may have planned what the user made; its own sessions are ended.
+        IF (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) = ANY (planned) THEN
+            BEGIN
+                PERFORM sym.forget_plans();
+            EXCEPTION WHEN lock_not_available OR deadlock_detected OR internal_error THEN
+                NULL; -- When the user is dropped, they do too.
+            END;
+        END IF;
     ELSIF entry.user_oid IS NOT NULL AND sym.role_named(entry.user_name) IS NOT NULL
           -- Dropped, and another run has made one of that name.
           AND NOT EXISTS (SELECT FROM sym.grants g WHERE g.user_oid = sym.role_named(entry.user_name) AND g.state <> 'ended'
