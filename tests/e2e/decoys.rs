@@ -4,7 +4,7 @@
 use anyhow::Context as _;
 use tokio_postgres::Client;
 
-use crate::fixture::{Builder, World};
+use crate::fixture::{Builder, Event, PERSON, World};
 
 /// A temporary user may read `orders` by what the function has granted to it, and
 /// anybody may make things in schema `work`.
@@ -154,5 +154,33 @@ async fn a_procedure_beside_a_function_hides_neither() -> anyhow::Result<()> {
     world.sql("DROP FUNCTION own.stays()").await?;
     assert_eq!(world.sweep().await?, 1);
     assert!(!world.role_exists(&leaver.user).await?);
+    Ok(())
+}
+
+/// Anybody may make more large objects, and grant them, than are looked through.
+#[tokio::test]
+async fn large_objects_do_not_hide_what_the_role_let_its_holder_keep() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("GRANT SELECT ON orders TO readonly WITH GRANT OPTION")
+        .start()
+        .await?;
+    let stranger = world.stranger().await?;
+    stranger
+        .batch_execute(
+            "DO $$ DECLARE made oid; BEGIN FOR n IN 1..10000 LOOP
+                 made := lo_create(0); EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO sym_user', made);
+                 IF n % 1000 = 0 THEN COMMIT; END IF; END LOOP; END $$",
+        )
+        .await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let session = world.login(PERSON, &world.person_password).await;
+    session
+        .map_err(anyhow::Error::msg)?
+        .batch_execute("GRANT SELECT ON orders TO sym_user")
+        .await?;
+    let body = world.body(&event.end()).await?;
+    let gained = body["gained"].as_str().unwrap_or_default();
+    assert!(gained.contains("has 1 more"), "{gained}");
     Ok(())
 }

@@ -215,9 +215,13 @@ CREATE OR REPLACE FUNCTION sym.own_privileges(user_oid oid) RETURNS int
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     -- No more than can be counted at once: everybody may make millions of large objects.
-    RETURN (SELECT count(*)::int FROM (SELECT FROM pg_shdepend d
-        WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = user_oid AND d.deptype IN ('a', 'i')
-          AND d.classid <> 'pg_auth_members'::regclass LIMIT 10000) AS counted);
+    -- They hide nothing, as they are no role's: but where there are more, they count, so that it
+    -- is said.
+    RETURN (SELECT CASE WHEN count(*) < 100000 THEN count(*) FILTER (WHERE d.classid <> 'pg_largeobject'::regclass)
+                        ELSE count(*) END::int
+        FROM (SELECT d.classid FROM pg_shdepend d
+              WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = user_oid AND d.deptype IN ('a', 'i')
+                AND d.classid <> 'pg_auth_members'::regclass LIMIT 100000) AS d);
 END $$;
 
 -- Refuses to begin a run that has ended. The row is locked by the caller.
@@ -1369,7 +1373,18 @@ CREATE OR REPLACE FUNCTION sym.make_heir(entry sym.grants) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     heir text := sym.heir_name(entry);
+    role oid  := sym.role_named(heir);
 BEGIN
+    -- Who may give others a role gave it one: it gets nothing, and another is made. What it has got
+    -- before stays its.
+    IF sym.run_in_comment(role) = entry.run AND sym.is_heir(role)
+       AND EXISTS (SELECT FROM pg_auth_members m WHERE m.member = role) THEN
+        BEGIN
+            EXECUTE format('DROP ROLE %I', heir);
+        EXCEPTION WHEN dependent_objects_still_exist THEN
+            EXECUTE format('ALTER ROLE %I RENAME TO %I', heir, 'sym_graveyard_' || role);
+        END;
+    END IF;
     IF sym.role_named(heir) IS NULL THEN
         EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT', heir);
         -- As for the user: another bot must be able to.
