@@ -9,13 +9,7 @@
         ORDER BY s.classid = 'pg_largeobject'::regclass, random()
     LOOP
         BEGIN
-            -- And not looked for as all others.
-            statements := CASE WHEN object.classid = 'pg_largeobject'::regclass THEN ARRAY(
-                SELECT format('REVOKE ALL ON LARGE OBJECT %s FROM %s CASCADE', l.oid, leaver)
-                FROM pg_largeobject_metadata l
-                WHERE l.oid = object.objid AND EXISTS (SELECT FROM aclexplode(l.lomacl) acl
-                    WHERE acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE'))
-            ) ELSE ARRAY(
+            statements := ARRAY(
                 SELECT format('REVOKE ALL ON %s %s FROM %s CASCADE', granted.kind, granted.name, leaver)
                 FROM (
                     -- By its kind, and with the modes of its arguments: ROUTINE can be ambiguous.
@@ -50,6 +44,9 @@
                     UNION ALL
                     SELECT 'TABLESPACE', quote_ident(t.spcname), t.spcacl
                     FROM pg_tablespace t WHERE object.classid = 'pg_tablespace'::regclass AND t.oid = object.objid
+                    UNION ALL
+                    SELECT 'LARGE OBJECT', l.oid::text, l.lomacl
+                    FROM pg_largeobject_metadata l WHERE object.classid = 'pg_largeobject'::regclass AND l.oid = object.objid
                 ) AS granted (kind, name, acl)
                 WHERE EXISTS (SELECT FROM aclexplode(granted.acl) acl
-                              WHERE acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE'))) END;
+                              WHERE acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE')));
