@@ -709,11 +709,9 @@ BEGIN
     END IF;
 END $$;
 
--- In which databases a statement that is prepared may go on with what a role, or one that it is a
--- member of, may: the server asks when it plans for which roles a row level policy is, and, where
--- `of_schemas`, whether they may look into a schema; and a membership that ends has it plan
--- nothing anew.
-CREATE OR REPLACE FUNCTION sym.databases_of_plans(role_oid oid, of_schemas boolean) RETURNS oid[]
+-- In which databases a row level policy names a role, or one that it is a member of: the server
+-- asks when it plans which policies apply, and a membership that ends has it plan nothing anew.
+CREATE OR REPLACE FUNCTION sym.databases_of_policies(role_oid oid) RETURNS oid[]
 LANGUAGE plpgsql AS $$
 DECLARE
     roles oid[] := ARRAY[role_oid];
@@ -726,12 +724,12 @@ BEGIN
         roles := roles || above;
     END LOOP;
     RETURN ARRAY(SELECT s.dbid FROM pg_shdepend s
-        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = ANY (roles)
-          AND (s.classid = 'pg_policy'::regclass OR of_schemas AND s.classid = 'pg_namespace'::regclass));
+        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = ANY (roles) AND s.classid = 'pg_policy'::regclass);
 END $$;
 
 -- Has all sessions of this database plan anew what they have planned, from the COMMIT on: a
--- change of any schema does, be it that nothing is changed.
+-- change of any schema does, be it that nothing is changed. The application's, too: so only
+-- where a policy is at stake.
 CREATE OR REPLACE FUNCTION sym.forget_plans() RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -790,8 +788,7 @@ BEGIN
         END IF;
         pids := CASE WHEN has_to_end_all THEN sym.sessions_of(entry.user_oid) ELSE sym.keeping_sessions(entry.user_oid, false) END;
         IF entry.strategy = 'role' THEN
-            -- Up to 15 none of theirs is left that could have prepared something.
-            planned := sym.databases_of_plans(entry.role_oid, current_setting('server_version_num')::int >= 160000);
+            planned := sym.databases_of_policies(entry.role_oid);
             IF planned <> '{}' THEN
                 here := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
                 -- In another database there is nothing of ours to change.
@@ -1263,7 +1260,7 @@ BEGIN
                AND membership.roleid::regrole::text <> ALL (owners) THEN
                 owners := owners || membership.roleid::regrole::text;
             END IF;
-            planned := planned || sym.databases_of_plans(membership.roleid, false);
+            planned := planned || sym.databases_of_policies(membership.roleid);
             IF NOT sym.take_membership(membership.roleid, membership.member, membership.grantor, kept IS NULL) THEN
                 kept := coalesce(kept, 'membership');
             END IF;
