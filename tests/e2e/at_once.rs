@@ -350,10 +350,7 @@ async fn the_same_user_at_once_with_a_ledger_apart_has_the_password_of_its_secre
         .sql("CREATE TABLE pay (); GRANT SELECT ON pay TO sym_bot WITH GRANT OPTION")
         .start()
         .await?;
-    world.postgres.create_database("ledger").await?;
-    world
-        .ledger_sql("CREATE SCHEMA sym AUTHORIZATION sym_bot")
-        .await?;
+    world.make_ledger_database().await?;
     let before = world.state().await?;
     let other = world.another(&[]).await?;
     let event = Event::escalate_temporary_user();

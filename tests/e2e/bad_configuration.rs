@@ -191,15 +191,15 @@ async fn what_is_no_component_is_refused_and_the_rest_works() -> anyhow::Result<
     for (name, sentence) in [
         (
             "text",
-            "plugin `targets.text` (version …), `text.wasm`, is no WebAssembly, expected a component in binary form [invalid-plugin]",
+            "plugin `targets.text` (sha256 …), `text.wasm`, is no WebAssembly, expected a component in binary form [invalid-plugin]",
         ),
         (
             "module",
-            "plugin `targets.module` (version …), `module.wasm`, is a core module, expected a component: `symctl plugin build` or `wasm-tools component new` makes one of it [invalid-plugin]",
+            "plugin `targets.module` (sha256 …), `module.wasm`, is a core module, expected a component: `symctl plugin build` or `wasm-tools component new` makes one of it [invalid-plugin]",
         ),
         (
             "resolver",
-            "plugin `targets.resolver` (version …), `default-resolver.wasm`, exports `sym:postgres/resolver@0.1.0`, expected `sym:postgres/target-setup@0.1` with `setup: func(request: request, username: string) -> result<list<step>, failure>` [invalid-plugin]",
+            "plugin `targets.resolver` (sha256 …), `default-resolver.wasm`, exports `sym:postgres/resolver@0.1.0`, expected `sym:postgres/target-setup@0.1` with `setup: func(request: request, username: string) -> result<list<step>, failure>` [invalid-plugin]",
         ),
         (
             "sql",

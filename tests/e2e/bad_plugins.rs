@@ -39,39 +39,39 @@ async fn a_resolver_that_breaks_breaks_nothing_else() -> anyhow::Result<()> {
     let cases = [
         (
             Behaviour::Code("unreachable"),
-            "plugin `resolver` (version …) panicked: the function's log says where, its author has to mend it [plugin-trapped]",
+            "plugin `resolver` (sha256 …) panicked: the function's log says where, its author has to mend it [plugin-trapped]",
         ),
         (
             Behaviour::Code("(drop (call $run (local.get 0)))"),
-            "plugin `resolver` (version …) called itself too deeply, the limit `PLUGIN_STACK_BYTES` is 524288 bytes: mend the plugin, or raise the function's variable [plugin-stack]",
+            "plugin `resolver` (sha256 …) called itself too deeply, the limit `PLUGIN_STACK_BYTES` is 524288 bytes: mend the plugin, or raise the function's variable [plugin-stack]",
         ),
         (
             Behaviour::Code("(drop (i32.load (i32.const -4)))"),
-            "plugin `resolver` (version …) read or wrote outside its memory, or called itself too deeply: the function's log says where, its author has to mend it [plugin-trapped]",
+            "plugin `resolver` (sha256 …) read or wrote outside its memory, or called itself too deeply: the function's log says where, its author has to mend it [plugin-trapped]",
         ),
         (
             Behaviour::Code("(drop (i32.div_u (i32.const 1) (i32.const 0)))"),
-            "plugin `resolver` (version …) trapped: the function's log says where, its author has to mend it [plugin-trapped]",
+            "plugin `resolver` (sha256 …) trapped: the function's log says where, its author has to mend it [plugin-trapped]",
         ),
         (
             Behaviour::Code("(loop (br 0))"),
-            "plugin `resolver` (version …) used up its fuel, its limit `fuel` is 50000000: mend the plugin, or raise the limit in `[resolver.limits]` of plugins.toml [plugin-fuel]",
+            "plugin `resolver` (sha256 …) used up its fuel, its limit `fuel` is 50000000: mend the plugin, or raise the limit in `[resolver.limits]` of plugins.toml [plugin-fuel]",
         ),
         (
             Behaviour::Code("(drop (memory.grow (i32.const 2000)))"),
-            "plugin `resolver` (version …) asked for too much memory, its limit `memory_bytes` is 67108864: mend the plugin, or raise the limit in `[resolver.limits]` of plugins.toml [plugin-memory]",
+            "plugin `resolver` (sha256 …) asked for too much memory, its limit `memory_bytes` is 67108864: mend the plugin, or raise the limit in `[resolver.limits]` of plugins.toml [plugin-memory]",
         ),
         (
             Behaviour::Raw(&[9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9]),
-            "plugin `resolver` (version …) answered with something malformed: the function's log says where, its author has to mend it [plugin-trapped]",
+            "plugin `resolver` (sha256 …) answered with something malformed: the function's log says where, its author has to mend it [plugin-trapped]",
         ),
         (
             Behaviour::Raw(&[0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 127]),
-            "plugin `resolver` (version …) answered with something malformed: the function's log says where, its author has to mend it [plugin-trapped]",
+            "plugin `resolver` (sha256 …) answered with something malformed: the function's log says where, its author has to mend it [plugin-trapped]",
         ),
         (
             Behaviour::Failure("no-such-person", "looked in the files of the secret police"),
-            "plugin `resolver` (version …) answered with failure `no-such-person`: its message is in the function's log [plugin-failed]",
+            "plugin `resolver` (sha256 …) answered with failure `no-such-person`: its message is in the function's log [plugin-failed]",
         ),
         (
             Behaviour::Failure("denied", "Not on a Friday."),
@@ -142,15 +142,15 @@ async fn a_target_that_asks_too_much_gets_nothing() -> anyhow::Result<()> {
     let cases = [
         (
             Behaviour::Code("unreachable"),
-            "plugin `targets.t0` (version …) panicked: the function's log says where, its author has to mend it [plugin-trapped]",
+            "plugin `targets.t0` (sha256 …) panicked: the function's log says where, its author has to mend it [plugin-trapped]",
         ),
         (
             Behaviour::Code("(loop (br 0))"),
-            "plugin `targets.t1` (version …) used up its fuel, its limit `fuel` is 50000000: mend the plugin, or raise the limit in `[targets.t1.limits]` of plugins.toml [plugin-fuel]",
+            "plugin `targets.t1` (sha256 …) used up its fuel, its limit `fuel` is 50000000: mend the plugin, or raise the limit in `[targets.t1.limits]` of plugins.toml [plugin-fuel]",
         ),
         (
             Behaviour::Raw(&[0, 0, 0, 0, 0, 1, 0, 0, 255, 255, 0, 0]),
-            "plugin `targets.t2` (version …) answered with something malformed: the function's log says where, its author has to mend it [plugin-trapped]",
+            "plugin `targets.t2` (sha256 …) answered with something malformed: the function's log says where, its author has to mend it [plugin-trapped]",
         ),
         (
             Behaviour::Failure("denied", "Ask your manager."),

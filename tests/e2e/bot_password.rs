@@ -120,10 +120,7 @@ async fn may_be_rotated_between_two_connections_of_one_event() -> anyhow::Result
         )
         .start()
         .await?;
-    world.postgres.create_database("ledger").await?;
-    world
-        .ledger_sql("CREATE SCHEMA sym AUTHORIZATION sym_bot")
-        .await?;
+    world.make_ledger_database().await?;
     let rotate = async |password: &str| {
         world
             .sql(&format!("ALTER ROLE sym_bot PASSWORD '{password}'"))

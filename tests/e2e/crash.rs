@@ -68,10 +68,7 @@ async fn making_a_user_across_databases_survives_a_crash_after_any_step() -> any
         .file("readonly.sql", SETUP)
         .start()
         .await?;
-    world.postgres.create_database("ledger").await?;
-    world
-        .ledger_sql("CREATE SCHEMA sym AUTHORIZATION sym_bot")
-        .await?;
+    world.make_ledger_database().await?;
     let name = "temporary-user, two databases";
     let mut matrix = Matrix::new(world, name, Event::escalate_temporary_user);
     matrix.fill(Kind::Escalate).await?;

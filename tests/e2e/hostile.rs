@@ -321,7 +321,7 @@ async fn a_huge_request_reaches_a_plugin_or_breaks_the_plugin_alone() -> anyhow:
     let huge = Event::escalate().with("/fields/reason", "r".repeat(120_000).into());
     world.body(&huge).await?;
     world.body(&huge.end()).await?;
-    let sentence = "plugin `targets.narrow` (version …) answered with something malformed: the function's log says where, \
+    let sentence = "plugin `targets.narrow` (sha256 …) answered with something malformed: the function's log says where, \
         its author has to mend it [plugin-trapped]";
     world
         .refuses(&huge.new_run().target("narrow"), sentence)

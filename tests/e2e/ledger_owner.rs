@@ -1,5 +1,7 @@
 //! Whose the ledger is: the function's, which alone makes it and brings it up to date.
 
+use anyhow::Context as _;
+
 use crate::fixture::{BOT, Event, OLD_SCHEMA, World};
 
 /// Whose each thing in schema `sym` is.
@@ -202,6 +204,31 @@ async fn there_is_one_ledger_for_a_user() -> anyhow::Result<()> {
         );
     }
     assert_eq!(world.run_state(&event).await?.as_deref(), Some("granted"));
+
+    // One that an administrator has made, as `setup-sql` prints it.
+    let major = world.postgres.install().major.to_string();
+    let setup = ["setup-sql", "--pg", &major, "--database", "moved"];
+    let setup = [&setup[..], &["--roles", "readonly", "--strategy", "role"]].concat();
+    let setup = world.symctl(&setup).await?.stdout;
+    let (_, ledger) = setup.split_once("SET ROLE").context("has the ledger")?;
+    world.postgres.create_database("made").await?;
+    let admin = world.postgres.admin_in("made").await?;
+    admin
+        .batch_execute(&format!(
+            "CREATE SCHEMA sym AUTHORIZATION sym_bot; SET ROLE{ledger}"
+        ))
+        .await?;
+    let made = world.another(&[("LEDGER_DB", "made")]).await?;
+    let answer = world
+        .send_to(&made, &event.end().to_string())
+        .await?
+        .to_string();
+    assert!(
+        answer.contains("seems to have another ledger, in database `app`")
+            && answer.contains("[access-remains]"),
+        "{answer}"
+    );
+    world.sql("DROP DATABASE made WITH (FORCE)").await?;
     world.body(&event.end()).await?;
 
     // One that was made by a version that didn't look.

@@ -34,7 +34,7 @@ async fn the_slim_build_refuses_what_it_would_have_to_compile() -> anyhow::Resul
     publisher.publish(publisher.first(), "team.key", &["--without-native"])?;
     let builder = World::builder().bootstrap(slim()?);
     let world = world_of(builder, &publisher).await?;
-    let sentence = "plugin `resolver` (version …), `default-resolver.wasm`, has no native code for this function, which \
+    let sentence = "plugin `resolver` (sha256 …), `default-resolver.wasm`, has no native code for this function, which \
         was built without a compiler: run `symctl publish` of version 0.1.0, which makes it, or use the standard build \
         [invalid-plugin]";
     world.refuses(&Event::escalate(), sentence).await?;

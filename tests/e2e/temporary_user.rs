@@ -280,11 +280,7 @@ async fn a_ledger_in_a_database_of_its_own_spans_both() -> anyhow::Result<()> {
         .variable("LEDGER_DB", "ledger")
         .start()
         .await?;
-    world.postgres.create_database("ledger").await?;
-    world
-        .postgres
-        .execute_sql("ledger", "CREATE SCHEMA sym AUTHORIZATION sym_bot")
-        .await?;
+    world.make_ledger_database().await?;
     let before = world.state().await?;
     let event = Event::escalate_temporary_user();
     let body = world.body(&event).await?;
@@ -316,11 +312,7 @@ async fn a_try_that_failed_in_another_database_leaves_nothing_to_the_next() -> a
         )
         .start()
         .await?;
-    world.postgres.create_database("ledger").await?;
-    world
-        .postgres
-        .execute_sql("ledger", "CREATE SCHEMA sym AUTHORIZATION sym_bot")
-        .await?;
+    world.make_ledger_database().await?;
     let before = world.state().await?;
     // No secret can be put where a file is.
     let secrets = world.secrets_directory();

@@ -5,7 +5,6 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Query};
 use super::failure::Result;
-use super::schema::OTHER_LEDGERS;
 use crate::error::Error;
 
 /// What the server says of the function's user and of what it needs.
@@ -59,7 +58,7 @@ const FACTS: &str = "SELECT jsonb_build_object( \
                           WHERE t.member = r.oid AND s.rolname = 'sym_managed')), \
     'missing', (SELECT coalesce(jsonb_agg(n ORDER BY n), '[]') FROM unnest($2) n \
         WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = n)), \
-    'other_ledgers', (SELECT coalesce(jsonb_agg(other.datname ORDER BY other.datname), '[]') FROM ({other_ledgers}) other), \
+    'other_ledgers', sym.other_ledgers(), \
     'open', (SELECT count(*) FROM sym.open_grants()), \
     'overdue', (SELECT count(*) FROM sym.overdue()))::text";
 
@@ -68,8 +67,7 @@ const FACTS: &str = "SELECT jsonb_build_object( \
 /// # Errors
 /// What the connection ran into.
 pub async fn facts(connection: &Connection, bot: &str, roles: &[&str]) -> Result<Facts> {
-    let sql = FACTS.replace("{other_ledgers}", OTHER_LEDGERS);
-    let query = Query::new(&sql)
+    let query = Query::new(FACTS)
         .with(&bot, Type::NAME)
         .with(&roles, Type::TEXT_ARRAY);
     let answer = connection.call(&query).await?;

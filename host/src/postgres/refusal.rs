@@ -166,6 +166,14 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
             Code::RunConflict,
             "this run began with another strategy: end it, and send a new request".to_owned(),
         ),
+        ("access-remains", "other-ledger") => (
+            Code::AccessRemains,
+            format!(
+                "the ledger doesn't know this run, and the function's user seems to have another ledger, in database `{}`: \
+                 look at `LEDGER_DB`; or, where nothing is open there, drop its schema `sym`",
+                text("database")
+            ),
+        ),
         ("access-remains", "other-user") => (
             Code::AccessRemains,
             format!(

@@ -102,7 +102,7 @@ async fn globals_do_not_take_memory_past_the_limit() {
     );
     let guest = Guest::user("ada").import(&bomb).build();
     let named = [
-        "plugin `resolver` (version ",
+        "plugin `resolver` (sha256 ",
         "`x.wasm`, has 45",
         "entries (functions, globals, imports and exports) in its instances, at most 150000 are allowed",
     ];

@@ -296,11 +296,12 @@ BEGIN
     IF grantor IS NULL THEN
         IF other.run IS NOT NULL AND NOT other.standing THEN
             -- Somebody has taken back what these lent: that of this run is not theirs to go on with.
+            -- But of those of an older server we can't know.
             WITH ended AS (
                 UPDATE sym.grants g SET state = 'ended', ended_at = now(), ended_by = 'elsewhere'
                     WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND NOT g.standing
-                    AND g.run <> this_run RETURNING g.with_set)
-            SELECT bool_or(ended.with_set) INTO kept_set FROM ended;
+                    AND g.run <> this_run AND NOT sym.is_of_older_server(g) RETURNING g.with_set)
+            SELECT coalesce(bool_or(ended.with_set), false) INTO kept_set FROM ended;
             SELECT * INTO other FROM sym.grants g
                 WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND g.run <> this_run LIMIT 1;
         END IF;
@@ -416,6 +417,18 @@ BEGIN
     END IF;
 END $$;
 
+-- The other databases of the cluster in which this function's user has a schema with
+-- functions: the ledger is the only one that it makes. What hangs on a user is known everywhere.
+CREATE OR REPLACE FUNCTION sym.other_ledgers() RETURNS text[]
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN ARRAY(SELECT d.datname::text FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid
+        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = current_user::regrole AND s.deptype = 'o'
+          AND d.datname <> current_database()
+        GROUP BY d.datname HAVING bool_or(s.classid = 'pg_namespace'::regclass) AND bool_or(s.classid = 'pg_proc'::regclass)
+        ORDER BY d.datname);
+END $$;
+
 -- Ends a run of the strategy `role`, or one that never began. `ending`: by,
 -- requester, target, sessions (`keep`, or not), of a run that is not in the ledger
 -- `template` (user, role), or `untold`. A run of a temporary user is
@@ -440,6 +453,7 @@ DECLARE
     had_set   boolean := false;
     owns      boolean;
     others_grantor text;
+    other_ledger text;
     done      text;
 BEGIN
     done := sym.name_transaction(this_run);
@@ -458,6 +472,10 @@ BEGIN
             -- With the row, which isn't there then: nobody is beginning the run.
             IF ending ? 'untold' THEN
                 PERFORM sym.refuse('run-untold');
+            END IF;
+            other_ledger := (sym.other_ledgers())[1];
+            IF other_ledger IS NOT NULL THEN
+                PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-ledger', 'database', other_ledger));
             END IF;
             RETURN to_jsonb(entry) || jsonb_build_object('outcome', 'never-began',
                 -- Of the template's what somebody else granted since, or an upgrade made somebody else's.
