@@ -754,12 +754,16 @@ async fn who_holds_many_things_keeps_no_door_open() -> anyhow::Result<()> {
         .await?;
     // One of them has time for it, in whatever order it looks.
     world.send(&leaver.event.end()).await?;
-    world.send_text(SWEEP).await?;
     let again = world.login("stranger", "stranger").await;
     let again = again.map_err(anyhow::Error::msg)?;
-    let ring = "INSERT INTO work.ringing VALUES (1)";
-    ensure!(again.batch_execute(ring).await.is_err());
-    Ok(())
+    for _ in 0..6 {
+        let ring = "INSERT INTO work.ringing VALUES (1)";
+        if again.batch_execute(ring).await.is_err() {
+            return Ok(());
+        }
+        world.send_text(SWEEP).await?;
+    }
+    anyhow::bail!("it rings still")
 }
 
 /// A REVOKE of a table's privilege takes those of its columns that the grantee has, and none
