@@ -321,20 +321,23 @@ async fn events_go_on_after_the_functions_session_was_ended() -> anyhow::Result<
     world.still_works().await
 }
 
+/// As an administrator takes back what was lent: since 16 each grantor has a membership of
+/// their own.
+async fn take_back(world: &World) -> anyhow::Result<()> {
+    let by = match world.postgres.install().major {
+        ..16 => "",
+        16.. => " GRANTED BY sym_bot",
+    };
+    let revoke = format!("REVOKE readonly FROM sym_user{by}");
+    world.sql(&revoke).await
+}
+
 #[tokio::test]
 async fn what_an_administrator_took_back_is_not_given_again() -> anyhow::Result<()> {
     let world = World::start().await?;
     let event = Event::escalate();
     world.body(&event).await?;
-    // Since 16 each grantor has a membership of their own.
-    let by = if world.postgres.install().major < 16 {
-        ""
-    } else {
-        " GRANTED BY sym_bot"
-    };
-    world
-        .sql(&format!("REVOKE readonly FROM sym_user{by}"))
-        .await?;
+    take_back(&world).await?;
 
     let sentence = "what this run lent to `sym_user` was taken back in the database by somebody else: send a new request \
         [run-ended]";
@@ -350,14 +353,7 @@ async fn what_an_administrator_took_back_lives_on_in_no_other_run() -> anyhow::R
     let world = World::start().await?;
     let (first, second) = (Event::escalate(), Event::escalate());
     world.body(&first).await?;
-    let by = if world.postgres.install().major < 16 {
-        ""
-    } else {
-        " GRANTED BY sym_bot"
-    };
-    world
-        .sql(&format!("REVOKE readonly FROM sym_user{by}"))
-        .await?;
+    take_back(&world).await?;
     world.body(&second).await?;
     let answer = world.send(&first).await?.to_string();
     assert!(answer.contains("[run-ended]"), "{answer}");
