@@ -467,11 +467,10 @@ async fn what_there_was_no_time_for_holds_no_lock_after_the_answer() -> anyhow::
         .await?;
     let took = answered.elapsed();
     world.lambda.thaw()?;
-    // The statement has 8 s, and what is idle behind it 30. Before 14 the server looks for who
-    // has asked when the statement is over.
+    // Before 14 the server looks for who has asked when the statement is over: 8 s at most.
     let longest = match world.postgres.install().major {
-        14.. => Duration::from_secs(7),
-        _ => Duration::from_secs(25),
+        14.. => Duration::from_secs(4),
+        _ => Duration::from_secs(10),
     };
     assert!(took < longest, "{took:?}");
     world.lambda.set_timeout(Duration::from_secs(20));
