@@ -1,6 +1,6 @@
 //! PostgreSQL: connections, the ledger, and the changes.
 //!
-//! What decides is SQL: the functions of schema `sym` (`schema/functions.sql`),
+//! What decides is SQL: the functions of schema `sym` (`schema/functions/`),
 //! which a DBA in psql calls too. Rust carries arguments and answers, and
 //! does what needs a COMMIT in between or runs plugins' statements.
 

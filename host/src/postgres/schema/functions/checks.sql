@@ -1,0 +1,142 @@
+-- What may be lent, and to whom.
+
+-- What is to know of a role before it is lent, or is lent something: by the
+-- indexes, so the number of roles on the server doesn't matter. `roles` are those
+-- that it is a member of, `gives_roles` says that it may make others members of one,
+-- `is_ours` that it is the bot or a user that we made.
+CREATE OR REPLACE FUNCTION sym.facts_of(role_oid oid, OUT name text, OUT can_login boolean, OUT is_privileged boolean,
+                                        OUT makes_databases boolean, OUT is_ours boolean, OUT is_owner boolean,
+                                        OUT gives_roles boolean, OUT roles oid[])
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    -- Not all columns: without `rolconfig` one table less is read.
+    SELECT r.rolname, r.rolcanlogin, r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls, r.rolcreatedb,
+           EXISTS (SELECT FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass
+                   AND d.refobjid = r.oid AND d.deptype = 'o'
+                   -- Who has the role can make these without CREATE anywhere, and nothing runs by them.
+                   AND d.classid NOT IN ('pg_default_acl'::regclass, 'pg_largeobject'::regclass)),
+           coalesce(m.gives, false), coalesce(m.roles, '{}')
+        INTO name, can_login, is_privileged, makes_databases, is_owner, gives_roles, roles
+        FROM pg_roles r,
+             (SELECT array_agg(m.roleid) AS roles, bool_or(m.admin_option) AS gives
+              FROM pg_auth_members m WHERE m.member = role_oid) m
+        WHERE r.oid = role_oid;
+    is_ours := name = current_user OR coalesce(to_regrole('sym_managed') = ANY (roles), false);
+END $$;
+
+-- Whether a role that was lent owns something: it owned nothing then (`check_role`).
+-- Up to 15 its holders can make what is the role's, by SET ROLE: a SECURITY DEFINER
+-- function does what the role may for as long as it is there.
+CREATE OR REPLACE FUNCTION sym.owns_something(role_oid oid) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    facts record;
+BEGIN
+    facts := sym.facts_of(role_oid);
+    RETURN coalesce(facts.is_owner, false);
+END $$;
+
+-- Refuses a role that may not be lent, whatever the operator's list says: the
+-- bot has no ADMIN option on it, or it is, or reaches through membership, one
+-- that is privileged, ours, the system's, owns something, or gives roles to others;
+-- up to 15 also one that may log in.
+CREATE OR REPLACE FUNCTION sym.check_role(role_oid oid) RETURNS void
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    level   oid[] := ARRAY[role_oid];
+    above   oid[];
+    reached oid;
+    facts   record;
+    role    text;
+    why     text;
+BEGIN
+    -- Upwards from the role, the nearest first and by name, so that always the same
+    -- one is named.
+    WHILE level <> '{}' LOOP
+        above := '{}';
+        FOREACH reached IN ARRAY level LOOP
+            facts := sym.facts_of(reached);
+            role := coalesce(role, facts.name);
+            why := CASE WHEN facts.is_privileged OR facts.makes_databases THEN 'privileged'
+                        WHEN lower(left(facts.name, 3)) IN ('pg_', 'rds') THEN 'system'
+                        WHEN facts.is_ours OR lower(left(facts.name, 4)) = 'sym_' THEN 'ours'
+                        WHEN facts.is_owner THEN 'owner'
+                        -- What its holder gives to itself would be kept.
+                        WHEN facts.gives_roles THEN 'gives-roles'
+                        -- By SET ROLE its holder can set its password.
+                        WHEN facts.can_login AND current_setting('server_version_num')::int < 160000 THEN 'login' END;
+            IF why IS NOT NULL THEN
+                PERFORM sym.refuse('role-refused', jsonb_build_object('why', why, 'role', role, 'through', facts.name));
+            END IF;
+            above := above || facts.roles;
+        END LOOP;
+        IF above <> '{}' THEN
+            above := ARRAY(SELECT r.oid FROM pg_roles r WHERE r.oid = ANY (above) ORDER BY r.rolname);
+        END IF;
+        level := above;
+    END LOOP;
+    IF NOT pg_has_role(current_user, role_oid, 'MEMBER WITH ADMIN OPTION') THEN
+        PERFORM sym.refuse('role-refused', jsonb_build_object('why', 'no-admin', 'role', role, 'grant',
+            format('GRANT %s TO %s WITH %s', role_oid::regrole, quote_ident(current_user),
+                   CASE WHEN current_setting('server_version_num')::int >= 160000
+                        THEN 'ADMIN TRUE, INHERIT FALSE, SET FALSE' ELSE 'ADMIN OPTION' END)));
+    END IF;
+END $$;
+
+-- Refuses a user to whom nothing may be lent.
+CREATE OR REPLACE FUNCTION sym.check_user(user_oid oid) RETURNS void
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    facts record;
+BEGIN
+    facts := sym.facts_of(user_oid);
+    IF NOT facts.can_login THEN
+        PERFORM sym.refuse('user-refused', '{"why": "no-login"}');
+    ELSIF facts.is_privileged THEN
+        PERFORM sym.refuse('user-refused', '{"why": "privileged"}');
+    ELSIF facts.is_ours THEN
+        PERFORM sym.refuse('user-refused', '{"why": "ours"}');
+    END IF;
+END $$;
+
+-- How many privileges are granted to a user itself, in all databases. What a
+-- lent role let its holder grant to itself outlives the membership, and shows
+-- here.
+CREATE OR REPLACE FUNCTION sym.own_privileges(user_oid oid) RETURNS int
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    -- No more than can be counted at once: everybody may make millions of large objects.
+    -- They hide nothing, as they are no role's: but where there are more, they count, so that it
+    -- is said.
+    RETURN (SELECT CASE WHEN count(*) < 100000 THEN count(*) FILTER (WHERE d.classid <> 'pg_largeobject'::regclass)
+                        ELSE count(*) END::int
+        FROM (SELECT d.classid FROM pg_shdepend d
+              WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = user_oid AND d.deptype IN ('a', 'i')
+                AND d.classid <> 'pg_auth_members'::regclass LIMIT 100000) AS d);
+END $$;
+
+-- Refuses to begin a run that has ended. The row is locked by the caller.
+CREATE OR REPLACE FUNCTION sym.check_not_ended(entry sym.grants, replay_window_seconds int) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF entry.state = 'ending' THEN
+        PERFORM sym.refuse('run-ended', '{"why": "ending"}');
+    ELSIF entry.state = 'ended' AND entry.ended_at > now() - make_interval(secs => replay_window_seconds) THEN
+        PERFORM sym.refuse('run-ended', jsonb_build_object('why', 'replay', 'seconds',
+            ceil(extract(epoch FROM entry.ended_at + make_interval(secs => replay_window_seconds) - now()))));
+    ELSIF entry.state IN ('pending', 'granted') AND entry.expires_at <= now() THEN
+        PERFORM sym.refuse('run-ended', '{"why": "expired"}');
+    END IF;
+END $$;
+
+-- The other databases of the cluster in which this function's user has a schema with
+-- functions: the ledger is the only one that it makes. What hangs on a user is known everywhere.
+CREATE OR REPLACE FUNCTION sym.other_ledgers() RETURNS text[]
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN ARRAY(SELECT d.datname::text FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid
+        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = current_user::regrole AND s.deptype = 'o'
+          AND d.datname <> current_database()
+        GROUP BY d.datname HAVING bool_or(s.classid = 'pg_namespace'::regclass) AND bool_or(s.classid = 'pg_proc'::regclass)
+        ORDER BY d.datname);
+END $$;

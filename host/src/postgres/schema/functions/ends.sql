@@ -1,0 +1,202 @@
+-- The end of a run of either strategy, and what ends by itself.
+
+-- The last stage of both strategies, in a transaction after the one that took
+-- the access: ends the sessions that could keep it, or `everything` that the
+-- user has, waits until they are gone, and only then the run has ended. A
+-- temporary user, dropped by now, may have none at all. Returns how many there
+-- were, and whether the role owns something now: nobody can make that any more.
+CREATE OR REPLACE FUNCTION sym.finish(this_run text, everything boolean) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entry          sym.grants;
+    has_to_end_all boolean;
+    is_lent_again  boolean := false;
+    pids           int[] := '{}';
+    here           oid;
+    planned        oid[] := '{}';
+BEGIN
+    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
+    IF entry.state = 'ending' AND entry.strategy IS DISTINCT FROM 'temporary-user' THEN
+        -- Of two runs that end at once, one has to see what it leaves to the other.
+        PERFORM sym.lock_user(entry.user_oid);
+        SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
+    END IF;
+    IF entry.state IS DISTINCT FROM 'ending' THEN
+        RETURN '{"sessions": 0, "role_owns": false}';
+    END IF;
+    has_to_end_all := everything OR entry.with_set;
+    IF entry.strategy = 'temporary-user' THEN
+        has_to_end_all := true;
+        IF EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid) THEN
+            PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'blocked', 'user', entry.user_name,
+                'blockers', 'the user has not been dropped yet'));
+        END IF;
+    END IF;
+    -- Those that begin from now on can't take the role any more. Lent again by
+    -- another run, it is that one's to end.
+    IF entry.user_oid IS NOT NULL AND sym.other_runs(this_run, entry.role_oid, entry.user_oid) = '[]' THEN
+        -- Since 16 no login can take a role that we lent.
+        IF has_to_end_all OR current_setting('server_version_num')::int < 160000 THEN
+            PERFORM sym.await_logins(entry.user_oid);
+        END IF;
+        pids := CASE WHEN has_to_end_all THEN sym.sessions_of(entry.user_oid) ELSE sym.keeping_sessions(entry.user_oid, false) END;
+        IF entry.strategy = 'role' THEN
+            planned := sym.databases_of_policies(entry.role_oid);
+            IF planned <> '{}' THEN
+                here := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+                -- In another database there is nothing of ours to change.
+                pids := pids || ARRAY(SELECT a.pid FROM pg_stat_activity a
+                    WHERE a.usesysid = entry.user_oid AND a.datid = ANY (planned) AND a.datid <> here AND a.pid <> ALL (pids));
+            END IF;
+        END IF;
+    ELSE
+        is_lent_again := true;
+        PERFORM sym.hand_on_set(entry);
+    END IF;
+    FOR attempt IN 1..40 LOOP
+        IF sym.end_these_sessions(entry.user_oid, pids) = 0 THEN
+            -- A temporary user was dropped after the same look; what is lent again, is the last run's.
+            IF entry.strategy = 'role' AND NOT is_lent_again THEN
+                PERFORM sym.check_no_prepared(entry);
+            END IF;
+            -- At the last, as it keeps other ends waiting.
+            IF here = ANY (planned) THEN
+                PERFORM sym.forget_plans();
+            END IF;
+            -- The run that was looked at, not one that has begun anew since.
+            UPDATE sym.grants g SET state = 'ended', ended_at = now()
+                WHERE g.run = this_run AND g.state = 'ending' AND g.created_at = entry.created_at;
+            IF entry.strategy = 'temporary-user' THEN
+                PERFORM sym.leave_heirs();
+            END IF;
+            RETURN jsonb_build_object('sessions', cardinality(pids),
+                'role_owns', entry.release IS NOT NULL AND sym.owns_something(entry.role_oid));
+        END IF;
+        -- They end at their next interrupt check: a matter of milliseconds.
+        PERFORM pg_sleep(CASE WHEN attempt < 5 THEN 0.002 ELSE 0.025 END);
+    END LOOP;
+    PERFORM sym.refuse_sessions(entry.user_oid);
+END $$;
+
+-- An end failed: the run is overdue from now on, whatever its lease, so each sweep
+-- tries again. Never a later expiry.
+CREATE OR REPLACE FUNCTION sym.make_overdue(this_run text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE sym.grants g SET expires_at = now()
+        WHERE g.run = this_run AND g.state IN ('pending', 'granted') AND g.expires_at > now();
+END $$;
+
+-- What the sweep has to look after: runs whose time is over, users half
+-- removed, and grants that somebody ended elsewhere.
+CREATE OR REPLACE FUNCTION sym.overdue() RETURNS TABLE (run text, strategy text, state text, user_name text, role_name text,
+                                                        expires_at timestamptz, why text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT * FROM (
+        SELECT g.run, g.strategy, g.state, g.user_name, g.role_name, g.expires_at,
+               CASE WHEN g.expires_at <= now() THEN 'expired'
+                    WHEN g.state = 'ending' THEN 'half-removed'
+                    WHEN g.state = 'granted' AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = g.user_oid) THEN 'ended-elsewhere'
+                    WHEN g.state = 'granted' AND g.strategy = 'role' AND NOT g.standing
+                         AND sym.own_membership(g.role_oid, g.user_oid) IS NULL THEN 'ended-elsewhere'
+               END AS why
+        FROM sym.grants g WHERE g.state <> 'ended'
+    ) looked_at WHERE looked_at.why IS NOT NULL
+    -- First what can still be used: what only has to be cleared away may have kept the
+    -- last sweep busy. It is the order in which locks are taken, too.
+    ORDER BY looked_at.state = 'ending', looked_at.strategy, looked_at.user_name, looked_at.run;
+$$;
+
+-- Everything that is open, for people.
+CREATE OR REPLACE FUNCTION sym.open_grants() RETURNS SETOF sym.grants
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT * FROM sym.grants g WHERE g.state <> 'ended' ORDER BY g.expires_at, g.run;
+$$;
+
+-- The database's own switch, for pg_cron or a DBA in psql, when nobody else
+-- comes: ends what is overdue. A role is given back, and a temporary user can't
+-- do anything any more; the sweep removes it when it is back. What can't be
+-- ended is reported, and doesn't keep the others.
+--
+-- Sessions that could keep an access are ended at once, and looked for once more
+-- by the next call: before the COMMIT of this one another could begin.
+--
+-- Before the COMMIT nothing has ended, so no run has the others wait long for a lock.
+CREATE OR REPLACE FUNCTION sym.expire() RETURNS TABLE (run text, outcome text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
+DECLARE
+    entry    record;
+    disabled jsonb;
+    sessions int;
+BEGIN
+    -- Until the end of this nobody else gets a lock that keeps us from them.
+    FOR attempt IN 1..5 LOOP
+        BEGIN
+            PERFORM sym.end_lockers(false), set_config('lock_timeout', '200ms', true);
+            LOCK TABLE sym.locks, sym.grants IN ROW EXCLUSIVE MODE;
+            EXIT;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            IF attempt = 5 THEN
+                RAISE;
+            END IF;
+        END;
+    END LOOP;
+    PERFORM set_config('lock_timeout', '1s', true);
+    FOR entry IN SELECT o.run, o.strategy, o.state, g.user_oid FROM sym.overdue() o JOIN sym.grants g ON g.run = o.run
+                 ORDER BY o.state = 'ending', o.strategy, o.user_name, o.run LOOP
+        run := entry.run;
+        outcome := NULL;
+        BEGIN
+            IF entry.strategy = 'temporary-user' THEN
+                -- Removing it is the sweep's; nobody is to use it until then.
+                IF entry.state <> 'ending' OR sym.is_usable(entry.user_oid, entry.run) THEN
+                    disabled := sym.disable_user(entry.run, 'expire');
+                    outcome := CASE WHEN disabled ->> 'kept' = 'membership' THEN 'failed: the user has a role still'
+                                    WHEN disabled ->> 'kept' IS NOT NULL THEN 'failed: the user can still log in'
+                                    WHEN (disabled ->> 'has_user')::boolean THEN 'disabled' ELSE 'user-gone' END;
+                END IF;
+            ELSIF entry.state = 'ending' THEN
+                PERFORM sym.finish(entry.run, false);
+                outcome := 'ended';
+            ELSE
+                outcome := sym.give_back(entry.run, '{"by": "expire"}') ->> 'outcome';
+            END IF;
+        EXCEPTION
+            WHEN query_canceled THEN
+                -- By statement_timeout, or by somebody: what has ended has ended.
+                outcome := 'failed: ' || SQLERRM;
+                RETURN NEXT;
+                RETURN;
+            WHEN OTHERS THEN
+                outcome := 'failed: ' || SQLERRM;
+        END;
+        -- By itself: a session that can't be ended doesn't give back what was taken.
+        BEGIN
+            IF entry.strategy = 'temporary-user' THEN
+                IF outcome IS NULL AND entry.user_oid IS NOT NULL THEN
+                    PERFORM sym.await_logins(entry.user_oid);
+                END IF;
+                -- A run that was only pending may have its user now.
+                sessions := (SELECT sym.end_these_sessions(g.user_oid, sym.sessions_of(g.user_oid)) FROM sym.grants g WHERE g.run = entry.run
+                    AND (sym.is_user_of(g.user_oid, g.run) OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = g.user_oid)));
+                IF outcome IS NULL AND sessions > 0 THEN
+                    outcome := 'sessions-ended';
+                END IF;
+            ELSE
+                PERFORM sym.end_these_sessions(g.user_oid, sym.keeping_sessions(g.user_oid, g.with_set))
+                    FROM sym.grants g WHERE g.run = entry.run AND g.state = 'ending';
+            END IF;
+        EXCEPTION
+            WHEN query_canceled THEN
+                outcome := 'failed: ' || SQLERRM;
+                RETURN NEXT;
+                RETURN;
+            WHEN OTHERS THEN
+                outcome := CASE WHEN outcome LIKE 'failed: %' THEN outcome ELSE format('failed: %s, but sessions remain: %s',
+                                coalesce(outcome, 'disabled'), SQLERRM) END;
+        END;
+        IF outcome IS NOT NULL THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END $$;

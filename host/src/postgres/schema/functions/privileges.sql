@@ -1,0 +1,15 @@
+-- The last: who may call them.
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sym FROM PUBLIC;
+
+-- Who was given the functions has those that are new, too.
+DO $$ DECLARE holder oid; BEGIN
+    FOR holder IN SELECT DISTINCT acl.grantee FROM pg_proc p, aclexplode(p.proacl) acl
+                  WHERE p.oid = 'sym.give_back(text, jsonb)'::regprocedure AND acl.grantee NOT IN (0, p.proowner) LOOP
+        EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sym TO %s', holder::regrole);
+    END LOOP;
+END $$;
+
+-- Of pg_cron's sessions, too: in any other isolation what is read behind a lock is as it
+-- was before it.
+ALTER ROLE CURRENT_USER SET default_transaction_isolation = 'read committed';

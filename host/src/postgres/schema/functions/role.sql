@@ -1,0 +1,317 @@
+-- The strategy `role`: lending, and taking back.
+
+-- Lends a role. `request`: run, user, role, requester, approver, target,
+-- release, lease_seconds, replay_window_seconds. One call, one transaction.
+CREATE OR REPLACE FUNCTION sym.lend(request jsonb) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    this_run   text := request ->> 'run';
+    entry      sym.grants;
+    this_user   oid;
+    this_role   oid;
+    other      sym.grants;
+    grantor    oid;
+    standing   boolean := false;
+    already    boolean := false;
+    kept_set   boolean := false;
+    done       text;
+BEGIN
+    done := sym.name_transaction(this_run);
+    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
+    IF entry.state IN ('pending', 'granted') AND entry.strategy <> 'role' THEN
+        PERFORM sym.refuse('run-conflict', jsonb_build_object('strategy', entry.strategy));
+    ELSIF entry.state = 'granted' THEN
+        this_user := entry.user_oid;
+    ELSE
+        this_user := sym.role_named(request ->> 'user');
+    END IF;
+    IF this_user IS NULL THEN
+        PERFORM sym.refuse('user-missing');
+    END IF;
+    done := sym.lock_user(this_user);
+    -- A run that has begun or ended since it was looked up is found by the INSERT.
+    IF entry.run IS NOT NULL THEN
+        SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
+        done := sym.check_not_ended(entry, (request ->> 'replay_window_seconds')::int);
+        IF entry.state = 'granted' THEN
+            -- The same event again, or a lost answer: the same answer, whatever
+            -- the plugins would say today. Never a second grant, and never a
+            -- later expiry.
+            IF NOT entry.standing AND sym.own_membership(entry.role_oid, entry.user_oid) IS NULL THEN
+                PERFORM sym.refuse('run-ended', '{"why": "elsewhere"}');
+            END IF;
+            RETURN to_jsonb(entry) || '{"repeated": true}';
+        END IF;
+    END IF;
+
+    this_role := sym.role_named(request ->> 'role');
+    IF this_role IS NULL THEN
+        PERFORM sym.refuse('role-missing');
+    END IF;
+    done := sym.check_user(this_user);
+    done := sym.check_role(this_role);
+
+    SELECT * INTO other FROM sym.grants g
+        WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND g.run <> this_run
+        ORDER BY g.standing LIMIT 1;
+    grantor := sym.own_membership(this_role, this_user);
+    IF grantor IS NULL THEN
+        IF other.run IS NOT NULL AND NOT other.standing THEN
+            -- Somebody has taken back what these lent: that of this run is not theirs to go on with.
+            -- But of those of an older server we can't know.
+            WITH ended AS (
+                UPDATE sym.grants g SET state = 'ended', ended_at = now(), ended_by = 'elsewhere'
+                    WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND NOT g.standing
+                    AND g.run <> this_run AND NOT sym.is_of_older_server(g) RETURNING g.with_set)
+            SELECT coalesce(bool_or(ended.with_set), false) INTO kept_set FROM ended;
+            SELECT * INTO other FROM sym.grants g
+                WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND g.run <> this_run LIMIT 1;
+        END IF;
+        -- Since 16 also by what others have granted, which stays beside ours.
+        already := pg_has_role(this_user, this_role, 'MEMBER');
+        done := sym.grant_membership(this_role, this_user);
+        grantor := sym.own_membership(this_role, this_user);
+        IF other.run IS NOT NULL THEN
+            -- Open runs that found a membership of somebody else's, which has
+            -- been taken away since: the last of all to end takes ours back.
+            UPDATE sym.grants g SET standing = false, grantor_oid = grantor
+                WHERE g.user_oid = this_user AND g.role_oid = this_role AND g.state = 'granted' AND g.standing;
+        END IF;
+    ELSIF other.run IS NOT NULL THEN
+        -- Lent already by another run: the last of them to end takes it back.
+        grantor := other.grantor_oid;
+        standing := other.standing;
+    ELSE
+        already := true;
+        standing := true;
+    END IF;
+    -- The absence of an error proves nothing: look.
+    IF NOT pg_has_role(this_user, this_role,
+        CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'USAGE' ELSE 'MEMBER' END) THEN
+        PERFORM sym.refuse('role-refused', '{"why": "no-effect"}');
+    END IF;
+
+    INSERT INTO sym.grants AS g (run, strategy, state, requester, approver, target, release, user_oid, user_name,
+                                 role_oid, role_name, grantor_oid, standing, privileges, granted_at, expires_at, with_set)
+        VALUES (this_run, 'role', 'granted', request ->> 'requester', request ->> 'approver', request ->> 'target',
+                request ->> 'release', this_user, request ->> 'user', this_role, request ->> 'role', grantor, standing,
+                sym.own_privileges(this_user), now(), now() + make_interval(secs => (request ->> 'lease_seconds')::int), kept_set)
+        ON CONFLICT (run) DO UPDATE SET
+            strategy = excluded.strategy, state = excluded.state, requester = excluded.requester,
+            approver = excluded.approver, target = excluded.target, release = excluded.release,
+            user_oid = excluded.user_oid, user_name = excluded.user_name, role_oid = excluded.role_oid,
+            role_name = excluded.role_name, grantor_oid = excluded.grantor_oid, standing = excluded.standing,
+            privileges = excluded.privileges, secret = NULL, created_at = now(), granted_at = excluded.granted_at, expires_at = excluded.expires_at,
+            ended_at = NULL, ended_by = NULL, with_set = excluded.with_set, server_version = excluded.server_version
+        -- The row that was checked above, not one that was put there since.
+        WHERE g.state = 'ended' AND g.ended_at IS NOT DISTINCT FROM entry.ended_at
+        RETURNING * INTO entry;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'sym: the run was begun or ended at the same moment' USING ERRCODE = 'serialization_failure';
+    END IF;
+    RETURN to_jsonb(entry) || jsonb_build_object('already', already);
+END $$;
+
+-- Has a new session read the catalogs that its first event would wait for, and plan
+-- its dearest statement. Not more: a server that is near has no time for it before
+-- the event is there. Changes nothing, and nobody needs its success.
+CREATE OR REPLACE FUNCTION sym.get_ready() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    done record;
+BEGIN
+    done := sym.facts_of(current_user::regrole);
+END $$;
+
+-- What still leads from a user to a role: memberships of its own, and those
+-- through other roles.
+CREATE OR REPLACE FUNCTION sym.remaining_paths(role_oid oid, user_oid oid) RETURNS jsonb
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT coalesce(jsonb_agg(jsonb_build_object('through', m.roleid::regrole::text, 'grantor', m.grantor::regrole::text)
+                                  ORDER BY m.roleid::regrole::text, m.grantor), '[]')
+        FROM pg_auth_members m
+        WHERE m.member = user_oid AND (m.roleid = role_oid OR pg_has_role(m.roleid, role_oid, 'MEMBER')));
+END $$;
+
+-- The other open runs that lend the same role to the same user.
+CREATE OR REPLACE FUNCTION sym.other_runs(this_run text, role_oid oid, user_oid oid) RETURNS jsonb
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT coalesce(jsonb_agg(g.run ORDER BY g.expires_at), '[]') FROM sym.grants g
+        WHERE g.user_oid = other_runs.user_oid AND g.role_oid = other_runs.role_oid AND g.state = 'granted'
+          AND g.run <> this_run);
+END $$;
+
+-- Whether the membership that this grantor made is there. Up to 15 there is one
+-- row a pair: one that was made anew by somebody else is not ours to take.
+CREATE OR REPLACE FUNCTION sym.is_granted_by(role_oid oid, user_oid oid, grantor_oid oid) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT EXISTS (SELECT FROM pg_auth_members m
+                       WHERE m.roleid = role_oid AND m.member = user_oid AND m.grantor = grantor_oid));
+END $$;
+
+-- Whether a membership can be kept by SET ROLE, as far as the server says so: since 16.
+CREATE OR REPLACE FUNCTION sym.is_with_set(role_oid oid, user_oid oid, grantor_oid oid) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    -- By its name in JSON: before 16 there is no such column.
+    RETURN (SELECT coalesce(bool_or((to_jsonb(m) ->> 'set_option')::boolean), false) FROM pg_auth_members m
+            WHERE m.roleid = role_oid AND m.member = user_oid AND m.grantor = grantor_oid);
+END $$;
+
+-- Whether a run was begun on a server before 16, and this one is not: what was granted
+-- there is a superuser's after `pg_upgrade` and `pg_dumpall`, which keep no grantor.
+CREATE OR REPLACE FUNCTION sym.is_of_older_server(entry sym.grants) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN current_setting('server_version_num')::int >= 160000 AND coalesce(entry.server_version < 160000, true);
+END $$;
+
+-- What a session can have kept is the last run's to end, of those that lend the same.
+CREATE OR REPLACE FUNCTION sym.hand_on_set(entry sym.grants) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF entry.with_set THEN
+        UPDATE sym.grants g SET with_set = true
+            WHERE g.user_oid = entry.user_oid AND g.role_oid = entry.role_oid AND g.state = 'granted' AND NOT g.with_set;
+    END IF;
+END $$;
+
+-- Ends a run of the strategy `role`, or one that never began. `ending`: by,
+-- requester, target, sessions (`keep`, or not), of a run that is not in the ledger
+-- `template` (user, role), or `untold`. A run of a temporary user is
+-- only named: removing it needs commits in between (`disable_user`, …,
+-- `drop_user`).
+--
+-- Where a session could keep what was taken back, the run is `ending` until
+-- `finish` has looked, which is only worth something after the COMMIT
+-- of this.
+CREATE OR REPLACE FUNCTION sym.give_back(this_run text, ending jsonb) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entry     sym.grants;
+    has_user  boolean;
+    has_role  boolean;
+    namesake  oid;
+    role_namesake oid;
+    others    jsonb := '[]';
+    paths     jsonb := '[]';
+    outcome   text;
+    keeps     boolean;
+    had_set   boolean := false;
+    owns      boolean;
+    others_grantor text;
+    other_ledger text;
+    done      text;
+BEGIN
+    done := sym.name_transaction(this_run);
+    LOOP
+        SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
+        IF NOT FOUND THEN
+            -- It may be one of Sym's template's: then it is a run of ours now.
+            CONTINUE WHEN sym.adopt_from_template(this_run, ending);
+            -- It may be under way, and then this waits for it; or it never
+            -- began, and then it must not begin after its end.
+            INSERT INTO sym.grants (run, state, requester, target, ended_at, ended_by)
+                VALUES (this_run, 'ended', ending ->> 'requester', ending ->> 'target', now(), ending ->> 'by')
+                ON CONFLICT DO NOTHING
+                RETURNING * INTO entry;
+            CONTINUE WHEN NOT FOUND;
+            -- With the row, which isn't there then: nobody is beginning the run.
+            IF ending ? 'untold' THEN
+                PERFORM sym.refuse('run-untold');
+            END IF;
+            other_ledger := (sym.other_ledgers())[1];
+            IF other_ledger IS NOT NULL THEN
+                PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-ledger', 'database', other_ledger));
+            END IF;
+            RETURN to_jsonb(entry) || jsonb_build_object('outcome', 'never-began',
+                -- Of the template's what somebody else granted since, or an upgrade made somebody else's.
+                'remaining', sym.remaining_paths(sym.role_named(ending #>> '{template,role}'), sym.role_named(ending #>> '{template,user}')));
+        END IF;
+        IF entry.state = 'ended' THEN
+            -- The same event again, or a lost answer: what there is of the access today.
+            others := sym.other_runs(this_run, entry.role_oid, entry.user_oid);
+            RETURN to_jsonb(entry) || jsonb_build_object('outcome', CASE WHEN others <> '[]' THEN 'shared' ELSE 'already-ended' END,
+                'others', others, 'remaining', sym.remaining_paths(
+                    coalesce(entry.role_oid, sym.role_named(ending #>> '{template,role}')),
+                    coalesce(entry.user_oid, sym.role_named(ending #>> '{template,user}'))));
+        END IF;
+        IF entry.strategy = 'temporary-user' THEN
+            RETURN to_jsonb(entry) || '{"outcome": "temporary-user"}';
+        END IF;
+        done := sym.lock_user(entry.user_oid);
+        SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
+        CONTINUE WHEN entry.state = 'ended';
+        EXIT;
+    END LOOP;
+
+    has_user := EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid);
+    has_role := EXISTS (SELECT FROM pg_roles WHERE oid = entry.role_oid);
+    -- The name is there, the OID isn't: another of that name, or a restored database.
+    -- Where that one has what was lent we can't tell whose it is, so we say so.
+    IF entry.state = 'granted' AND NOT entry.standing AND NOT (has_user AND has_role) THEN
+        namesake := CASE WHEN has_user THEN entry.user_oid ELSE sym.role_named(entry.user_name) END;
+        role_namesake := CASE WHEN has_role THEN entry.role_oid ELSE sym.role_named(entry.role_name) END;
+        IF EXISTS (SELECT FROM pg_auth_members m WHERE m.member = namesake AND m.roleid = role_namesake)
+           -- By another run, it is that one's to take back.
+           AND sym.other_runs(this_run, role_namesake, namesake) = '[]' THEN
+            PERFORM sym.refuse('access-remains', jsonb_build_object('why', CASE WHEN has_user THEN 'other-role' ELSE 'other-user' END,
+                'user', entry.user_name, 'role', entry.role_name));
+        END IF;
+    END IF;
+
+    IF has_user AND has_role THEN
+        others := sym.other_runs(this_run, entry.role_oid, entry.user_oid);
+        IF entry.state = 'granted' AND NOT entry.standing AND others = '[]' THEN
+            namesake := sym.role_named(entry.user_name);
+            IF sym.is_granted_by(entry.role_oid, entry.user_oid, entry.grantor_oid) THEN
+                had_set := sym.is_with_set(entry.role_oid, entry.user_oid, entry.grantor_oid);
+                BEGIN
+                    done := sym.revoke_membership(entry.role_oid, entry.user_oid, entry.grantor_oid);
+                EXCEPTION WHEN insufficient_privilege THEN
+                    NULL;
+                END;
+                -- Up to 15 a REVOKE of what another granted only warns: look.
+                IF sym.is_granted_by(entry.role_oid, entry.user_oid, entry.grantor_oid) THEN
+                    PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-revoked', 'user', entry.user_oid::regrole::text,
+                        'role', entry.role_oid::regrole::text));
+                END IF;
+            ELSIF namesake <> entry.user_oid AND sym.is_granted_by(entry.role_oid, namesake, entry.grantor_oid)
+                  AND sym.other_runs(this_run, entry.role_oid, namesake) = '[]' THEN
+                -- Not with whom the row says, but with the user of its name:
+                -- somebody has changed the row, or the users.
+                PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-user', 'user', entry.user_name, 'role', entry.role_name));
+            END IF;
+        END IF;
+        IF entry.state = 'granted' AND NOT entry.standing AND sym.is_of_older_server(entry) THEN
+            others_grantor := (SELECT min(m.grantor::regrole::text) FROM pg_auth_members m
+                WHERE m.member = entry.user_oid AND m.roleid = entry.role_oid AND NOT pg_has_role(current_user, m.grantor, 'USAGE'));
+            IF others_grantor IS NOT NULL THEN
+                PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'upgraded', 'user', entry.user_oid::regrole::text,
+                    'role', entry.role_oid::regrole::text, 'grantor', others_grantor));
+            END IF;
+        END IF;
+        paths := sym.remaining_paths(entry.role_oid, entry.user_oid);
+    END IF;
+
+    outcome := CASE WHEN NOT has_user THEN 'user-gone' WHEN NOT has_role THEN 'role-gone'
+                    WHEN entry.standing THEN 'standing' WHEN others <> '[]' THEN 'shared' ELSE 'taken-back' END;
+    keeps := outcome IN ('taken-back', 'user-gone') AND NOT entry.standing AND ending ->> 'sessions' IS DISTINCT FROM 'keep';
+    -- Sym's template, whose runs have no release, lent without looking.
+    owns := entry.release IS NOT NULL AND sym.owns_something(entry.role_oid);
+    UPDATE sym.grants g SET state = CASE WHEN keeps THEN 'ending' ELSE 'ended' END,
+                            ended_at = CASE WHEN keeps THEN NULL ELSE now() END, ended_by = ending ->> 'by',
+                            -- Also where it was said before; and by a view that REASSIGN OWNED has made
+                            -- the role's a session keeps what the role may.
+                            with_set = had_set OR owns OR g.with_set
+        WHERE g.run = this_run RETURNING * INTO entry;
+    IF others <> '[]' THEN
+        done := sym.hand_on_set(entry);
+    END IF;
+    RETURN to_jsonb(entry) || jsonb_build_object('outcome', outcome,
+        'others', others, 'remaining', paths, 'role_owns', owns, 'gained', CASE WHEN has_user
+            THEN greatest(sym.own_privileges(entry.user_oid) - entry.privileges, 0) ELSE 0 END);
+END $$;
