@@ -52,6 +52,20 @@ pub fn quote_identifier(name: &str) -> Result<String, QuoteError> {
     Ok(format!("\"{}\"", name.replace('"', "\"\"")))
 }
 
+/// The name as a person would write it: in quotes where PostgreSQL reads it as something
+/// else otherwise.
+///
+/// # Errors
+/// Each kind of [`QuoteError`].
+pub(crate) fn identifier(name: &str) -> Result<String, QuoteError> {
+    let quoted = quote_identifier(name)?;
+    let is_plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && pg_query::parse(&format!("CREATE ROLE {name}"), 0).is_ok();
+    Ok(if is_plain { name.to_owned() } else { quoted })
+}
+
 /// The text as a string constant: `it's` becomes `'it''s'`.
 ///
 /// Where a backslash is in it, the form is `E'…'`: it reads the same with

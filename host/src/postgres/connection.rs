@@ -20,7 +20,7 @@ use crate::config::{Database, Tls};
 use crate::crash;
 use crate::error::Error;
 use crate::secret::Password;
-use crate::sql::quote_identifier;
+use crate::sql::{identifier, quote_identifier};
 
 /// Longest wait for a connection, TLS and login included. tokio-postgres's own
 /// limit covers the TCP connect only, so a server that accepts and stays silent
@@ -254,9 +254,11 @@ impl Connection {
                 return failure;
             }
             Failure::setup(format!(
-                "`{0}` may not act as `{owner}`, whose ledger it is: log in as that user, or have an administrator run \
-                 `GRANT {role} TO {0}` (since PostgreSQL 16 with `WITH SET TRUE`)",
-                config.user
+                "`{}` may not act as `{owner}`, whose ledger it is: log in as that user, or have an administrator run \
+                 `GRANT {} TO {}` (since PostgreSQL 16 with `WITH SET TRUE`)",
+                config.user,
+                identifier(owner).unwrap_or_default(),
+                identifier(&config.user).unwrap_or_default()
             ))
         })?;
         self.acts_as = Some(owner.to_owned());

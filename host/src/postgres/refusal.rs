@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::failure::Names;
 use crate::error::{Code, Error};
 use crate::event::printable;
+use crate::sql::identifier;
 
 /// The error for a refusal with this code and DETAIL.
 pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
@@ -142,7 +143,8 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
         ("setup", _) => (
             Code::DatabaseSetup,
             format!(
-                "`{bot}` may not make users: an administrator has to run `ALTER ROLE {bot} CREATEROLE`"
+                "`{bot}` may not make users: an administrator has to run `ALTER ROLE {} CREATEROLE`",
+                identifier(bot).unwrap_or_default()
             ),
         ),
         ("run-untold", _) => (
@@ -265,5 +267,37 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
     match why["blockers"].as_str() {
         Some(blockers) => error.with_source(blockers.to_owned()),
         None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Without quotes they would fail, or mean others. Those of users and roles come as
+    /// PostgreSQL writes them.
+    #[test]
+    fn names_are_quoted_in_what_is_to_be_run() {
+        let names = Names {
+            bot: "Sym Bot",
+            ..Names::default()
+        };
+        for (code, why, expected) in [
+            (
+                "setup",
+                json!({"why": "no-createrole"}),
+                "`Sym Bot` may not make users: an administrator has to run `ALTER ROLE \"Sym Bot\" CREATEROLE`",
+            ),
+            (
+                "access-remains",
+                json!({"why": "not-revoked", "user": "\"ann-1\"", "role": "\"Read-Only\""}),
+                "`REVOKE \"Read-Only\" FROM \"ann-1\"`",
+            ),
+        ] {
+            let sentence = sentence(code, &why, names).message().to_owned();
+            assert!(sentence.contains(expected), "{sentence}");
+        }
     }
 }
