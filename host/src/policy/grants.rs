@@ -83,12 +83,12 @@ fn privileges(grant: &GrantStmt, scope: &Scope<'_>) -> Result<(), Refusal> {
             ));
         }
     }
-    no_repeats(privileges, objects)
+    no_repeats(privileges, objects, grantees)
 }
 
 /// Refuses a statement in which something stands twice: the server does it as often as
 /// it is written, each time slower than the last, and takes no cancel in between.
-fn no_repeats(privileges: &[Node], objects: &[Node]) -> Result<(), Refusal> {
+fn no_repeats(privileges: &[Node], objects: &[Node], grantees: &[Node]) -> Result<(), Refusal> {
     if objects.len() > MAX_OBJECTS {
         return Err(Refusal::not_allowed(format!(
             "names {} objects, at most {MAX_OBJECTS} are allowed in one statement",
@@ -101,6 +101,10 @@ fn no_repeats(privileges: &[Node], objects: &[Node]) -> Result<(), Refusal> {
             shown(name)
         )))
     };
+    // All of them are the run's user.
+    if let [_, again, ..] = grantees {
+        return twice(membership::plain_name(again).unwrap_or_default());
+    }
     let mut seen = HashSet::new();
     for privilege in privileges {
         let Some(NodeEnum::AccessPriv(AccessPriv { priv_name, cols })) = &privilege.node else {

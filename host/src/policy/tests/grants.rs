@@ -125,6 +125,14 @@ fn nothing_is_named_twice() {
             "names `a` twice",
         ),
         ("GRANT ALL (a, a) ON t TO {username}", "names `a` twice"),
+        (
+            "GRANT SELECT ON ALL TABLES IN SCHEMA s TO {username}, {username}",
+            "names `zoë` twice",
+        ),
+        (
+            "REVOKE SELECT ON t FROM {username}, \"zoë\"",
+            "names `zoë` twice",
+        ),
     ] {
         check_refused(statement, Grants, expected);
     }
