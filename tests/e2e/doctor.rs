@@ -229,3 +229,25 @@ async fn the_doctor_misses_the_plugins() -> anyhow::Result<()> {
     assert_eq!(world.symctl(&["grants"]).await?.code, Some(0));
     Ok(())
 }
+
+#[tokio::test]
+async fn the_doctor_names_a_database_without_an_encoding() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    world
+        .postgres
+        .execute_sql(
+            "postgres",
+            "CREATE DATABASE bytes TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'",
+        )
+        .await?;
+    let apart = [("DB_NAME", "bytes"), ("LEDGER_DB", "app")];
+    let ill = world.symctl_with(&["doctor"], &apart).await?;
+    assert_eq!(ill.code, Some(1), "{ill:?}");
+    assert!(
+        ill.stdout.contains("FAIL encoding: `bytes` has SQL_ASCII"),
+        "{ill:?}"
+    );
+    let healthy = world.symctl(&["doctor"]).await?;
+    assert_eq!(healthy.code, Some(0), "{healthy:?}");
+    Ok(())
+}

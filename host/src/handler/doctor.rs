@@ -98,7 +98,12 @@ impl Ready {
         let allowed = self.config.policy.grantable_roles.as_ref();
         let roles = allowed.into_iter().flatten().chain(&wanted);
         let roles: Vec<&str> = roles.map(String::as_str).collect();
-        let look = async |connection: &mut Connection| facts(connection, bot, &roles).await;
+        let databases = [
+            self.config.database.ledger.as_str(),
+            &self.config.database.name,
+        ];
+        let look =
+            async |connection: &mut Connection| facts(connection, bot, &roles, &databases).await;
         match self
             .database
             .with_ledger(&self.aws, Names::default(), look)
@@ -267,6 +272,13 @@ fn database(
             format!(
                 "LEDGER_DB={other} symctl revoke --all; then DROP SCHEMA sym CASCADE in that database, or name it in LEDGER_DB"
             ),
+        ));
+    }
+    for name in &facts.unencoded {
+        findings.push(Finding::wrong(
+            "encoding",
+            format!("`{name}` has SQL_ASCII: a name that is no text could keep an end from saying what is in its way"),
+            "a database in UTF8, into which this one is dumped",
         ));
     }
     findings.push(if facts.overdue == 0 {

@@ -34,6 +34,8 @@ pub struct Facts {
     pub missing: Vec<String>,
     /// Databases in which the user seems to have a ledger besides this one.
     pub other_ledgers: Vec<String>,
+    /// Which of the databases that were asked for are in SQL_ASCII.
+    pub unencoded: Vec<String>,
     /// How many runs are open.
     pub open: i64,
     /// How many of them should not be.
@@ -59,17 +61,26 @@ const FACTS: &str = "SELECT jsonb_build_object( \
     'missing', (SELECT coalesce(jsonb_agg(n ORDER BY n), '[]') FROM unnest($2) n \
         WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = n)), \
     'other_ledgers', sym.other_ledgers(), \
+    'unencoded', (SELECT coalesce(jsonb_agg(datname ORDER BY datname), '[]') FROM pg_database \
+        WHERE datname = ANY ($3) AND pg_encoding_to_char(encoding) = 'SQL_ASCII'), \
     'open', (SELECT count(*) FROM sym.open_grants()), \
     'overdue', (SELECT count(*) FROM sym.overdue()))::text";
 
-/// Looks all of it up, for the user with this name, who should lend these roles.
+/// Looks all of it up, for the user with this name, who should lend these roles, and works
+/// in these databases.
 ///
 /// # Errors
 /// What the connection ran into.
-pub async fn facts(connection: &Connection, bot: &str, roles: &[&str]) -> Result<Facts> {
+pub async fn facts(
+    connection: &Connection,
+    bot: &str,
+    roles: &[&str],
+    databases: &[&str],
+) -> Result<Facts> {
     let query = Query::new(FACTS)
         .with(&bot, Type::NAME)
-        .with(&roles, Type::TEXT_ARRAY);
+        .with(&roles, Type::TEXT_ARRAY)
+        .with(&databases, Type::TEXT_ARRAY);
     let answer = connection.call(&query).await?;
     let facts = Facts::deserialize(&answer);
     facts.map_err(|error| {
