@@ -405,6 +405,13 @@ async fn a_plan_is_carried_out_and_rolled_back() -> anyhow::Result<()> {
     let desk = Desk::new()?;
     let postgres = Postgres::start(&tools::postgres_install(Major::from_env()?)?)?;
     postgres.create_database("app").await?;
+    // Whoever may create there could have one for whoever asks.
+    postgres
+        .execute_sql(
+            "app",
+            "CREATE FUNCTION public.quote_ident(name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught'; END $$",
+        )
+        .await?;
     let url = format!(
         "host=127.0.0.1 port={} user=postgres password={} dbname=app",
         postgres.port(),
@@ -419,7 +426,7 @@ async fn a_plan_is_carried_out_and_rolled_back() -> anyhow::Result<()> {
     let test = ["plugin", "test", "--against-postgres", &url];
     let with_setup = [&test[..], &["--setup", "schema.sql"]].concat();
     let finished = desk.ends(1, &with_setup)?;
-    let found = "has SELECT on table orders (through readonly)";
+    let found = "has SELECT on table public.orders (through readonly)";
     assert!(finished.stdout.contains(found), "{finished:?}");
     desk.ends(0, &[&with_setup[..], &["--update"]].concat())?;
     let updated = desk.read("cases/x.toml")?;
@@ -453,7 +460,9 @@ async fn a_plan_is_carried_out_and_rolled_back() -> anyhow::Result<()> {
     let with_database = [&alone[..], &with_setup[2..]].concat();
     let finished = desk.ends(1, &with_database)?;
     assert!(
-        finished.stdout.contains("found    SELECT on table orders"),
+        finished
+            .stdout
+            .contains("found    SELECT on table public.orders"),
         "{finished:?}"
     );
 

@@ -90,6 +90,12 @@ impl Database {
                 .await
                 .map_err(|error| said(error).context(format!("step {}: {sql}", index + 1)))?;
         }
+        // Where anybody may create could be what fits a call of ours better than PostgreSQL's
+        // own. So names come with their schemas, whoever asks.
+        transaction
+            .batch_execute("SET LOCAL search_path = pg_catalog, pg_temp")
+            .await
+            .map_err(said)?;
         let rows = transaction
             .query(PRIVILEGES, &[&user])
             .await
