@@ -4,10 +4,12 @@
 use std::fs;
 
 use anyhow::{Context as _, ensure};
+use sym_host::sql::split_statements;
 use sym_test_support::tools;
 use tokio_postgres::Client;
 
 use crate::fixture::{Builder, Event, World};
+use crate::search_path::run_each;
 
 /// Who has `readonly` may make things in schema `work`; everybody may note in it what ran as
 /// whom.
@@ -389,13 +391,18 @@ async fn what_the_page_on_operations_says_clears_all_of_it_away() -> anyhow::Res
     else {
         anyhow::bail!("other blocks than there were");
     };
+    let looked = split_statements(look)?;
+    let [pin, look] = &looked[..] else {
+        anyhow::bail!("it looks by other statements than it did: {looked:?}");
+    };
+    run[0].batch_execute(pin).await?;
     let found = run[0].query(look, &[]).await?;
     ensure!(found.len() == 4, "{found:?}");
-    run[0].batch_execute(drop_owned).await?;
+    run_each(&run[0], drop_owned).await?;
     // The other database was forgotten.
-    ensure!(run[0].batch_execute(drop_heirs).await.is_err());
-    run[1].batch_execute(drop_owned).await?;
-    run[0].batch_execute(drop_heirs).await?;
+    ensure!(run_each(&run[0], drop_heirs).await.is_err());
+    run_each(&run[1], drop_owned).await?;
+    run_each(&run[0], drop_heirs).await?;
     let ours = "SELECT string_agg(rolname, ', ' ORDER BY rolname) FROM pg_roles WHERE starts_with(rolname::text, 'sym_')
         AND rolname <> 'sym_user'";
     let left = world.query(ours).await?;
@@ -409,9 +416,9 @@ async fn what_the_page_on_operations_says_clears_all_of_it_away() -> anyhow::Res
     };
     world.lambda.kill();
     for session in &run {
-        session.batch_execute(drop_owned).await?;
+        run_each(session, drop_owned).await?;
     }
-    run[0].batch_execute(drop_roles).await?;
+    run_each(&run[0], drop_roles).await?;
     let left = world.query(ours).await?;
     ensure!(left.is_none(), "{left:?}");
     Ok(())

@@ -47,6 +47,7 @@ mod replay;
 mod restarts;
 mod role;
 mod round_trips;
+mod search_path;
 mod secrecy;
 mod slim;
 mod sweep;

@@ -17,6 +17,7 @@ use crate::terminal;
 mod functions;
 mod links;
 mod rust;
+mod sql;
 mod text;
 mod wit;
 
@@ -58,6 +59,7 @@ fn check_file(root: &Path, path: &str, text: &str) -> Vec<Violation> {
     if path.ends_with(".md") {
         broken.extend(links::check(root, path, text));
         broken.extend(functions::check(root, path, text));
+        broken.extend(sql::check(path, text));
     }
     if path.ends_with(".rs") {
         broken.extend(rust::check(path, text));

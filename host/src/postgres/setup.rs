@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::schema;
 use crate::plan::Strategy;
-use crate::sql::{QuoteError, quote_identifier, quote_literal};
+use crate::sql::{QuoteError, identifier, quote_literal};
 
 /// What the SQL is for.
 #[derive(Clone, Debug)]
@@ -46,6 +46,9 @@ impl Setup {
             "-- One-time setup for PostgreSQL {}, strategy {}. Run it as the administrator (RDS: the master user)\n\
              -- with psql, while connected to database {}.\n",
             self.major, self.strategy, self.database
+        ));
+        line(&format!(
+            "-- Nothing that others have made in schema public is called below.\n{PIN}\n"
         ));
         line(
             "-- The roles that people ask for. Give each just what it is for; one that you have stays as it is.",
@@ -149,7 +152,8 @@ impl Setup {
              -- function's user, which would make the same at its first event, and brings them up to date later.",
         );
         if ledger != self.database {
-            line(&format!("\\connect {}", identifier(ledger)?));
+            // It is another session.
+            line(&format!("\\connect {}\n{PIN}", identifier(ledger)?));
         }
         // Only a superuser may give somebody else a schema without being a member of theirs.
         line(&format!(
@@ -169,20 +173,14 @@ impl Setup {
                 text(&self.bot)?
             ));
         }
+        line("\nRESET search_path;");
         Ok(sql)
     }
 }
 
-/// A name as a person would write it: quoted where PostgreSQL reads it as
-/// something else otherwise.
-fn identifier(name: &str) -> Result<String, QuoteError> {
-    let quoted = quote_identifier(name)?;
-    let is_plain = name
-        .bytes()
-        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-        && pg_query::parse(&format!("CREATE ROLE {name}"), 0).is_ok();
-    Ok(if is_plain { name.to_owned() } else { quoted })
-}
+/// Whoever may create in `public`, which is everybody up to PostgreSQL 14, could have
+/// something there that fits better than PostgreSQL's own, and the administrator would run it.
+const PIN: &str = "SET search_path = pg_catalog, pg_temp;";
 
 #[cfg(test)]
 mod tests {
@@ -237,8 +235,19 @@ mod tests {
         };
         let sql = sql.to_sql().expect("is made");
         let (app, ledger) = sql.split_once("\\connect ledger\n").expect("changes over");
+        assert!(ledger.starts_with(PIN), "{ledger}");
         assert!(app.contains("GRANT SELECT ON ALL TABLES") && !app.contains("CREATE SCHEMA sym"));
         assert!(ledger.contains("CREATE SCHEMA sym"));
+    }
+
+    #[test]
+    fn nothing_is_run_before_the_path_is_pinned() {
+        let sql = setup(15).to_sql().expect("is made");
+        let mut lines = sql
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with("--"));
+        assert_eq!(lines.next(), Some(PIN));
+        assert_eq!(lines.next_back(), Some("RESET search_path;"));
     }
 
     #[test]

@@ -5,8 +5,9 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sym FROM PUBLIC;
 -- Who was given the functions has those that are new, too.
 DO $$ DECLARE holder oid; BEGIN
     FOR holder IN SELECT DISTINCT acl.grantee FROM pg_proc p, aclexplode(p.proacl) acl
-                  WHERE p.oid = 'sym.give_back(text, jsonb)'::regprocedure AND acl.grantee NOT IN (0, p.proowner) LOOP
-        EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sym TO %s', holder::regrole);
+                  WHERE p.oid = 'sym.give_back(text, jsonb)'::regprocedure::oid
+                    AND acl.grantee NOT IN (0::oid, p.proowner) LOOP
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sym TO %s', holder::regrole);
     END LOOP;
 END $$;
 
