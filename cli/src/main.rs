@@ -8,6 +8,7 @@ mod completions;
 mod diff;
 mod doctor;
 mod engine;
+mod files;
 mod gc;
 mod grants;
 mod host;

@@ -24,6 +24,7 @@ use clap::Args;
 
 use self::project::Project;
 pub(crate) use self::project::{Exports, Language, PROJECT_FILE, check_name};
+use crate::files::replace;
 use crate::output::{self, Status};
 
 /// Build a plugin's component with its language's own tools: `build/NAME.wasm`.
@@ -84,7 +85,7 @@ pub(crate) fn build(root: &Path) -> Result<Built> {
     }?;
     let component = component::finish(&project, wasm)?;
     let path = project.component();
-    component::replace(&path, &component)?;
+    replace(&path, &component)?;
     Ok(Built {
         component: path,
         bytes: component.len() as u64,

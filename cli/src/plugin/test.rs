@@ -22,6 +22,7 @@ use super::outcome::{ErrorText, Outcome};
 use super::show;
 use super::subject::{Subject, check_all};
 use crate::engine::engine;
+use crate::files::replace;
 use crate::input;
 use crate::output::{self, Status};
 use crate::store::block_on;
@@ -399,7 +400,7 @@ fn write_updates(results: &[FileVerdict]) -> anyhow::Result<()> {
         let path = &result.file.path;
         let text = update::update(&result.file.text, &news)
             .with_context(|| format!("can't update `{}`", path.display()))?;
-        std::fs::write(path, text).with_context(|| format!("can't write `{}`", path.display()))?;
+        replace(path, text.as_bytes())?;
         output::note(&format!(
             "wrote what came out of {} case(s) into `{}`: read it before you keep it",
             news.len(),

@@ -94,6 +94,22 @@ fn what_differs_is_shown_and_can_be_taken_over() -> anyhow::Result<()> {
         "{finished:?}"
     );
 
+    // As on a full disk: files can be made, and nothing be written to them.
+    let before = desk.read("cases/people.toml")?;
+    let update = desk.command(&["plugin", "test", "--update"])?;
+    let mut full = std::process::Command::new("sh");
+    full.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"])
+        .arg(update.get_program())
+        .args(update.get_args())
+        .env("XDG_CACHE_HOME", desk.path("cache"))
+        .current_dir(desk.path("."));
+    let output = full.output()?;
+    let errors = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("people.toml`: "), "{errors}");
+    assert_eq!(desk.read("cases/people.toml")?, before);
+    assert_eq!(std::fs::read_dir(desk.path("cases"))?.count(), 1);
+
     desk.ends(0, &["plugin", "test", "--update"])?;
     let expected = CASES.replace("expect.user = \"ada\"", "expect.user = \"ada\"  # not yet");
     assert_eq!(desk.read("cases/people.toml")?, expected);

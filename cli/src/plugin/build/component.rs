@@ -1,8 +1,7 @@
 //! From what a language's tools made to the component that is shipped: made a
 //! component where it is none, stripped, and stamped.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -149,17 +148,6 @@ fn revision(root: &Path) -> Option<String> {
     } else {
         format!("{commit}-dirty")
     })
-}
-
-/// Writes a file beside its place, then puts it there: whoever reads it never
-/// sees half of it.
-pub(super) fn replace(path: &Path, contents: &[u8]) -> Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let temporary = PathBuf::from(temporary);
-    fs::write(&temporary, contents)
-        .and_then(|()| fs::rename(&temporary, path))
-        .with_context(|| format!("`{}` can't be written", path.display()))
 }
 
 #[cfg(test)]
