@@ -129,12 +129,8 @@ impl ReleaseStore {
     /// # Errors
     /// What was expected, as a clause whose subject is the URL.
     pub fn parse(url: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "is `{}`, expected `s3://bucket/prefix` or `file:///path/of/a/directory`",
-                printable(url, 120)
-            )
-        };
+        let expected = |what: &str| format!("is `{}`, expected {what}", printable(url, 120));
+        let wrong = || expected("`s3://bucket/prefix` or `file:///path/of/a/directory`");
         if let Some(path) = url.strip_prefix("file://") {
             if !path.starts_with('/') || path.contains('\0') {
                 return Err(wrong());
@@ -146,7 +142,9 @@ impl ReleaseStore {
         let is_bucket =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
         if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(is_bucket) {
-            return Err(wrong());
+            return Err(expected(
+                "the name of a bucket in it: 3 to 63 lower case letters, digits, `.` and `-`",
+            ));
         }
         let prefix = prefix.trim_end_matches('/');
         let is_part = |part: &str| {
@@ -158,7 +156,9 @@ impl ReleaseStore {
         };
         let is_prefix = prefix.len() <= 500 && prefix.split('/').all(is_part);
         if !(prefix.is_empty() || is_prefix) {
-            return Err(wrong());
+            return Err(expected(
+                "a prefix of at most 500 letters, digits and `!-_.*'()=`, in parts between single `/`",
+            ));
         }
         Ok(Self::S3 {
             bucket: bucket.to_owned(),
@@ -350,6 +350,13 @@ mod tests {
             "dir:///a",
         ] {
             assert!(ReleaseStore::parse(wrong).is_err(), "{wrong}");
+        }
+        for (wrong, what) in [
+            ("s3://Bucket", "lower case letters"),
+            ("s3://bucket/a b", "letters, digits and `!-_.*'()=`"),
+        ] {
+            let why = ReleaseStore::parse(wrong).expect_err("is wrong");
+            assert!(why.contains(what), "{why}");
         }
     }
 

@@ -164,7 +164,7 @@ pub(super) fn read(path: &Path, most: u64, into: &mut impl io::Write) -> Result<
         return Err(StoreError::Unavailable("no regular file".to_owned()));
     }
     let file = File::open(path).map_err(missing)?;
-    let bytes = io::copy(&mut file.take(most + 1), into).map_err(unavailable)?;
+    let bytes = io::copy(&mut file.take(most.saturating_add(1)), into).map_err(unavailable)?;
     if bytes > most {
         return Err(StoreError::TooLarge { most });
     }
@@ -208,6 +208,7 @@ mod tests {
         let root = root.path();
         put(root, "a/b", b"123", Condition::Always).expect("is written");
         assert!(get(root, "a/b", 3, None).is_ok());
+        assert!(get(root, "a/b", u64::MAX, None).is_ok());
         let error = get(root, "a/b", 2, None).expect_err("is too long");
         assert!(matches!(error, StoreError::TooLarge { most: 2 }));
         let error = get(root, "a/c", 2, None).expect_err("is missing");

@@ -1,8 +1,10 @@
 //! Amazon S3, or what speaks like it.
 
+use std::error::Error as StdError;
 use std::io::Write;
 use std::time::SystemTime;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 
@@ -39,7 +41,9 @@ pub(super) async fn read(
         Ok(answer) => answer,
         // Not modified: it comes as an error without a code.
         Err(error) if etag.is_some() && status(&error) == Some(304) => return Ok(None),
-        Err(error) if status(&error) == Some(404) => return Err(StoreError::Missing),
+        Err(error) if status(&error) == Some(404) && !is_without_bucket(&error) => {
+            return Err(StoreError::Missing);
+        }
         Err(error) => return Err(unavailable(error)),
     };
     let etag = answer.e_tag.take().unwrap_or_default();
@@ -81,6 +85,12 @@ pub(super) async fn put(
                 && !is_without_bucket(&error) =>
         {
             Err(StoreError::Changed)
+        }
+        Err(error) if condition != Condition::Always && status(&error) == Some(501) => {
+            Err(StoreError::Unavailable(
+                "the store has no conditional writes, without which one publisher would undo another: use one that has them"
+                    .to_owned(),
+            ))
         }
         Err(error) => Err(unavailable(error)),
     }
@@ -155,5 +165,24 @@ fn unavailable<E>(error: SdkError<E>) -> StoreError
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
-    StoreError::Unavailable(cause(&error))
+    StoreError::Unavailable(match what_is_not_set(&error) {
+        Some(what) => what.to_owned(),
+        None => cause(&error),
+    })
+}
+
+/// What a person's shell lacks, of which the SDK's own words tell all that it tried.
+fn what_is_not_set(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(CredentialsError::CredentialsNotLoaded(_)) = cause.downcast_ref() {
+            return Some("there are no AWS credentials: log in, or set `AWS_PROFILE`");
+        }
+        // Its type is the SDK's own.
+        if cause.to_string().starts_with("A region must be set") {
+            return Some("there is no AWS region: set `AWS_REGION`");
+        }
+        next = cause.source();
+    }
+    None
 }
