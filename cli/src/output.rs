@@ -124,6 +124,10 @@ pub(crate) fn json(value: &impl serde::Serialize) {
 
 /// Rows with aligned columns, the first of them the heading.
 pub(crate) fn table<const N: usize>(rows: &[[String; N]]) {
+    data(&aligned(rows));
+}
+
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| {
         rows.iter()
             .map(|row| row[column].chars().count())
@@ -136,12 +140,15 @@ pub(crate) fn table<const N: usize>(rows: &[[String; N]]) {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             let cell: String = cell.chars().map(shown).collect();
-            line.push_str(&format!("{cell:width$}  "));
+            // Not by a format's width, which has a limit of its own.
+            let blanks = width - cell.chars().count() + 2;
+            line.push_str(&cell);
+            line.push_str(&" ".repeat(blanks));
         }
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    data(&text);
+    text
 }
 
 #[cfg(test)]
@@ -153,6 +160,17 @@ mod tests {
         let foreign = "a\u{1b}[2K\u{1b}[1A\u{202e}b\r\tc\nd";
         let expected = "a\u{fffd}[2K\u{fffd}[1A\u{fffd}b\u{fffd}\tc\nd";
         assert_eq!(harmless(foreign), expected);
+    }
+
+    #[test]
+    fn columns_are_aligned_however_wide_they_are() {
+        let wide = "w".repeat(70_000);
+        let row = |first: &str| [first.to_owned(), "b".to_owned()];
+        let text = aligned(&[row("a"), row(&wide)]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("a ") && lines[0].ends_with("  b"));
+        assert_eq!(lines[0].len(), 70_003);
+        assert_eq!(lines[1], wide + "  b");
     }
 
     #[test]
