@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, ensure};
+use anyhow::anyhow;
 use clap::Args;
 use jiff::SignedDuration;
 use serde_json::json;
@@ -15,7 +15,7 @@ use sym_host::plugin::release_store::{Listed, OBJECTS, object_key};
 
 use crate::keys::trusted;
 use crate::output::{self, Status};
-use crate::store::{Found, Store, block_on, find};
+use crate::store::{Believed, Current, Found, Store, block_on, find};
 
 /// Delete old releases, those that lack objects, what no key of `--trust` signed, and
 /// the objects that none of the other releases needs. The release in use and the one
@@ -59,7 +59,7 @@ fn count(text: &str) -> Result<usize, &'static str> {
 fn duration(text: &str) -> Result<SignedDuration, &'static str> {
     let duration = text.parse().ok();
     let duration = duration.filter(|duration: &SignedDuration| !duration.is_negative());
-    duration.ok_or("expected a time, such as `1h` or `90s`")
+    duration.ok_or("expected a time in hours, minutes and seconds, such as `24h` or `1h 30m`")
 }
 
 pub(crate) fn run(args: &GcArgs) -> anyhow::Result<Status> {
@@ -72,15 +72,25 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
     let than = SystemTime::now().checked_sub(args.older_than.unsigned_abs());
     let than = than.unwrap_or(SystemTime::UNIX_EPOCH);
     let objects = store.list(OBJECTS).await?;
-    let believed = store.believed(&keys).await?;
-    let current = believed
-        .current
-        .with_context(|| format!("nothing was published to `{}` yet", store.url()))?
-        .release;
+    let Believed {
+        current,
+        releases: believed,
+        unsigned,
+    } = store.believed(&keys).await?;
+    let Some(in_use) = current else {
+        return Err(store.nothing().await);
+    };
+    if !args.dry_run {
+        // A function that pins it reads it there.
+        store.remember(&in_use, &believed).await?;
+    }
+    let Current {
+        release: current, ..
+    } = in_use;
     let serial = current.statement.serial;
     let is_before = |found: &&Found| found.statement.serial < serial;
     let mut there = objects.iter().map(|object| object.key.clone()).collect();
-    let mut before = believed.releases.iter().filter(is_before);
+    let mut before = believed.iter().filter(is_before);
     if !before.all(|found| found.is_whole(&there)) {
         // What was published since we looked for objects may be one of them.
         there = store.objects().await?;
@@ -88,14 +98,17 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
     let named: Result<Vec<&Found>, _> = args
         .keep_release
         .iter()
-        .map(|name| find(name, &believed.releases))
+        .map(|name| find(name, &believed))
         .collect();
-    let named: Vec<String> = named?.iter().map(|found| found.key.clone()).collect();
+    let named = named?;
+    // Who can write the store can copy it, and which of all is the one that is pinned
+    // isn't seen from here.
+    let is_named = |found: &Found| named.iter().any(|named| named.is_same(found));
     // Nobody can roll back to what isn't whole.
     let is_unfinished =
-        |found: &Found| is_before(&found) && !found.is_whole(&there) && !named.contains(&found.key);
-    let (unfinished, releases): (Vec<Found>, Vec<Found>) =
-        believed.releases.into_iter().partition(is_unfinished);
+        |found: &&Found| is_before(found) && !found.is_whole(&there) && !is_named(found);
+    let (unfinished, releases): (Vec<&Found>, Vec<&Found>) =
+        believed.iter().partition(is_unfinished);
     // Each serial once: who can write the store can copy a statement, and write it
     // otherwise, as often as they like.
     let serials: BTreeSet<u64> = releases
@@ -107,21 +120,24 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
     let oldest = newest
         .chain(previous)
         .fold(serial, |oldest, other| oldest.min(*other));
-    let (kept, mut old): (Vec<_>, Vec<_>) = releases
-        .iter()
-        .partition(|found| found.statement.serial >= oldest || named.contains(&found.key));
-    old.extend(&unfinished);
+    let (kept, mut old): (Vec<&Found>, Vec<&Found>) = releases
+        .into_iter()
+        .partition(|found| found.statement.serial >= oldest || is_named(found));
+    old.extend(unfinished);
     let mut needed = needed_by(kept.into_iter(), &current);
     if !args.dry_run {
         // The statements first: one without its objects would be shown as whole.
         let old = old.iter().map(|found| &found.key);
-        for key in old.chain(&believed.unsigned) {
+        for key in old.chain(&unsigned) {
             store.delete(key).await?;
         }
         // That may have taken long, and somebody may have published meanwhile.
         let now = store.believed(&keys).await?;
-        let current = now.current.map_or(current, |current| current.release);
-        needed.extend(needed_by(now.releases.iter(), &current));
+        let now_in_use = now.current.as_ref().map(|current| &current.release);
+        needed.extend(needed_by(
+            now.releases.iter(),
+            now_in_use.unwrap_or(&current),
+        ));
     }
     let garbage = objects
         .into_iter()
@@ -135,6 +151,7 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
             args.older_than
         ));
     }
+    let mut status = Status::Done;
     if !args.dry_run {
         let mut deleted = Vec::new();
         for object in garbage {
@@ -145,19 +162,21 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
         }
         garbage = deleted;
         // Between a look and a deletion somebody may have done all that.
-        if let Some(now) = store.current().await? {
-            ensure!(
-                now.release.is_whole(&store.objects().await?),
+        if let Some(now) = store.current().await?
+            && !now.release.is_whole(&store.objects().await?)
+        {
+            output::error(&anyhow!(
                 "{} was published meanwhile and isn't whole now: publish it again",
                 now.release.id()
-            );
+            ));
+            status = Status::Yours;
         }
     }
     let ids: Vec<String> = old.iter().map(|found| found.id()).collect();
     let bytes: u64 = garbage.iter().map(|object| object.bytes).sum();
     if args.json {
         output::json(&json!({
-            "releases": ids, "unsigned": believed.unsigned, "objects": garbage.len(), "bytes": bytes,
+            "releases": ids, "unsigned": unsigned, "objects": garbage.len(), "bytes": bytes,
             "dry_run": args.dry_run,
         }));
     } else {
@@ -169,11 +188,11 @@ async fn collect(args: &GcArgs, store: &Store) -> anyhow::Result<Status> {
         output::data(&format!(
             "{verb} {} release(s), {} statement(s) that no key of `--trust` signed, and {} object(s), {bytes} bytes",
             ids.len(),
-            believed.unsigned.len(),
+            unsigned.len(),
             garbage.len()
         ));
     }
-    Ok(Status::Done)
+    Ok(status)
 }
 
 /// The keys of all objects of these releases.

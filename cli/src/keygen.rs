@@ -1,6 +1,7 @@
 //! `symctl keygen`: a key that signs releases.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
@@ -26,6 +27,9 @@ pub(crate) struct KeygenArgs {
     /// alias).
     #[arg(long, value_name = "ARN", conflicts_with = "algorithm")]
     kms_key: Option<String>,
+    /// Make no key: write `NAME.pub` anew for this private one.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["algorithm", "kms_key"])]
+    key: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -39,11 +43,19 @@ pub(crate) fn run(args: &KeygenArgs) -> anyhow::Result<Status> {
             args.name
         );
     }
-    let (key, private) = match &args.kms_key {
-        Some(id) => (SigningKey::in_kms(block_on(KmsKey::open(id))?), None),
-        None => {
+    let (key, private) = match (&args.kms_key, &args.key) {
+        (Some(id), _) => (SigningKey::in_kms(block_on(KmsKey::open(id))?), None),
+        (None, Some(path)) => (SigningKey::read(path)?, None),
+        (None, None) => {
             let (key, pkcs8) = SigningKey::generate(&args.name, args.algorithm)?;
             let private = format!("{}.key", args.name);
+            if Path::new(&private).exists() {
+                bail!(
+                    "`{private}` is there already, and a key is never overwritten: choose another name, or write its public \
+                     half with `symctl keygen {} --key {private}`",
+                    args.name
+                );
+            }
             write_new(&private, &pem(&pkcs8), 0o600)?;
             (key, Some(private))
         }

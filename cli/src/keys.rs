@@ -57,7 +57,10 @@ pub(crate) fn believed(key: &SigningKey, trust: Option<&str>) -> anyhow::Result<
 
 /// What `--trust` says.
 pub(crate) fn trust(text: &str) -> anyhow::Result<Trust> {
-    Trust::parse(text.trim()).map_err(|why| match Path::new(text).is_file() {
+    // Each a line, as of several files together.
+    let lines = text.lines().map(str::trim);
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    Trust::parse(&lines.join(",")).map_err(|why| match Path::new(text).is_file() {
         true => {
             anyhow!("`--trust` takes keys, and not a file of them: `--trust \"$(cat {text})\"`")
         }

@@ -36,8 +36,6 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use sym_host::plugin::release_store::Unreachable;
-
 use crate::output::Status;
 
 /// Lend PostgreSQL access for a while: the host's own path, from your machine.
@@ -109,7 +107,7 @@ fn main() -> ExitCode {
         Ok(error) => host::failed(&[error]),
         Err(error) => {
             output::error(&error);
-            match error.chain().any(|cause| cause.is::<Unreachable>()) {
+            match store::is_unreachable(&error) {
                 true => Status::Ours,
                 false => Status::Yours,
             }

@@ -9,7 +9,8 @@ use serde_json::json;
 use sym_host::error::Error;
 use sym_host::plugin::manifest::FILE_NAME;
 use sym_host::plugin::package::{Package, TARGETS, precompile};
-use sym_host::plugin::statement::{Digest, NativeEntry, SCHEMA, Statement};
+use sym_host::plugin::release_store::RELEASES;
+use sym_host::plugin::statement::{Digest, MAX_AUDIENCES, NativeEntry, SCHEMA, Statement};
 use sym_host::plugin::{ENGINE_ID, Engine, Release};
 
 use crate::host::failed;
@@ -17,7 +18,7 @@ use crate::keys::{KeyArgs, believed};
 use crate::output::{self, Status};
 use crate::plugin::{has_manifest, try_out};
 use crate::steps::Steps;
-use crate::store::{Believed, Store, block_on, now, publisher, warn_of_left_out};
+use crate::store::{Believed, SerialArgs, Store, block_on, now, publisher, warn_of_left_out};
 
 /// Check a directory of plugins, compile it, sign it, upload it, and switch to
 /// it. Functions use it when they look next, with no restart.
@@ -44,6 +45,8 @@ pub(crate) struct PublishArgs {
         default_value = "sym-postgres"
     )]
     audience: Vec<String>,
+    #[command(flatten)]
+    serial: SerialArgs,
     /// Publish no native code: functions compile the components themselves, and
     /// start slower.
     #[arg(long)]
@@ -75,6 +78,7 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
         let how = "name with `--audience` all functions that are to use it";
         warn_of_left_out(&current.release, &audience, how);
     }
+    store.list(RELEASES).await?;
     steps.begin("checking the plugins");
     let directory = directory(args)?;
     let (package, release) = match read(&directory)? {
@@ -165,16 +169,22 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     let Believed {
         current: before,
         releases,
-        ..
+        unsigned,
     } = store.believed(&keys).await?;
-    let highest = releases
-        .iter()
-        .chain(before.iter().map(|current| &current.release));
-    let serial = highest.map(|found| found.statement.serial).max();
+    let in_use = before.iter().map(|current| &current.release);
+    let serial = args.serial.next(releases.iter().chain(in_use))?;
+    if serial == 1 && args.serial.is_none() && !unsigned.is_empty() {
+        output::note(&format!(
+            "warning: this is the first release of your keys, beside {} statement(s) that none of them signed: a function that \
+             has accepted one of those refuses this; name its other keys with `--trust`, or the serial that it has accepted \
+             with `--after`",
+            unsigned.len()
+        ));
+    }
     let statement = Statement {
         schema: SCHEMA,
         audience,
-        serial: serial.unwrap_or_default() + 1,
+        serial,
         created: now()?,
         publisher: publisher(),
         files: package
@@ -233,6 +243,12 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
 fn audience(names: &[String]) -> anyhow::Result<Vec<String>> {
     let is_proper = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let names: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
+    if names.len() > MAX_AUDIENCES {
+        bail!(
+            "`--audience` has {} functions, a release is for {MAX_AUDIENCES} at most",
+            names.len()
+        );
+    }
     for name in &names {
         if name.is_empty() || name.len() > 64 || !name.bytes().all(is_proper) {
             bail!(

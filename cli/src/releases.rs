@@ -2,9 +2,13 @@
 
 use clap::Args;
 use serde_json::{Value, json};
+use sym_host::event::printable;
 
 use crate::output::{self, Status};
-use crate::store::{Found, Store, block_on};
+use crate::store::{Found, Store, block_on, is_unreachable, left_out};
+
+/// Most characters of what a statement says, and nobody may have signed.
+const SHOWN: usize = 100;
 
 /// Show the releases of a store, the newest first. One that isn't whole lacks objects.
 #[derive(Args)]
@@ -19,15 +23,34 @@ pub(crate) struct ReleasesArgs {
 
 pub(crate) fn run(args: &ReleasesArgs) -> anyhow::Result<Status> {
     let store = Store::open(&args.url)?;
-    let (current, releases, objects) = block_on(async {
-        let (current, releases) = (store.current().await?, store.releases().await?);
+    let (releases, current, objects) = block_on(async {
+        let current = match store.current().await {
+            // The others are what the person needs to know then.
+            Err(error) if !is_unreachable(&error) => {
+                left_out(&error);
+                None
+            }
+            current => match current? {
+                None if store.is_empty().await? => return Err(store.nothing().await),
+                None => {
+                    output::note(&store.not_in_use());
+                    None
+                }
+                current => current,
+            },
+        };
+        let mut releases = store.releases().await?;
+        let digest = current.as_ref().map(|current| current.release.digest);
+        // Whoever switched to it may have died before it lay beside the others.
+        if let Some(current) = current
+            && !releases.iter().any(|found| Some(found.digest) == digest)
+        {
+            releases.push(current.release);
+            releases.sort_by_key(|found| std::cmp::Reverse(found.statement.serial));
+        }
         // Last: what a release needs is there before its statement is.
-        Ok((current, releases, store.objects().await?))
+        Ok((releases, digest, store.objects().await?))
     })?;
-    if current.is_none() && releases.is_empty() {
-        return Err(store.nothing());
-    }
-    let current = current.map(|current| current.release.digest);
     let is_current = |found: &Found| Some(found.digest) == current;
     if args.json {
         let list: Vec<Value> = releases
@@ -46,8 +69,8 @@ pub(crate) fn run(args: &ReleasesArgs) -> anyhow::Result<Status> {
         rows.push([
             found.id(),
             found.statement.created.clone(),
-            found.signers(),
-            found.statement.audience.join(", "),
+            printable(&found.signers(), SHOWN),
+            printable(&found.statement.audience.join(", "), SHOWN),
             match (is_current(found), found.is_whole(&objects)) {
                 (true, true) => "in use",
                 (true, false) => "in use, and not whole",

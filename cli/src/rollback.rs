@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use clap::Args;
 use serde_json::json;
 use sym_host::plugin::ENGINE_ID;
@@ -14,14 +14,13 @@ use sym_host::plugin::statement::{Digest, NativeEntry, Statement};
 use crate::keys::{KeyArgs, believed};
 use crate::output::{self, Status};
 use crate::steps::Steps;
-use crate::store::{Believed, Found, Store, block_on, find, now, publisher, warn_of_left_out};
+use crate::store::{
+    Believed, Found, SHOWN, SerialArgs, Store, block_on, find, now, publisher, warn_of_left_out,
+};
 
 /// Ends what makes the statements of this command. It is signed, so that nobody can make
 /// a release that was rolled back to look as if it had been published.
 const MARK: &str = " rollback";
-
-/// Most releases that are named for the person to choose.
-const SHOWN: usize = 5;
 
 /// Sign what an older release holds as a new one, and switch to it.
 #[derive(Args)]
@@ -37,6 +36,8 @@ pub(crate) struct RollbackArgs {
     /// Other keys of the function's PLUGIN_TRUST, where others publish too.
     #[arg(long, value_name = "KEYS")]
     trust: Option<String>,
+    #[command(flatten)]
+    serial: SerialArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -56,25 +57,24 @@ async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> 
         releases,
         ..
     } = store.believed(&keys).await?;
-    let current = before
-        .as_ref()
-        .with_context(|| format!("nothing was published to `{}` yet", store.url()))?;
-    let wanted = match &args.release {
-        Some(name) => find(name, &releases)?,
-        None => one_before(&current.release, &releases)?,
+    // Who can write the store can take the pointer away: a release of a name comes back.
+    let wanted = match (&args.release, &before) {
+        (Some(name), Some(_)) => find(name, &releases)?,
+        (Some(name), None) if !releases.is_empty() => find(name, &releases)?,
+        (None, Some(current)) => one_before(&current.release, &releases)?,
+        (_, None) => return Err(store.nothing().await),
     };
     // What it is made of may have been collected as garbage.
     let objects = whole(store, wanted).await?;
     steps.done(&format!("{} is whole", wanted.id()));
-    let how = "roll back to one that is, or publish";
-    warn_of_left_out(&current.release, &wanted.statement.audience, how);
+    if let Some(current) = &before {
+        let how = "roll back to one that is, or publish";
+        warn_of_left_out(&current.release, &wanted.statement.audience, how);
+    }
     warn_of_old_code(wanted);
-    let highest = releases.iter().map(|found| found.statement.serial).max();
+    let in_use = before.as_ref().map(|current| &current.release);
     let statement = Statement {
-        serial: highest
-            .unwrap_or_default()
-            .max(current.release.statement.serial)
-            + 1,
+        serial: args.serial.next(releases.iter().chain(in_use))?,
         created: now()?,
         publisher: publisher() + MARK,
         ..wanted.statement.clone()
@@ -85,20 +85,23 @@ async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> 
     let digest = Digest::of(&envelope);
     let id = format!("r{}-{}", statement.serial, digest.short());
     for (digest, bytes) in &objects {
-        store.bring(*digest, bytes, Some(current)).await?;
+        store.bring(*digest, bytes, before.as_ref()).await?;
     }
-    store.remember(current, &releases).await?;
-    store.switch(&id, &envelope, Some(current)).await?;
+    if let Some(current) = &before {
+        store.remember(current, &releases).await?;
+    }
+    store.switch(&id, &envelope, before.as_ref()).await?;
+    let replaced = in_use.map(Found::id);
     steps.done(&format!(
         "{} is {id} now, which holds what {} does, in place of {}",
         store.url(),
         wanted.id(),
-        current.release.id()
+        replaced.as_deref().unwrap_or("none")
     ));
     let status = store.settle(&id, &envelope, &objects).await;
     if args.json {
         output::json(&json!({
-            "release": id, "sha256": digest, "of": wanted.id(), "before": current.release.id(),
+            "release": id, "sha256": digest, "of": wanted.id(), "before": replaced,
         }));
     } else {
         output::data(&id);
@@ -153,7 +156,8 @@ fn one_before<'a>(current: &Found, releases: &'a [Found]) -> anyhow::Result<&'a 
             format!("{} is no older than {id}, which is in use", newer.id())
         }
         [] => format!("r{}, the one before {id}, is missing", serial - 1),
-        [only] => return Ok(only),
+        [only] if is_for_one_of(only, current) => return Ok(only),
+        [other] => format!("{} is for other functions than {id}", other.id()),
         _ => format!("there are several with the serial before that of {id}"),
     };
     let shown: Vec<String> = older.iter().take(SHOWN).map(|found| found.id()).collect();
@@ -161,6 +165,13 @@ fn one_before<'a>(current: &Found, releases: &'a [Found]) -> anyhow::Result<&'a 
         "{why}: name the release to roll back to, such as {}",
         shown.join(", ")
     )
+}
+
+/// Whether any function of one release may use the other too. Who can write the store can
+/// bring a release of the same key from another store.
+fn is_for_one_of(one: &Found, other: &Found) -> bool {
+    let mut names = one.statement.audience.iter();
+    names.any(|name| other.statement.audience.contains(name))
 }
 
 /// Warns where native code is for functions of other versions only.

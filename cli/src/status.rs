@@ -14,7 +14,8 @@ use crate::store::{Store, block_on};
 const SHOWN: usize = 200;
 
 /// Show the release that is in use: since when, signed by whom, and for which
-/// hosts there is native code.
+/// hosts there is native code. All of it is what the store says, and no signature is
+/// looked at: `symctl verify` does that.
 #[derive(Args)]
 #[command(after_help = "Example:\n  symctl status s3://bucket/sym-postgres")]
 pub(crate) struct StatusArgs {
@@ -28,7 +29,10 @@ pub(crate) struct StatusArgs {
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Status> {
     let store = Store::open(&args.url)?;
     let current = block_on(store.current())?;
-    let found = current.ok_or_else(|| store.nothing())?.release;
+    let Some(current) = current else {
+        return Err(block_on(async { Ok(store.nothing().await) })?);
+    };
+    let found = current.release;
     if args.json {
         output::json(&describe(&found, true));
         return Ok(Status::Done);
@@ -40,7 +44,7 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Status> {
         printable(&statement.created, SHOWN)
     ));
     output::data(&format!(
-        "signed by {} (`symctl verify` looks whether it is so)",
+        "signed by {} (its own words: `symctl verify` looks whether it is so)",
         printable(&found.signers(), SHOWN)
     ));
     let audience = statement.audience.join(", ");

@@ -3,16 +3,20 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
+use clap::Args;
 use sym_host::aws::Aws;
 use sym_host::plugin::dsse::{self, Envelope, pre_authentication_encoding};
 use sym_host::plugin::release_store::{
     self, CURRENT, Condition, ReleaseStore, StoreError, Unreachable,
 };
-use sym_host::plugin::statement::{Digest, Statement};
+use sym_host::plugin::statement::{Digest, MAX_SERIAL, Statement};
 use sym_host::plugin::trust::PublicKey;
 
 use crate::output::{self, Status};
+
+/// Most releases that are named for the person to choose.
+pub(crate) const SHOWN: usize = 5;
 
 /// A store, and how to reach it.
 pub(crate) struct Store {
@@ -92,7 +96,7 @@ pub(crate) struct Current {
 
 /// What some keys signed, and what they didn't.
 pub(crate) struct Believed {
-    /// The release in use; `None` in a store where nothing was published yet.
+    /// The release in use; `None` in a store without a pointer.
     pub(crate) current: Option<Current>,
     /// All that one of the keys signed, the newest first.
     pub(crate) releases: Vec<Found>,
@@ -111,6 +115,11 @@ pub(crate) fn block_on<T>(run: impl Future<Output = anyhow::Result<T>>) -> anyho
 impl Store {
     pub(crate) fn open(url: &str) -> anyhow::Result<Self> {
         let store = ReleaseStore::parse(url).map_err(|why| anyhow!("the store's URL {why}"))?;
+        if let ReleaseStore::Directory(path) = &store
+            && path.is_file()
+        {
+            bail!("`{url}` is a file, expected a directory");
+        }
         Ok(Self {
             store,
             aws: Aws::patient(),
@@ -121,26 +130,49 @@ impl Store {
         self.store.to_string()
     }
 
-    /// What there is to say of a store without any release, such as one whose URL was
-    /// mistyped.
-    pub(crate) fn nothing(&self) -> anyhow::Error {
-        anyhow!(
-            "nothing was published to `{}` yet: `symctl publish`",
-            self.url()
+    /// What there is to say of a store that has no pointer: nothing was published to it,
+    /// as to one whose URL was mistyped, or the pointer was deleted.
+    pub(crate) async fn nothing(&self) -> anyhow::Error {
+        match self.is_empty().await {
+            Ok(true) => anyhow!(
+                "nothing was published to `{}` yet: `symctl publish`",
+                self.url()
+            ),
+            Ok(false) => anyhow!("{}", self.not_in_use()),
+            Err(error) => error,
+        }
+    }
+
+    /// Whether it has no statement beside the pointer.
+    pub(crate) async fn is_empty(&self) -> anyhow::Result<bool> {
+        Ok(self.list(release_store::RELEASES).await?.is_empty())
+    }
+
+    /// The same of a store that has statements.
+    pub(crate) fn not_in_use(&self) -> String {
+        format!(
+            "no release of `{url}` is in use, `{CURRENT}` is missing: put one in use with `symctl rollback {url} RELEASE`, of \
+             those that `symctl releases {url}` shows, or with `symctl publish`",
+            url = self.url()
         )
     }
 
-    /// The release in use; `None` in a store where nothing was published yet.
+    /// The release in use; `None` in a store without a pointer. Fails with what to do
+    /// where the pointer can't be read as a release.
     pub(crate) async fn current(&self) -> anyhow::Result<Option<Current>> {
-        match self.store.get(&self.aws, CURRENT, dsse::MAX_BYTES).await {
-            Ok(object) => Ok(Some(Current {
-                release: read(CURRENT, &object.bytes)?,
-                etag: object.etag,
-                bytes: object.bytes,
-            })),
-            Err(StoreError::Missing) => Ok(None),
-            Err(error) => Err(failed(CURRENT, error)),
-        }
+        let object = match self.store.get(&self.aws, CURRENT, dsse::MAX_BYTES).await {
+            Ok(object) => object,
+            Err(StoreError::Missing) => return Ok(None),
+            Err(error @ StoreError::TooLarge { .. }) => {
+                return Err(no_pointer(failed(CURRENT, error)));
+            }
+            Err(error) => return Err(failed(CURRENT, error)),
+        };
+        Ok(Some(Current {
+            release: read(CURRENT, &object.bytes).map_err(no_pointer)?,
+            etag: object.etag,
+            bytes: object.bytes,
+        }))
     }
 
     /// The release in use. Fails where none of these keys signed it: its serial may be
@@ -152,7 +184,7 @@ impl Store {
         {
             bail!(
                 "the release in use, {}, is signed by none of your keys: name all of the function's PLUGIN_TRUST with \
-                 `--trust`; if nobody of yours signed it, delete `{CURRENT}` from the store",
+                 `--trust`; if nobody of yours signed it, {WAY_OUT}",
                 current.release.id()
             );
         }
@@ -265,10 +297,15 @@ impl Store {
         current: &Current,
         releases: &[Found],
     ) -> anyhow::Result<()> {
-        if releases.iter().any(|found| found.is_same(&current.release)) {
+        let digest = current.release.digest;
+        let key = release_store::release_key(digest);
+        // A copy elsewhere is nothing that a pin finds.
+        if releases
+            .iter()
+            .any(|found| found.key == key && found.digest == digest)
+        {
             return Ok(());
         }
-        let key = release_store::release_key(current.release.digest);
         self.upload(&key, &current.bytes).await.map(drop)
     }
 
@@ -395,9 +432,52 @@ pub(crate) fn find<'a>(name: &str, releases: &'a [Found]) -> anyhow::Result<&'a 
     };
     // Who can write the store can write the same statement otherwise.
     if !found.all(|other| other.is_same(first)) {
-        bail!("`{name}` is the beginning of several releases");
+        let ids = releases.iter().filter(is_it).map(|found| found.id());
+        let ids: BTreeSet<String> = ids.collect();
+        let ids: Vec<String> = ids.into_iter().take(SHOWN).collect();
+        bail!(
+            "`{name}` is the beginning of several releases, give more of it: {}",
+            ids.join(", ")
+        );
     }
     Ok(first)
+}
+
+/// Which serial comes next.
+#[derive(Args)]
+pub(crate) struct SerialArgs {
+    /// A serial that the function has accepted, where the store has lost the release that
+    /// had it: the new release's is higher. The function's refusal names it.
+    #[arg(long, value_name = "SERIAL", value_parser = serial)]
+    after: Option<u64>,
+}
+
+impl SerialArgs {
+    /// The serial after all of these, and after that of `--after`.
+    pub(crate) fn next<'a>(
+        &self,
+        releases: impl Iterator<Item = &'a Found>,
+    ) -> anyhow::Result<u64> {
+        let known = releases.map(|found| found.statement.serial);
+        let highest = known.chain(self.after).max().unwrap_or_default();
+        ensure!(
+            highest < MAX_SERIAL,
+            "no serial is left after {highest}, so no release can follow: docs/releases.md, `When a key was stolen`, says how the \
+             function's ledger goes back to a lower one"
+        );
+        Ok(highest + 1)
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_none(&self) -> bool {
+        self.after.is_none()
+    }
+}
+
+fn serial(text: &str) -> Result<u64, &'static str> {
+    let serial = text.parse().ok();
+    let serial = serial.filter(|serial| (1..=MAX_SERIAL).contains(serial));
+    serial.ok_or("expected the serial of a release, such as `57`")
 }
 
 /// Warns where functions of the release in use are none of the next one's.
@@ -413,8 +493,17 @@ pub(crate) fn warn_of_left_out(current: &Found, audience: &[String], how: &str) 
     }
 }
 
+/// What mends a pointer that isn't ours.
+const WAY_OUT: &str = "delete `current.json` from the store, and put a release in use with `symctl rollback` and its name, or with \
+                       `symctl publish`";
+
+/// A pointer that can't be read, with what to do.
+fn no_pointer(why: anyhow::Error) -> anyhow::Error {
+    anyhow!("{why:#}; if nobody of yours wrote that, {WAY_OUT}")
+}
+
 /// What can't be read may be anybody's.
-fn left_out(error: &anyhow::Error) {
+pub(crate) fn left_out(error: &anyhow::Error) {
     let title = "left out: ";
     let why = output::indented(&format!("{error:#}"), title.len());
     output::note(&format!("{title}{why}"));
@@ -444,6 +533,11 @@ fn failed(key: &str, error: StoreError) -> anyhow::Error {
         }
         error => anyhow!("`{key}` {error}"),
     }
+}
+
+/// Whether it is the store that is to blame, or the way to it.
+pub(crate) fn is_unreachable(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<Unreachable>())
 }
 
 /// The time of now, for a statement.

@@ -5,6 +5,7 @@ use clap::Args;
 use serde_json::json;
 use sym_host::aws::Aws;
 use sym_host::plugin::release_store::ReleaseStore;
+use sym_host::plugin::trust::Trust;
 use sym_host::plugin::{Engine, Published};
 
 use crate::host::failed;
@@ -35,6 +36,7 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Status> {
+    let store = Store::open(&args.url)?;
     let published = Published {
         store: ReleaseStore::parse(&args.url).map_err(|why| anyhow!("the store's URL {why}"))?,
         trust: trust(&args.trust)?,
@@ -49,9 +51,9 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Status> {
             Ok(None) => return Err(anyhow!("the store gave no pointer")),
             Err(error) => {
                 // To a function it is a release that isn't whole.
-                let store = Store::open(&args.url)?;
-                if matches!(store.current().await, Ok(None)) && store.releases().await?.is_empty() {
-                    return Err(store.nothing());
+                let is_pinned = matches!(published.trust, Trust::Pin(_));
+                if !is_pinned && matches!(store.current().await, Ok(None)) {
+                    return Err(store.nothing().await);
                 }
                 return Ok(failed(&[error]));
             }
@@ -59,7 +61,9 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Status> {
         let id = pointer.release.id().to_owned();
         let verified = pointer.release.clone();
         let signers = verified.signers();
+        let sha256 = verified.digest();
         steps.done(&format!("{id} is signed by {}", signers.join(", ")));
+        steps.done(&format!("its sha256, which pins it, is {sha256}"));
         let (release, _) = match published.load(&engine, &aws, pointer).await {
             Ok(loaded) => loaded,
             Err(error) => return Ok(failed(&[error])),
@@ -74,7 +78,9 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Status> {
         steps.done("every plugin loads");
         if args.json {
             let targets: Vec<&str> = release.targets().map(|(name, _)| name).collect();
-            output::json(&json!({"release": id, "signers": signers, "targets": targets}));
+            output::json(&json!({
+                "release": id, "sha256": sha256, "signers": signers, "targets": targets,
+            }));
         } else {
             output::data(&id);
         }

@@ -2,6 +2,7 @@
 
 mod backwards;
 mod garbage;
+mod lost;
 pub(crate) mod publisher;
 mod tampered;
 
@@ -192,8 +193,9 @@ async fn a_key_that_never_leaves_kms_signs_as_well() -> anyhow::Result<()> {
 async fn a_pinned_release_stays_whatever_is_published() -> anyhow::Result<()> {
     let publisher = Publisher::in_directory()?;
     publisher.publish_first()?;
-    let status = publisher.json(&["status", &publisher.url(), "--json"])?;
-    let sha256 = status["sha256"].as_str().unwrap_or_default();
+    let (url, trust) = (publisher.url(), publisher.trust());
+    let verified = publisher.json(&["verify", &url, "--trust", &trust, "--json"])?;
+    let sha256 = verified["sha256"].as_str().unwrap_or_default();
     let world = World::builder()
         .variable("PLUGINS", publisher.url())
         .variable("PLUGIN_TRUST", format!("sha256:{sha256}"))
@@ -643,6 +645,22 @@ fn a_key_is_made_whole_and_over_nothing() -> anyhow::Result<()> {
         "{notes}"
     );
 
+    let (code, errors) = shell("symctl keygen full")?;
+    assert_eq!(code, Some(1), "{errors}");
+    let sentence = "error: `full.key` is there already, and a key is never overwritten: choose another name, or write its \
+        public half with `symctl keygen full --key full.key`\n";
+    assert_eq!(errors, sentence);
+    let public = publisher.trust_in("full.pub")?;
+    std::fs::remove_file(publisher.path("full.pub"))?;
+    publisher.run(&["keygen", "full", "--key", "full.key"])?;
+    assert_eq!(publisher.trust_in("full.pub")?, public);
+
+    // Several files, each a line.
+    let both = format!("{}\n{public}\n", publisher.trust());
+    let error = publisher.run(&["verify", &publisher.url(), "--trust", &both]);
+    let error = error.expect_err("is empty").to_string();
+    assert!(error.contains("nothing was published"), "{error}");
+
     // Its file in place of what it says.
     let error = publisher.run(&["verify", &publisher.url(), "--trust", "full.pub"]);
     let error = error.expect_err("is no key").to_string();
@@ -666,6 +684,10 @@ async fn a_store_without_a_release_is_said_to_be_one() -> anyhow::Result<()> {
         let sentence = format!("error: nothing was published to `{url}` yet: `symctl publish`\n");
         assert_eq!(errors, sentence, "{arguments:?}");
     }
+    let file = format!("file://{}", publisher.path("team.pub").display());
+    let error = publisher.run(&["status", &file]).expect_err("is a file");
+    let sentence = format!("error: `{file}` is a file, expected a directory\n");
+    assert!(error.to_string().ends_with(&sentence), "{error}");
     let error = publisher
         .publish("team.pub", "team.key", &[])
         .expect_err("is a file")

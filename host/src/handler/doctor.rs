@@ -129,11 +129,9 @@ impl Ready {
         match self.would_accept(version).await {
             Ok(()) => Finding::ok(subject, format!("the ledger takes {}", version.release)),
             // Its own words say why, and the server's nothing more.
-            Err(error) if error.code() == Code::InvalidPlugin => Finding::wrong(
-                subject,
-                error.message(),
-                "symctl rollback, with the release that is to be used, or symctl publish",
-            ),
+            Err(error) if error.code() == Code::InvalidPlugin => {
+                Finding::wrong(subject, error.message(), fix_of_release(error.message()))
+            }
             Err(error) => Finding::error(subject, &error),
         }
     }
@@ -146,6 +144,16 @@ impl Ready {
             Ok(_) => Finding::ok(subject, format!("`{name}` can be connected to")),
             Err(failure) => Finding::error(subject, &failure.into_error(Names::default())),
         }
+    }
+}
+
+/// The commands that a refusal names, with the serial that they need.
+fn fix_of_release(sentence: &str) -> String {
+    let quoted = sentence.split('`').skip(1).step_by(2);
+    let commands: Vec<&str> = quoted.filter(|text| text.starts_with("symctl ")).collect();
+    match commands[..] {
+        [] => "docs/releases.md, `When a key was stolen`".to_owned(),
+        _ => commands.join(", or "),
     }
 }
 

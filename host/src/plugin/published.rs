@@ -261,8 +261,8 @@ pub(super) fn older(serial: u64, highest: u64) -> Error {
     Error::new(
         Code::InvalidPlugin,
         format!(
-            "the release is refused: its serial {serial} is lower than {highest}, which was in use: publish it anew, or \
-             run `symctl rollback`"
+            "the release is refused: its serial {serial} is lower than {highest}, which was in use: run `symctl \
+             publish … --after {highest}` or `symctl rollback … --after {highest}`"
         ),
     )
 }

@@ -20,12 +20,15 @@ pub const SCHEMA: u32 = 1;
 /// Largest native code, in bytes: about twice what the largest component has.
 pub const MAX_NATIVE_BYTES: u64 = 128 << 20;
 
+/// Highest serial: the ledger keeps it as a bigint.
+pub const MAX_SERIAL: u64 = i64::MAX as u64;
+
 /// Most files, and most pieces of native code.
 const MAX_ENTRIES: usize = 2 * manifest::MAX_TARGETS + 2;
 
 /// Most audiences, and the length of one in bytes: Lambda's own limit on a
 /// function's name.
-const MAX_AUDIENCES: usize = 100;
+pub const MAX_AUDIENCES: usize = 100;
 const MAX_AUDIENCE_BYTES: usize = 64;
 
 /// A release's statement.
@@ -113,9 +116,11 @@ impl Statement {
     }
 
     fn check(&self) -> Result<(), String> {
-        // The ledger keeps it as a bigint.
-        if self.serial == 0 || i64::try_from(self.serial).is_err() {
-            return Err(format!("has serial {}, expected 1 or more", self.serial));
+        if !(1..=MAX_SERIAL).contains(&self.serial) {
+            return Err(format!(
+                "has serial {}, expected 1 or more, and at most {MAX_SERIAL}",
+                self.serial
+            ));
         }
         let is_name = |name: &String| !name.is_empty() && name.len() <= MAX_AUDIENCE_BYTES;
         if self.audience.is_empty()

@@ -190,13 +190,14 @@ impl Trust {
             .map_err(|why| refused(format!("its statement {why}")))?;
         if !statement.audience.iter().any(|name| name == audience) {
             return Err(refused(format!(
-                "it is for {}, and this function is `{audience}`: publish it with `--audience {audience}`, or by hand set \
-                 `AWS_LAMBDA_FUNCTION_NAME` to the function's name",
+                "it is for {}, and this function is `{audience}`: publish it with `--audience {audience}`, or ask \
+                 `symctl` as a function that it is for (`--audience`, without which it goes by `AWS_LAMBDA_FUNCTION_NAME`)",
                 names(&statement.audience)
             )));
         }
         Ok(VerifiedRelease {
             id: format!("r{}-{}", statement.serial, digest.short()),
+            digest,
             statement,
             signers,
         })
@@ -244,6 +245,7 @@ fn names(names: &[String]) -> String {
 #[derive(Clone, Debug)]
 pub struct VerifiedRelease {
     id: String,
+    digest: Digest,
     statement: Statement,
     signers: Vec<String>,
 }
@@ -253,6 +255,11 @@ impl VerifiedRelease {
     /// the envelope's digest.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Of its envelope: what `PLUGIN_TRUST` can pin.
+    pub fn digest(&self) -> Digest {
+        self.digest
     }
 
     /// The statement.

@@ -117,17 +117,14 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
         ("release-refused", "same-serial") => (
             Code::InvalidPlugin,
             format!(
-                "the release is refused: another one with its serial {} was accepted before: publish it anew",
-                why["serial"]
+                "the release is refused: another one with its serial {serial} was accepted before: run `symctl publish … \
+                 --after {serial}`",
+                serial = why["serial"]
             ),
         ),
         ("release-refused", _) => (
             Code::InvalidPlugin,
-            format!(
-                "the release is refused: its serial {} is lower than {}, which was accepted before: publish it anew, or \
-                 run `symctl rollback`",
-                why["serial"], why["highest"]
-            ),
+            surpassed(&why["serial"], &why["highest"]),
         ),
         ("setup", "no-marker") => (
             Code::DatabaseSetup,
@@ -268,6 +265,20 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
         Some(blockers) => error.with_source(blockers.to_owned()),
         None => error,
     }
+}
+
+/// Of a release that is older than one that was accepted.
+fn surpassed(serial: &Value, highest: &Value) -> String {
+    let after = match highest.as_i64() {
+        // No release can have a higher one.
+        Some(i64::MAX) => "docs/releases.md, `When a key was stolen`".to_owned(),
+        _ => format!(
+            "run `symctl publish … --after {highest}` or `symctl rollback … --after {highest}`"
+        ),
+    };
+    format!(
+        "the release is refused: its serial {serial} is lower than {highest}, which was accepted before: {after}"
+    )
 }
 
 #[cfg(test)]

@@ -126,5 +126,13 @@ async fn it_warns_of_what_it_leaves_out_and_of_old_native_code() -> anyhow::Resu
     assert!(said.contains(native), "{said}");
     let (_, said) = store.rollback(&["r1"])?.expect("is rolled back");
     assert!(!said.contains("warning"), "{said}");
+
+    // One of the same key for others, as from their store.
+    let more = ["--without-native", "--audience", "others"];
+    let others = publisher.publish(publisher.second(), "team.key", &more)?;
+    let own = store.publish(publisher.first())?;
+    store.refuses(&format!(
+        "{others} is for other functions than {own}: name the release to roll back to, such as {others}, "
+    ))?;
     Ok(())
 }

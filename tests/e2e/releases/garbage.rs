@@ -76,6 +76,19 @@ async fn what_is_young_or_pinned_stays() -> anyhow::Result<()> {
             "{name}"
         );
     }
+    // Who can write the store can copy it, to a name that is seen first.
+    let (statement, copy) = (
+        publisher.store().join(format!("releases/{pin}.json")),
+        publisher
+            .store()
+            .join(format!("releases/{}.json", "0".repeat(64))),
+    );
+    for name in ["r1", &pin] {
+        fs::copy(&statement, &copy)?;
+        publisher.collect(&["--keep", "1", "--keep-release", name])?;
+        assert!(statement.exists(), "{name}");
+    }
+    fs::remove_file(copy)?;
     publisher.run(&["verify", &url, "--trust", &format!("sha256:{pin}")])?;
     let error = publisher.collect(&["--keep-release", "r9"]);
     let error = error.expect_err("is none").to_string();

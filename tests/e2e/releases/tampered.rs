@@ -374,8 +374,8 @@ async fn an_older_release_that_is_put_back_is_refused() -> anyhow::Result<()> {
     }
     assert!(world.lambda.logs().contains(reason));
     world.lambda.restart().await?;
-    let sentence = "the release is refused: its serial 1 is lower than 2, which was accepted before: publish it anew, \
-        or run `symctl rollback` [invalid-plugin]";
+    let sentence = "the release is refused: its serial 1 is lower than 2, which was accepted before: run `symctl publish … \
+        --after 2` or `symctl rollback … --after 2` [invalid-plugin]";
     world.refuses(&Event::escalate(), sentence).await
 }
 
@@ -434,7 +434,7 @@ async fn the_doctor_says_what_the_ledger_refuses() -> anyhow::Result<()> {
     let doctor = world.symctl(&["doctor"]).await?;
     assert_eq!(doctor.code, Some(1), "{doctor:?}");
     let refused = "FAIL accepted release: the release is refused: its serial 1 is lower than 2, which was accepted \
-        before: publish it anew, or run `symctl rollback`\n     fix: symctl rollback, with the release that is to be used";
+        before: run `symctl publish … --after 2` or `symctl rollback … --after 2`\n     fix: symctl publish … --after 2, or";
     assert!(doctor.stdout.contains(refused), "{doctor:?}");
     Ok(())
 }
@@ -449,8 +449,8 @@ async fn another_release_of_the_same_serial_is_refused() -> anyhow::Result<()> {
     statement["created"] = json!("2026-01-01T00:00:00Z");
     publisher.sign(&statement)?;
     world.lambda.restart().await?;
-    let sentence = "the release is refused: another one with its serial 1 was accepted before: publish it anew \
-        [invalid-plugin]";
+    let sentence = "the release is refused: another one with its serial 1 was accepted before: run `symctl publish … --after \
+        1` [invalid-plugin]";
     world.refuses(&Event::escalate(), sentence).await
 }
 
