@@ -6,13 +6,13 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use sym_host::aws::Aws;
-use sym_host::plugin::release_store::ReleaseStore;
+use sym_host::plugin::release_store::{ReleaseStore, release_key};
 use sym_host::plugin::trust::{PublicKey, Trust};
 use sym_host::plugin::{Engine, Published, Release};
 
 use super::subject::{Subject, check_all};
 use crate::keys;
-use crate::store::Store;
+use crate::store::{Found, Store};
 
 /// Whom to trust for releases of stores.
 #[derive(Args)]
@@ -85,9 +85,11 @@ async fn pin(trust: &Trust, url: &str, id: &str) -> anyhow::Result<Trust> {
     let keys: Vec<PublicKey> = keys.iter().map(|key| key.public_key().clone()).collect();
     let releases = Store::open(url)?.releases().await?;
     let is_asked = |found_id: &str| found_id == id || found_id.split('-').next() == Some(id);
+    // Who can write the store can copy it to other names, where a pin doesn't find it.
+    let is_there = |found: &Found| found.key == release_key(found.digest);
     let mut found = releases
         .iter()
-        .filter(|found| is_asked(&found.id()) && found.is_signed_by(&keys));
+        .filter(|found| is_asked(&found.id()) && is_there(found) && found.is_signed_by(&keys));
     match (found.next(), found.next()) {
         (Some(found), None) => Ok(Trust::Pin(found.digest)),
         (Some(_), Some(_)) => bail!("several releases of `{url}` are `{id}`: give the whole id"),

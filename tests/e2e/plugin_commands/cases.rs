@@ -153,6 +153,14 @@ fn what_was_published_is_inspected_and_compared() -> anyhow::Result<()> {
     ];
     desk.write("event.json", super::event_of("a@a.example")?)?;
     desk.ends(0, &diff)?;
+
+    // A copy of it under another name is no other release.
+    let statement = desk.read("store/current.json")?;
+    desk.write(
+        &format!("store/releases/{}.json", "0".repeat(64)),
+        statement,
+    )?;
+    desk.ends(0, &diff)?;
     Ok(())
 }
 
