@@ -341,9 +341,14 @@ impl Store {
             }
             error => failed(CURRENT, error),
         };
+        let again = if is_unreachable(&error) {
+            ": try again"
+        } else {
+            ""
+        };
         Err(error.context(match now.map(|now| read(CURRENT, &now.bytes)) {
-            Ok(Ok(now)) => format!("{id} is not in use, {} is: try again", now.id()),
-            Err(StoreError::Missing) => format!("{id} is not in use, nothing is: try again"),
+            Ok(Ok(now)) => format!("{id} is not in use, {} is{again}", now.id()),
+            Err(StoreError::Missing) => format!("{id} is not in use, nothing is{again}"),
             _ => format!(
                 "whether {id} is in use now can't be seen: look with `symctl status {url}` before you try again"
             ),

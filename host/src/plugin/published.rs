@@ -288,7 +288,7 @@ fn unavailable(what: &str, error: StoreError) -> Error {
             Code::InvalidPlugin,
             format!("the release is refused: {what} {error}"),
         ),
-        StoreError::Missing | StoreError::Changed => {
+        StoreError::Missing | StoreError::Changed | StoreError::Unconditional => {
             unavailable(format!("the plugins' release isn't whole: {what} {error}"))
         }
     }

@@ -94,6 +94,8 @@ pub enum StoreError {
     },
     /// Somebody else changed it first.
     Changed,
+    /// The store has no conditional writes.
+    Unconditional,
     /// The store can't be reached, or refuses. The detail is for the log.
     Unavailable(String),
 }
@@ -116,6 +118,10 @@ impl fmt::Display for StoreError {
             Self::Missing => f.write_str("is missing"),
             Self::TooLarge { most } => write!(f, "is longer than {most} bytes"),
             Self::Changed => f.write_str("was changed by somebody else at the same time"),
+            Self::Unconditional => f.write_str(
+                "can't be written: the store has no conditional writes, without which one publisher would undo another: use \
+                 one that has them",
+            ),
             Self::Unavailable(_) => f.write_str("can't be reached"),
         }
     }
@@ -172,7 +178,7 @@ impl ReleaseStore {
     /// Reads an object, of at most `most` bytes.
     ///
     /// # Errors
-    /// All but [`StoreError::Changed`].
+    /// [`StoreError::Missing`], [`StoreError::TooLarge`], [`StoreError::Unavailable`].
     pub async fn get(&self, aws: &Aws, key: &str, most: u64) -> Result<Object, StoreError> {
         let object = self.get_if_changed(aws, key, most, None).await?;
         object.ok_or_else(|| StoreError::Unavailable("304 to a request without an etag".to_owned()))
@@ -200,7 +206,7 @@ impl ReleaseStore {
     /// Reads an object that is to be mapped, of at most `most` bytes.
     ///
     /// # Errors
-    /// All but [`StoreError::Changed`].
+    /// [`StoreError::Missing`], [`StoreError::TooLarge`], [`StoreError::Unavailable`].
     pub(super) async fn get_sealed(
         &self,
         aws: &Aws,
@@ -222,7 +228,7 @@ impl ReleaseStore {
     /// Writes an object that isn't there. Returns whether it wasn't.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unconditional`], [`StoreError::Unavailable`].
     pub async fn put_new(&self, aws: &Aws, key: &str, bytes: &[u8]) -> Result<bool, StoreError> {
         match self.put(aws, key, bytes, Condition::IsAbsent).await {
             Ok(()) => Ok(true),
@@ -234,8 +240,8 @@ impl ReleaseStore {
     /// Writes an object under a condition.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] where the condition doesn't hold, or
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Changed`] where the condition doesn't hold,
+    /// [`StoreError::Unconditional`], or [`StoreError::Unavailable`].
     pub async fn put(
         &self,
         aws: &Aws,

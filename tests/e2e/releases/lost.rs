@@ -2,6 +2,8 @@
 //! nobody's.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 
 use serde_json::{Value, json};
 use sym_test_support::aws::Aws;
@@ -217,6 +219,64 @@ async fn words_of_any_length_are_shown_short() -> anyhow::Result<()> {
     let shown = publisher.run(&["releases", &url])?;
     assert!(shown.lines().all(|line| line.len() < 400), "{shown}");
     assert_eq!(shown.lines().count(), 3, "{shown}");
+    Ok(())
+}
+
+/// Like S3 without a single object, and without conditional writes.
+fn serve_without_conditions(listener: TcpListener) -> anyhow::Result<()> {
+    for connection in listener.incoming() {
+        let mut connection = BufReader::new(connection?);
+        let (mut head, mut line) = (String::new(), String::new());
+        while connection.read_line(&mut line)? > 2 {
+            head.push_str(&line.to_ascii_lowercase());
+            line.clear();
+        }
+        let length = head.split("content-length: ").nth(1);
+        let length = length.and_then(|rest| rest.split_whitespace().next());
+        let mut body = vec![0; length.unwrap_or("0").parse()?];
+        connection.read_exact(&mut body)?;
+        let (status, body) = match (head.get(..3), head.contains("if-none-match")) {
+            (Some("put"), true) => ("501 Not Implemented", ""),
+            (Some("put"), false) => ("200 OK", ""),
+            _ if head.contains("list-type=2") => ("200 OK", "<ListBucketResult/>"),
+            _ => ("404 Not Found", "<Error><Code>NoSuchKey</Code></Error>"),
+        };
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        connection.get_mut().write_all(answer.as_bytes())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_store_without_conditional_writes_is_said_to_be_one() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    std::thread::spawn(|| serve_without_conditions(listener));
+    let mut command = publisher.command();
+    command
+        .args([
+            "publish",
+            publisher.first(),
+            "--to",
+            "s3://bucket",
+            "--key",
+            "team.key",
+        ])
+        .args(NO_NATIVE)
+        .env("AWS_ENDPOINT_URL", endpoint)
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "a")
+        .env("AWS_SECRET_ACCESS_KEY", "b");
+    let output = command.output()?;
+    let errors = String::from_utf8(output.stderr)?;
+    let sentence = " is not in use, nothing is: `current.json` can't be written: the store has no conditional writes, without \
+        which one publisher would undo another: use one that has them\n";
+    assert!(errors.ends_with(sentence), "{errors}");
+    assert_eq!(output.status.code(), Some(1), "{errors}");
     Ok(())
 }
 

@@ -87,10 +87,7 @@ pub(super) async fn put(
             Err(StoreError::Changed)
         }
         Err(error) if condition != Condition::Always && status(&error) == Some(501) => {
-            Err(StoreError::Unavailable(
-                "the store has no conditional writes, without which one publisher would undo another: use one that has them"
-                    .to_owned(),
-            ))
+            Err(StoreError::Unconditional)
         }
         Err(error) => Err(unavailable(error)),
     }
