@@ -8,7 +8,7 @@ use crate::heirs::world;
 
 /// A function of a superuser's that notes who has called it, and that only who has `readonly`
 /// may have a trigger call.
-fn world_with_a_bell() -> Builder {
+pub(crate) fn world_with_a_bell() -> Builder {
     world().sql(
         "CREATE FUNCTION noting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
              INSERT INTO work.notes VALUES ('trigger', current_user); RETURN NEW; END $$;
@@ -17,7 +17,7 @@ fn world_with_a_bell() -> Builder {
 }
 
 /// How often it was called.
-async fn rung(world: &World) -> anyhow::Result<String> {
+pub(crate) async fn rung(world: &World) -> anyhow::Result<String> {
     let notes = world.query("SELECT count(*) FROM work.notes").await?;
     Ok(notes.unwrap_or_default())
 }

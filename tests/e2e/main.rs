@@ -24,6 +24,7 @@ mod emulator;
 mod expire;
 mod faults;
 mod fixture;
+mod grantors;
 mod heirs;
 mod held_open;
 mod hostile;

@@ -103,6 +103,7 @@ impl<'a, F: AsyncFn() -> bool> Leaver<'a, F> {
     fn fill(&self, sql: &str) -> String {
         sql.replace("{may_have}", MAY_HAVE)
             .replace("{passed_on}", PASSED_ON)
+            .replace("{passing_on}", PASSING_ON)
             .replace("{rights}", RIGHTS)
             .replace("{owners}", OWNERS)
             .replace("{heir_oid}", HEIR_OID)
@@ -189,9 +190,10 @@ impl<'a, F: AsyncFn() -> bool> Leaver<'a, F> {
     /// The privileges that no list knows of.
     async fn drop_the_rest(&self) -> Result<()> {
         let sql = format!(
-            "{}; {}; DROP OWNED BY {}",
+            "{}; {}; {}; DROP OWNED BY {}",
             set_lock_timeout(LOCK_TIMEOUT),
             self.fill(NOTHING_OWNED),
+            self.fill(NOTHING_PASSED_ON),
             self.name
         );
         self.connection.run(&sql).await
@@ -202,6 +204,9 @@ impl<'a, F: AsyncFn() -> bool> Leaver<'a, F> {
 struct List {
     sql: &'static str,
     if_locked: IfLocked,
+    /// Where what was done is looked at afterwards, as its `statements` are of what is there
+    /// still: what says sooner that there is nothing more, or never.
+    is_done: Option<&'static str>,
     /// Whose things it looks at, where that isn't the leaver alone: see [`OWNERS`].
     owners: &'static str,
 }
@@ -222,7 +227,15 @@ impl List {
         Self {
             sql,
             if_locked,
+            is_done: None,
             owners: OWNERS,
+        }
+    }
+
+    const fn until(self, is_done: &'static str) -> Self {
+        Self {
+            is_done: Some(is_done),
+            ..self
         }
     }
 
@@ -236,12 +249,20 @@ impl List {
         let Self {
             sql,
             if_locked,
+            is_done,
             owners,
         } = *self;
+        let is_undone = sql.contains("{begin_object}");
         let says = |is_so: bool| if is_so { "true" } else { "false" };
         format!("{BEGIN}{sql}{END}")
             .replace("{owners}", owners)
             .replace("{is_dropping}", says(if_locked == IfLocked::Ends))
+            // As ourselves, as who granted it, and as ourselves after that; and then one look.
+            .replace("{tries}", if is_done.is_some() { "3" } else { "0" })
+            .replace("{is_done}", is_done.unwrap_or("true"))
+            .replace("{begin_object}", BEGIN_OBJECT)
+            .replace("{end_object}", if is_undone { END_OBJECT } else { "" })
+            .replace("{undo}", if is_undone { UNDO } else { "" })
             .replace("{needs_all}", says(if_locked == IfLocked::Fails))
             .replace("{time}", &format!("interval '{} ms'", time.as_millis()))
     }
@@ -250,17 +271,30 @@ impl List {
 const BEGIN: &str = include_str!("clear/begin.sql");
 const END: &str = include_str!("clear/end.sql");
 
+/// What was passed on from a privilege would be forgotten without it: where the one can't be taken,
+/// the other stays.
+const BEGIN_OBJECT: &str = "BEGIN";
+const UNDO: &str = "IF passed_on <> '{}' THEN RAISE dependent_objects_still_exist; END IF;";
+const END_OBJECT: &str = "EXCEPTION WHEN dependent_objects_still_exist THEN NULL; END;";
+
 /// The privileges, without which nothing that runs as the leaver can do anything.
 const GRANTED: [List; 3] = [
-    List::new(include_str!("clear/relations.sql"), IfLocked::Fails),
-    List::new(include_str!("clear/columns.sql"), IfLocked::Fails),
-    List::new(include_str!("clear/others.sql"), IfLocked::Fails),
+    List::new(include_str!("clear/relations.sql"), IfLocked::Fails).until(NOT_NAMED),
+    List::new(include_str!("clear/columns.sql"), IfLocked::Fails).until(NOT_NAMED),
+    List::new(include_str!("clear/others.sql"), IfLocked::Fails).until(NOT_NAMED),
 ];
+
+/// Whether an object's privileges, from which nothing was passed on, don't name the leaver any
+/// more. By the object, of which there are few, and not by the leaver.
+const NOT_NAMED: &str = "coalesce(passed_on, '{}') = '{}' AND NOT EXISTS (SELECT FROM ( \
+    SELECT s.refclassid, s.refobjid, s.deptype FROM pg_shdepend s WHERE s.dbid IN (0, here) \
+        AND s.classid = object.classid AND s.objid = object.objid AND s.objsubid = object.objsubid OFFSET 0) s \
+    WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a')";
 
 /// What keeps a right.
 const DOORS: [List; 1] = [List::new(include_str!("clear/doors.sql"), IfLocked::Ends)];
 
-const CLOSE: List = List::new(include_str!("clear/closing.sql"), IfLocked::Fails);
+const CLOSE: List = List::new(include_str!("clear/closing.sql"), IfLocked::Fails).until("false");
 
 /// As long as there are such.
 const CLOSING: [List; 1] = [CLOSE];
@@ -301,9 +335,11 @@ const OWNS_ROUTINES: &str = "EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassi
 /// Longest wait for a lock while others may wait for `sym_graveyard`.
 const LENDING: Duration = Duration::from_millis(300);
 
-/// Privileges on columns that nobody has who could have granted them. What was passed on from a
-/// table's GRANT OPTION stays when that is revoked.
+/// Privileges on columns that were granted by who can't grant them any more.
 const PASSED_ON: &str = include_str!("clear/passed_on.sql");
+
+/// Those that may become such.
+const PASSING_ON: &str = include_str!("clear/passing_on.sql");
 
 /// Who has what the leaver made.
 const OWNERS: &str = "ARRAY[{leaver}, {heir_oid}]";
@@ -334,4 +370,17 @@ const NOTHING_OWNED: &str = "DO $$ BEGIN \
                AND s.refobjid = {leaver} AND s.deptype = 'o' AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass) \
                AND s.dbid IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))) THEN \
         RAISE lock_not_available USING MESSAGE = 'somebody has given something to the user meanwhile'; \
+    END IF; END $$";
+
+/// What was passed on by a column, and the lists could not take, would be forgotten.
+const NOTHING_PASSED_ON: &str = "DO $$ DECLARE what text; BEGIN \
+    SELECT format('%I of %s, by %I', a.attname, c.oid::regclass, pg_get_userbyid(further.grantor)) INTO what \
+        FROM pg_shdepend s JOIN pg_class c ON c.oid = s.objid JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped, \
+             aclexplode(c.relacl) acl, aclexplode(a.attacl) further \
+        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = {leaver} AND s.deptype = 'a' \
+          AND s.dbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) \
+          AND s.classid = 'pg_class'::regclass AND s.objsubid = 0 \
+          AND acl.grantee = {leaver} AND acl.is_grantable AND further.grantor <> c.relowner LIMIT 1; \
+    IF FOUND THEN \
+        RAISE lock_not_available USING MESSAGE = 'a column was passed on, and only who owns the table can take that: ' || what; \
     END IF; END $$";

@@ -6,6 +6,11 @@
 -- by their OIDs, and looked at one by one, so that a list has begun to be worked off before
 -- all of it was looked at; and what a try doesn't change by itself comes in another order each
 -- time, so that nothing is behind the others for good.
+--
+-- `statements` are pairs: a role, or NULL, and what is to be done. A list that is looked at again
+-- says, when that is done, what there is still. For a REVOKE takes what the first of our roles
+-- granted that may grant it; and where that isn't who did, it does nothing, and says nothing. By a
+-- GRANT OPTION for us, anybody can make it so. What is left is then done as who granted it.
 DO $$
 DECLARE
     leaver constant regrole := {leaver};
@@ -15,9 +20,14 @@ DECLARE
     committed timestamptz := begun;
     object record;
     statements text[];
-    statement text;
+    step text[];
+    -- By which columns something was passed on, when this object's turn came: see `passed_on.sql`.
+    passed_on text[];
+    ours constant text := current_setting('role');
+    powerless constant text[] := ARRAY[pg_get_userbyid(leaver), heir];
     is_locked boolean := false;
     is_cut_short boolean := false;
+    remains text;
     lends boolean := false;
     extensions constant bigint := (SELECT count(*) FROM pg_extension);
 BEGIN

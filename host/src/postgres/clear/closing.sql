@@ -21,21 +21,18 @@
         ) AS owned
         ORDER BY owned.rank, random()
     LOOP
-        BEGIN
+        FOR tried IN 0..{tries} LOOP BEGIN
             statements := ARRAY(
-                SELECT format('REVOKE ALL ON %s %s FROM %s CASCADE', closed.kind, closed.name,
-                    (SELECT string_agg(DISTINCT CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END, ', ')
-                     FROM aclexplode(closed.acl) acl
-                     WHERE acl.grantee = 0 OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = acl.grantee)))
+                SELECT ARRAY[granted.owner, format('REVOKE ALL ON %s %s FROM %s CASCADE', granted.kind, granted.name, closed.grantees)]
                 FROM (
-                    SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text,
+                    SELECT pg_get_userbyid(c.relowner)::text, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text,
                         coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)) || coalesce(
                             (SELECT array_agg(one.acl) FROM pg_attribute a, unnest(a.attacl) one (acl)
                              WHERE a.attrelid = c.oid AND NOT a.attisdropped), '{}')
                     FROM pg_class c WHERE object.classid = 'pg_class'::regclass AND c.oid = object.objid
                     UNION ALL
                     -- By its kind, and with the modes of its arguments: ROUTINE can be ambiguous.
-                    SELECT CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                    SELECT pg_get_userbyid(p.proowner)::text, CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
                         CASE p.prokind WHEN 'a' THEN p.oid::regprocedure::text
                             ELSE format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) END,
                         coalesce(p.proacl, acldefault('f', p.proowner))
@@ -43,21 +40,28 @@
                     JOIN pg_namespace n ON n.oid = p.pronamespace
                     WHERE object.classid = 'pg_proc'::regclass AND p.oid = object.objid
                     UNION ALL
-                    SELECT 'FOREIGN SERVER', quote_ident(s.srvname), coalesce(s.srvacl, acldefault('S', s.srvowner))
+                    SELECT pg_get_userbyid(s.srvowner)::text, 'FOREIGN SERVER', quote_ident(s.srvname), coalesce(s.srvacl, acldefault('S', s.srvowner))
                     FROM pg_foreign_server s WHERE object.classid = 'pg_foreign_server'::regclass AND s.oid = object.objid
-                ) AS closed (kind, name, acl)
-                WHERE cardinality(closed.acl) > 0
+                ) AS granted (owner, kind, name, acl),
+                LATERAL (
+                    SELECT string_agg(DISTINCT CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END, ', ')
+                    FROM aclexplode(granted.acl) acl
+                    WHERE acl.grantee = 0 OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = acl.grantee)
+                ) AS closed (grantees)
+                WHERE closed.grantees IS NOT NULL
             ) || CASE WHEN object.classid = 'pg_class'::regclass THEN {passed_on} ELSE '{}' END || ARRAY(
                 -- EXECUTE is not asked for by a trigger that somebody else has made of one. Nothing
                 -- can change its role while it runs as its owner, so each call fails: as SECURITY
                 -- INVOKER it would run with the rights of who calls it.
-                SELECT format('ALTER %s %I.%I(%s) SET role = none', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-                    n.nspname, p.proname, pg_get_function_identity_arguments(p.oid))
+                SELECT ARRAY[NULL, format('ALTER %s %I.%I(%s) SET role = none', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                    n.nspname, p.proname, pg_get_function_identity_arguments(p.oid))]
                 FROM pg_proc p
                 JOIN pg_namespace n ON n.oid = p.pronamespace
                 WHERE object.classid = 'pg_proc'::regclass AND p.oid = object.objid AND p.prosecdef
+                    AND NOT coalesce('role=none' = ANY (p.proconfig), false)
             ) || ARRAY(
                 -- USAGE is not asked for by a foreign table that is there.
-                SELECT format('DROP USER MAPPING FOR %s SERVER %I', CASE m.umuser WHEN 0 THEN 'PUBLIC' ELSE m.umuser::regrole::text END, m.srvname)
+                SELECT ARRAY[NULL, format('DROP USER MAPPING FOR %s SERVER %I',
+                    CASE m.umuser WHEN 0 THEN 'PUBLIC' ELSE m.umuser::regrole::text END, m.srvname)]
                 FROM pg_user_mappings m
                 WHERE object.classid = 'pg_foreign_server'::regclass AND m.srvid = object.objid);

@@ -6,8 +6,8 @@
     FOR object IN
         SELECT rights.statement, rights.classid, rights.objid FROM ({rights}) AS rights
     LOOP
-        BEGIN
-            statements := ARRAY[concat(
+        FOR tried IN 0..{tries} LOOP BEGIN
+            statements := ARRAY[[NULL, concat(
                 (WITH RECURSIVE dropped (classid, objid) AS (
                      SELECT object.classid, object.objid WHERE object.classid IS NOT NULL
                      UNION
@@ -26,4 +26,4 @@
                  -- The types of a table go with it.
                  WHERE NOT (dropped.classid = 'pg_type'::regclass
                             AND EXISTS (SELECT FROM pg_depend i WHERE i.classid = dropped.classid AND i.objid = dropped.objid AND i.deptype = 'i'))),
-                object.statement)];
+                object.statement)]];

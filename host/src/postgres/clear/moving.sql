@@ -19,8 +19,8 @@
             EXECUTE format('GRANT sym_graveyard TO %I', heir);
             lends := true;
         END IF;
-        BEGIN
-            statements := ARRAY[CASE
+        FOR tried IN 0..{tries} LOOP BEGIN
+            statements := ARRAY[[NULL, CASE
                 WHEN object.classid = 'pg_largeobject'::regclass THEN format('ALTER LARGE OBJECT %s OWNER TO %I', object.objid, heir)
                 WHEN object.classid = 'pg_type'::regclass THEN format('ALTER TYPE %s OWNER TO %I', object.objid::regtype, heir)
                 WHEN object.classid = 'pg_class'::regclass THEN format('ALTER TABLE %s OWNER TO %I', object.objid::regclass, heir)
@@ -34,4 +34,4 @@
                       FROM pg_proc p
                       JOIN pg_namespace n ON n.oid = p.pronamespace
                       WHERE p.oid = object.objid AND p.prokind <> 'a')
-            END];
+            END]];

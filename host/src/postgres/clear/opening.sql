@@ -19,8 +19,8 @@
         WHERE closed.is_barred
            OR closed.acl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(closed.acl) acl WHERE acl.grantee = closed.owner)
     LOOP
-        BEGIN
-            statements := ARRAY[format('GRANT ALL ON %s %s TO %s', object.kind, object.name, object.owner::regrole)];
+        FOR tried IN 0..{tries} LOOP BEGIN
+            statements := ARRAY[[NULL, format('GRANT ALL ON %s %s TO %s', object.kind, object.name, object.owner::regrole)]];
             IF object.is_barred THEN
-                statements := statements || format('ALTER %s %s RESET role', object.kind, object.name);
+                statements := statements || ARRAY[[NULL, format('ALTER %s %s RESET role', object.kind, object.name)]];
             END IF;

@@ -1,6 +1,6 @@
     -- The same, of all that is no relation.
     FOR object IN
-        SELECT s.classid, s.objid
+        SELECT s.classid, s.objid, 0 AS objsubid
         FROM (SELECT DISTINCT s.classid, s.objid
               FROM pg_shdepend s
               WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a'
@@ -8,9 +8,10 @@
         -- Of large objects anybody makes and grants any number: so they are the last.
         ORDER BY s.classid = 'pg_largeobject'::regclass, random()
     LOOP
-        BEGIN
+        FOR tried IN 0..{tries} LOOP BEGIN
             statements := ARRAY(
-                SELECT format('REVOKE ALL ON %s %s FROM %s CASCADE', granted.kind, granted.name, leaver)
+                SELECT DISTINCT ARRAY[pg_get_userbyid(acl.grantor)::text,
+                    format('REVOKE %s ON %s %s FROM %s CASCADE', acl.privilege_type, granted.kind, granted.name, leaver)]
                 FROM (
                     -- By its kind, and with the modes of its arguments: ROUTINE can be ambiguous.
                     SELECT CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
@@ -47,6 +48,5 @@
                     UNION ALL
                     SELECT 'LARGE OBJECT', l.oid::text, l.lomacl
                     FROM pg_largeobject_metadata l WHERE object.classid = 'pg_largeobject'::regclass AND l.oid = object.objid
-                ) AS granted (kind, name, acl)
-                WHERE EXISTS (SELECT FROM aclexplode(granted.acl) acl
-                              WHERE acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE')));
+                ) AS granted (kind, name, acl), aclexplode(granted.acl) acl
+                WHERE acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE'));

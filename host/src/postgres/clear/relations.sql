@@ -4,20 +4,19 @@
     -- that are listed, as ALL would be refused to who may grant a column, or the use of a
     -- sequence, alone.
     FOR object IN
-        SELECT s.objid, s.objsubid
+        SELECT s.classid, s.objid, s.objsubid
         FROM pg_shdepend s
         WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a' AND s.dbid = here
             AND s.classid = 'pg_class'::regclass AND s.objsubid = 0
         ORDER BY random()
     LOOP
-        BEGIN
+        passed_on := {passing_on};
+        {begin_object}
+        FOR tried IN 0..{tries} LOOP BEGIN
             statements := ARRAY(
-                SELECT DISTINCT format('REVOKE %s ON %s %s FROM %s CASCADE', acl.privilege_type,
-                    CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass, leaver)
+                SELECT DISTINCT ARRAY[pg_get_userbyid(acl.grantor)::text, format('REVOKE %s ON %s %s FROM %s CASCADE', acl.privilege_type,
+                    CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass, leaver)]
                 FROM pg_class c, aclexplode(c.relacl) acl
                 WHERE c.oid = object.objid
-                    AND acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE'));
-            -- And of its columns what that was passed on as.
-            IF statements <> '{}' THEN
-                statements := statements || {passed_on};
-            END IF;
+                    AND acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE'))
+                || {passed_on};

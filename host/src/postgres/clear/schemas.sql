@@ -6,5 +6,5 @@
         WHERE n.nspowner = leaver AND {may_have}
         ORDER BY random()
     LOOP
-        BEGIN
-            statements := ARRAY[format('ALTER SCHEMA %s OWNER TO %I; GRANT CREATE ON SCHEMA %1$s TO %2$I', object.name, heir)];
+        FOR tried IN 0..{tries} LOOP BEGIN
+            statements := ARRAY[[NULL, format('ALTER SCHEMA %s OWNER TO %I; GRANT CREATE ON SCHEMA %1$s TO %2$I', object.name, heir)]];

@@ -292,7 +292,7 @@ BEGIN
         LEFT JOIN pg_database d ON d.oid = s.dbid;
     IF databases <> '{}' THEN
         EXECUTE format('GRANT %s TO %I', entry.user_oid::regrole, current_user)
-            || CASE WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT TRUE, SET FALSE' ELSE '' END;
+            || CASE WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT TRUE, SET TRUE' ELSE '' END;
     END IF;
     IF EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = entry.user_oid
                -- These are nobody else's, and go with the user.
