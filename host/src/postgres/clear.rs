@@ -101,14 +101,7 @@ impl<'a, F: AsyncFn() -> bool> Leaver<'a, F> {
     }
 
     fn fill(&self, sql: &str) -> String {
-        sql.replace("{may_have}", MAY_HAVE)
-            .replace("{passed_on}", PASSED_ON)
-            .replace("{passing_on}", PASSING_ON)
-            .replace("{rights}", RIGHTS)
-            .replace("{owners}", OWNERS)
-            .replace("{heir_oid}", HEIR_OID)
-            .replace("{leaver}", &self.oid)
-            .replace("{heir}", &self.heir_text)
+        fill(sql, &self.oid, &self.heir_text)
     }
 
     /// Each list has its turn before any has more time.
@@ -198,6 +191,19 @@ impl<'a, F: AsyncFn() -> bool> Leaver<'a, F> {
         );
         self.connection.run(&sql).await
     }
+}
+
+/// The statement for this leaver, and this heir. What stands for more than a name comes first, as
+/// that has names in it.
+fn fill(sql: &str, leaver: &str, heir: &str) -> String {
+    sql.replace("{may_have}", MAY_HAVE)
+        .replace("{passed_on}", PASSED_ON)
+        .replace("{passing_on}", PASSING_ON)
+        .replace("{rights}", RIGHTS)
+        .replace("{owners}", OWNERS)
+        .replace("{heir_oid}", HEIR_OID)
+        .replace("{leaver}", leaver)
+        .replace("{heir}", heir)
 }
 
 /// One kind of what is taken from a leaver, or of what it has made, or of how it goes to the heir.
@@ -384,3 +390,35 @@ const NOTHING_PASSED_ON: &str = "DO $$ DECLARE what text; BEGIN \
     IF FOUND THEN \
         RAISE lock_not_available USING MESSAGE = 'a column was passed on, and only who owns the table can take that: ' || what; \
     END IF; END $$";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The server would say so, to nobody but the log.
+    #[test]
+    fn nothing_is_left_to_be_filled_in() {
+        let lists = [
+            &GRANTED[..],
+            &DOORS,
+            &CLOSING,
+            &CLOSING_OF_LEAVER,
+            &OPENING,
+            &OPENING_FOR_HEIR,
+            &MOVING,
+        ];
+        let lists = lists.into_iter().flatten();
+        let statements = lists.map(|list| list.to_sql(LIST_TIMES[0])).chain(
+            [NOTHING_KEPT, NOTHING_LENT, NOTHING_OWNED, NOTHING_PASSED_ON].map(str::to_owned),
+        );
+        for sql in statements {
+            let filled = fill(&sql, "1::oid", "'heir'");
+            // An empty array is no name.
+            let name = filled
+                .split('{')
+                .skip(1)
+                .find(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+            assert_eq!(name, None);
+        }
+    }
+}
