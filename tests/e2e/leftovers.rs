@@ -7,6 +7,7 @@ mod identities;
 mod logins;
 mod memberships;
 mod objects;
+mod owners;
 mod sessions;
 
 use anyhow::ensure;

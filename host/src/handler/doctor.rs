@@ -257,6 +257,16 @@ fn database(
                 ),
             });
         }
+        if !facts.marker_owns.is_empty() {
+            let found = format!(
+                "owns {}: it is to own nothing, as up to PostgreSQL 15 the temporary users of older versions were its \
+                 members, and what is its own may use what they could",
+                facts.marker_owns.join(", ")
+            );
+            let fix =
+                "look at it, and in each database, as an administrator: DROP OWNED BY sym_managed;";
+            findings.push(Finding::wrong("sym_managed", found, fix));
+        }
         if facts.heirs > 0 {
             let found = format!(
                 "{} role(s) `sym_graveyard_…` have what temporary users left: docs/operations.md says how to clear it away",

@@ -153,9 +153,8 @@ impl Ready {
         let disable =
             async |connection: &mut Connection| remove::disable(connection, run, by.name).await;
         let user = self.in_ledger(Names::default(), by, disable).await?;
-        for role in user.owners.iter().filter_map(Value::as_str) {
-            tracing::warn!(run = run.srn(), "{}", role_owns(role));
-        }
+        // Again with each try, as long as the user is there.
+        warn_of_owners(run, &user.owners);
         let names = Names {
             user: name_of(&user),
             ..Names::default()
@@ -210,7 +209,9 @@ impl Ready {
         self.in_ledger(names, by, drop).await?;
         // One that had begun to log in before the first stage, and was not in
         // sight yet. Until that has been looked at, the run has not ended.
-        self.finish(run, names, by).await?;
+        let mut owners = self.finish(run, names, by).await?.owners;
+        owners.retain(|owner| !user.owners.contains(owner));
+        warn_of_owners(run, &owners);
         Ok(())
     }
 
@@ -275,11 +276,23 @@ fn secret_remains(user: &str, error: Error) -> Error {
     Error::new(error.code(), sentence).with_source(error)
 }
 
-fn role_owns(role: &str) -> String {
-    format!(
-        "`{role}` owned nothing when it was lent, and owns something now: look what, as a function of its can do what \
-         `{role}` may; it is lent to nobody until then"
-    )
+/// Who has what a function of its could use for good. None where there are none.
+fn owning(owners: &[String]) -> Option<String> {
+    if owners.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = owners.iter().map(|owner| format!("`{owner}`")).collect();
+    Some(format!(
+        "roles that have to own nothing own something now: {}; look what, as a function of theirs can do what they may: \
+         until it is gone, neither they nor their members are lent",
+        names.join(", ")
+    ))
+}
+
+fn warn_of_owners(run: &Run, owners: &[String]) {
+    if let Some(sentence) = owning(owners) {
+        tracing::warn!(run = run.srn(), "{sentence}");
+    }
 }
 
 /// A line of the log for each thing that an end has found. The answer has them too, but
@@ -345,8 +358,11 @@ fn role_body(ended: &Ended, finished: Finished) -> Body {
         );
         body.insert("gained".to_owned(), json!(note));
     }
-    if ended.role_owns || finished.role_owns {
-        body.insert("made".to_owned(), json!(role_owns(role)));
+    let mut owners = [&ended.owners[..], &finished.owners].concat();
+    owners.sort_unstable();
+    owners.dedup();
+    if let Some(sentence) = owning(&owners) {
+        body.insert("made".to_owned(), json!(sentence));
     }
     if !ended.remaining.is_empty() {
         body.insert("remaining".to_owned(), json!(ended.remaining));

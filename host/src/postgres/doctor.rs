@@ -16,6 +16,8 @@ pub struct Facts {
     pub can_create_roles: bool,
     /// `sym_managed`: whether it is there, and we may add members.
     pub marker: Option<bool>,
+    /// What `sym_managed` owns, some of it.
+    pub marker_owns: Vec<String>,
     /// `sym_graveyard`: whether it is there, and we have its rights and may add members.
     pub graveyard: Option<bool>,
     /// How many roles have what a temporary user left.
@@ -46,6 +48,12 @@ const FACTS: &str = "SELECT jsonb_build_object( \
     'version', current_setting('server_version_num')::int, \
     'can_create_roles', (SELECT rolcreaterole FROM pg_roles WHERE rolname = $1), \
     'marker', (SELECT pg_has_role($1, oid, 'MEMBER WITH ADMIN OPTION') FROM pg_roles WHERE rolname = 'sym_managed'), \
+    'marker_owns', ARRAY(SELECT CASE WHEN s.dbid IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())) \
+            THEN pg_describe_object(s.classid, s.objid, s.objsubid) \
+            ELSE (SELECT 'something in database ' || d.datname FROM pg_database d WHERE d.oid = s.dbid) END \
+        FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid \
+        WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname = 'sym_managed' AND s.deptype = 'o' \
+        GROUP BY 1 ORDER BY 1 LIMIT 10), \
     'graveyard', (SELECT pg_has_role($1, oid, 'MEMBER WITH ADMIN OPTION') AND pg_has_role($1, oid, 'USAGE') FROM pg_roles WHERE rolname = 'sym_graveyard'), \
     'heirs', (SELECT count(*) FROM pg_roles WHERE starts_with(rolname::text, 'sym_graveyard_')), \
     'admins', (SELECT pg_has_role($1, oid, 'MEMBER') FROM pg_roles WHERE rolname = 'sym_admins'), \

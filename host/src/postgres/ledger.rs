@@ -71,6 +71,12 @@ impl Grant {
     }
 }
 
+/// The texts of a list, as an SQL function returns it; none where there is no list.
+pub(crate) fn texts(list: &Value) -> Vec<String> {
+    let texts = list.as_array().into_iter().flatten();
+    texts.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
 /// `to_jsonb` writes an OID as text.
 fn oid<'de, D: serde::Deserializer<'de>>(
     deserializer: D,

@@ -16,7 +16,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Query};
 use super::failure::Result;
-use super::ledger::Grant;
+use super::ledger::{Grant, texts};
 use crate::request::Run;
 
 /// How often, and how long apart, we look whether ended sessions are gone. A
@@ -38,7 +38,7 @@ pub async fn disable(connection: &Connection, run: &Run, by: &str) -> Result<Dis
     Ok(Disabled {
         user: answer["user"].as_str().map(str::to_owned),
         kept: answer["kept"].as_str().map(str::to_owned),
-        owners: answer["owners"].as_array().cloned().unwrap_or_default(),
+        owners: texts(&answer["owners"]),
         grant: Grant::from_json(&answer)?,
     })
 }
@@ -54,8 +54,9 @@ pub struct Disabled {
     /// Why not all of that could be done: the user, or a `membership`, is `held` by an open
     /// transaction, or the user is `privileged`. The rest is done all the same.
     pub kept: Option<String>,
-    /// Names of the roles it had that own something now, and owned nothing before.
-    pub owners: Vec<serde_json::Value>,
+    /// Names of the roles it had, and of those above them, that own something now, and owned
+    /// nothing before.
+    pub owners: Vec<String>,
 }
 
 /// Stage 2: ends the user's sessions, and waits until they are gone.
@@ -98,11 +99,8 @@ pub async fn belongings(connection: &Connection, run: &Run) -> Result<Belongings
     let answer = connection
         .call(&Query::new("SELECT sym.belongings($1)::text").text(&run))
         .await?;
-    let databases = answer["databases"].as_array().into_iter().flatten();
     Ok(Belongings {
-        databases: databases
-            .filter_map(|name| name.as_str().map(str::to_owned))
-            .collect(),
+        databases: texts(&answer["databases"]),
         heir: answer["heir"].as_str().map(str::to_owned),
     })
 }
@@ -132,15 +130,16 @@ pub async fn finish(connection: &Connection, run: &Run, all: bool) -> Result<Fin
     let answer = connection.call(&query).await?;
     Ok(Finished {
         sessions: answer["sessions"].as_u64().unwrap_or_default(),
-        role_owns: answer["role_owns"] == true,
+        owners: texts(&answer["owners"]),
     })
 }
 
 /// What [`finish`] has found.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Finished {
     /// How many sessions it has ended.
     pub sessions: u64,
-    /// Whether the role, which owned nothing when it was lent, owns something now.
-    pub role_owns: bool,
+    /// Names of the run's roles, and of those above them, that own something now, and owned
+    /// nothing before. Nobody can make that any more.
+    pub owners: Vec<String>,
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::connection::{Connection, Query, rollback};
 use super::failure::Result;
-use super::ledger::{Grant, NewGrant};
+use super::ledger::{Grant, NewGrant, texts};
 use crate::config::Sessions;
 use crate::name::RoleName;
 use crate::request::{Ending, Unknown};
@@ -74,8 +74,9 @@ pub struct Ended {
     /// How many more privileges of its own the user has than when the run
     /// began: what the role let it grant to itself would be among them.
     pub gained: u64,
-    /// Whether the role, which owned nothing when it was lent, owns something now.
-    pub role_owns: bool,
+    /// Names of the role, and of those above it, that own something now: they owned nothing
+    /// when it was lent.
+    pub owners: Vec<String>,
 }
 
 /// Ends a run. One of a temporary user is only looked up: see
@@ -109,16 +110,13 @@ pub async fn give_back(
         .text(&details);
     let answer = connection.call(&query).await?;
     let list = |key: &str| answer[key].as_array().cloned().unwrap_or_default();
+    let texts = |key: &str| texts(&answer[key]);
     Ok(Ended {
         grant: Grant::from_json(&answer)?,
         outcome: answer["outcome"].as_str().unwrap_or_default().to_owned(),
-        others: list("others")
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect(),
+        others: texts("others"),
         remaining: list("remaining"),
         gained: answer["gained"].as_u64().unwrap_or(0),
-        role_owns: answer["role_owns"] == true,
+        owners: texts("owners"),
     })
 }

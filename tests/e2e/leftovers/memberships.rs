@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::owners::owning;
 use super::{TemporaryUser, denied, has_set_option, is_ended, person};
 use crate::fixture::{BOT, Event, ORDERS, PERSON, SWEEP, World, count_orders, refusal};
 
@@ -133,9 +134,7 @@ async fn what_was_made_in_the_roles_name_is_reported() -> anyhow::Result<()> {
     if made.is_err() {
         return Ok(());
     }
-    let note = "`readonly` owned nothing when it was lent, and owns something now: look what, as a function of its can do \
-        what `readonly` may; it is lent to nobody until then";
-    assert_eq!(body["made"], note);
+    assert_eq!(body["made"], owning("`readonly`"));
     let refused = world.send(&Event::escalate()).await?.to_string();
     assert!(refused.contains("[role-refused]"), "{refused}");
     world.sql("DROP FUNCTION public.peek()").await?;
@@ -144,7 +143,7 @@ async fn what_was_made_in_the_roles_name_is_reported() -> anyhow::Result<()> {
     user.session(&world).await.batch_execute(peek).await?;
     world.body(&user.event.end()).await?;
     assert!(
-        world.lambda.logs().contains("owns something now"),
+        world.lambda.logs().contains(&owning("`readonly`")),
         "it is in the log: {}",
         world.lambda.logs()
     );

@@ -21,19 +21,34 @@ BEGIN
              (SELECT array_agg(m.roleid) AS roles, bool_or(m.admin_option) AS gives
               FROM pg_auth_members m WHERE m.member = role_oid) m
         WHERE r.oid = role_oid;
-    is_ours := name = current_user OR coalesce(to_regrole('sym_managed') = ANY (roles), false);
+    is_ours := name = current_user OR coalesce(to_regrole('sym_managed') = ANY (roles), false) OR sym.is_marked_before_16(role_oid);
 END $$;
 
--- Whether a role that was lent owns something: it owned nothing then (`check_role`).
--- Up to 15 its holders can make what is the role's, by SET ROLE: a SECURITY DEFINER
--- function does what the role may for as long as it is there.
-CREATE OR REPLACE FUNCTION sym.owns_something(role_oid oid) RETURNS boolean
+-- These roles, and those that one of them is a member of, through others too.
+CREATE OR REPLACE FUNCTION sym.with_those_above(roles oid[]) RETURNS oid[]
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    facts record;
+    reached oid[] := coalesce(roles, '{}');
+    above   oid[] := reached;
 BEGIN
-    facts := sym.facts_of(role_oid);
-    RETURN coalesce(facts.is_owner, false);
+    -- Twice the index: a recursive query takes ten times as long.
+    LOOP
+        above := ARRAY(SELECT DISTINCT m.roleid FROM pg_auth_members m WHERE m.member = ANY (above) AND m.roleid <> ALL (reached));
+        EXIT WHEN above = '{}';
+        reached := reached || above;
+    END LOOP;
+    RETURN reached;
+END $$;
+
+-- The names of those of roles that were lent, and of those above them, that own something:
+-- they owned nothing then (`check_role`). Who holds one can make things theirs, up to 15 by SET
+-- ROLE, since 16 by REASSIGN OWNED: a SECURITY DEFINER function does what its owner may for as
+-- long as it is there.
+CREATE OR REPLACE FUNCTION sym.owners_among(roles oid[]) RETURNS text[]
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN ARRAY(SELECT facts.name FROM unnest(sym.with_those_above(roles)) role, sym.facts_of(role) facts
+                 WHERE facts.is_owner ORDER BY facts.name);
 END $$;
 
 -- Refuses a role that may not be lent, whatever the operator's list says: the

@@ -61,6 +61,47 @@ BEGIN
     RETURN CASE WHEN octet_length(name) BETWEEN 1 AND 63 THEN to_regrole(quote_ident(name))::oid END;
 END $$;
 
+-- The comment on a role, where it is JSON, as on those that we made.
+CREATE OR REPLACE FUNCTION sym.comment_of(role_oid oid) RETURNS jsonb
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    -- Not by shobj_description, which is planned anew in each transaction.
+    RETURN (SELECT d.description FROM pg_shdescription d WHERE d.objoid = role_oid AND d.classoid = 'pg_authid'::regclass)::jsonb;
+EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+    RETURN NULL;
+END $$;
+
+-- The run that a role was made for, as its comment says.
+CREATE OR REPLACE FUNCTION sym.run_in_comment(role_oid oid) RETURNS text
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN sym.comment_of(role_oid) ->> 'run';
+END $$;
+
+-- Whether a role is a temporary user of a server before 16. What marks it there is its comment
+-- alone, which nobody sets who has no CREATEROLE, and that may do worse: a member of `sym_managed`
+-- could be that by SET ROLE, and make things its. An heir's comment has no `expires`.
+CREATE OR REPLACE FUNCTION sym.is_marked_before_16(role_oid oid) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    comment jsonb;
+BEGIN
+    IF current_setting('server_version_num')::int >= 160000 THEN
+        RETURN false;
+    END IF;
+    comment := sym.comment_of(role_oid);
+    RETURN coalesce(comment ->> 'run' IS NOT NULL AND comment ? 'expires', false);
+END $$;
+
+-- Whether a role is a temporary user, of whatever run.
+CREATE OR REPLACE FUNCTION sym.is_temporary_user(role_oid oid) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN sym.is_marked_before_16(role_oid) OR EXISTS (
+        SELECT FROM pg_auth_members m JOIN pg_roles marker ON marker.oid = m.roleid
+        WHERE m.member = role_oid AND marker.rolname = 'sym_managed');
+END $$;
+
 -- GRANT of a membership, by server version. Since 16 a membership can be
 -- without SET: then the user can't keep the role by SET ROLE, and a REVOKE
 -- bites at the next statement of an open session.

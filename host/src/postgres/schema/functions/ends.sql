@@ -4,7 +4,7 @@
 -- the access: ends the sessions that could keep it, or `everything` that the
 -- user has, waits until they are gone, and only then the run has ended. A
 -- temporary user, dropped by now, may have none at all. Returns how many there
--- were, and whether the role owns something now: nobody can make that any more.
+-- were, and which of the run's roles own something now: nobody can make that any more.
 CREATE OR REPLACE FUNCTION sym.finish(this_run text, everything boolean) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -22,7 +22,7 @@ BEGIN
         SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run;
     END IF;
     IF entry.state IS DISTINCT FROM 'ending' THEN
-        RETURN '{"sessions": 0, "role_owns": false}';
+        RETURN '{"sessions": 0, "owners": []}';
     END IF;
     has_to_end_all := everything OR entry.with_set;
     IF entry.strategy = 'temporary-user' THEN
@@ -69,8 +69,7 @@ BEGIN
             IF entry.strategy = 'temporary-user' THEN
                 PERFORM sym.leave_heirs();
             END IF;
-            RETURN jsonb_build_object('sessions', cardinality(pids),
-                'role_owns', entry.release IS NOT NULL AND sym.owns_something(entry.role_oid));
+            RETURN jsonb_build_object('sessions', cardinality(pids), 'owners', sym.owners_of_run(entry));
         END IF;
         -- They end at their next interrupt check: a matter of milliseconds.
         PERFORM pg_sleep(CASE WHEN attempt < 5 THEN 0.002 ELSE 0.025 END);
@@ -127,6 +126,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     entry    record;
     disabled jsonb;
+    finished jsonb;
     sessions int;
 BEGIN
     -- Until the end of this nobody else gets a lock that keeps us from them.
@@ -156,8 +156,13 @@ BEGIN
                                     WHEN (disabled ->> 'has_user')::boolean THEN 'disabled' ELSE 'user-gone' END;
                 END IF;
             ELSIF entry.state = 'ending' THEN
-                PERFORM sym.finish(entry.run, false);
+                finished := sym.finish(entry.run, false);
                 outcome := 'ended';
+                -- Nobody comes for the run any more.
+                IF finished -> 'owners' <> '[]' THEN
+                    outcome := 'ended, but roles that have to own nothing own something now: '
+                        || (SELECT string_agg(owner, ', ') FROM jsonb_array_elements_text(finished -> 'owners') owner);
+                END IF;
             ELSE
                 outcome := sym.give_back(entry.run, '{"by": "expire"}') ->> 'outcome';
             END IF;

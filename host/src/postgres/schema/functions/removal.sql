@@ -101,13 +101,14 @@ END $$;
 
 -- Removal, stage 1: the user can't log in any more and is a member of nothing.
 -- The access ends with the COMMIT of this; but where `kept` says why not all of it
--- could be done (`held`, `privileged`, `membership`), it has to be done again.
+-- could be done (`held`, `privileged`, `membership`), it has to be done again. `owners` are the
+-- names of the roles that were taken, and of those above them, that own something now.
 CREATE OR REPLACE FUNCTION sym.disable_user(this_run text, ended_by text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry      sym.grants;
     membership record;
-    owners     text[] := '{}';
+    taken      oid[] := '{}';
     planned    oid[] := '{}';
     kept       text;
     done       text;
@@ -141,9 +142,8 @@ BEGIN
         FOR membership IN
             SELECT * FROM sym.memberships_of(entry.user_oid) m ORDER BY m.roleid = entry.user_oid
         LOOP
-            IF membership.member = entry.user_oid AND sym.owns_something(membership.roleid)
-               AND membership.roleid::regrole::text <> ALL (owners) THEN
-                owners := owners || membership.roleid::regrole::text;
+            IF membership.member = entry.user_oid THEN
+                taken := taken || membership.roleid;
             END IF;
             planned := planned || sym.databases_of_policies(membership.roleid);
             IF NOT sym.take_membership(membership.roleid, membership.member, membership.grantor, kept IS NULL) THEN
@@ -164,9 +164,12 @@ BEGIN
                           AND g.run <> this_run AND sym.is_user_of(g.user_oid, g.run)) THEN
         PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-user', 'user', entry.user_name));
     END IF;
-    UPDATE sym.grants g SET state = 'ending', ended_by = disable_user.ended_by WHERE g.run = this_run RETURNING * INTO entry;
+    -- Those that an earlier try took, too.
+    UPDATE sym.grants g SET state = 'ending', ended_by = disable_user.ended_by,
+                            taken_roles = ARRAY(SELECT DISTINCT role FROM unnest(g.taken_roles || taken) role)
+        WHERE g.run = this_run RETURNING * INTO entry;
     RETURN to_jsonb(entry) || jsonb_build_object('has_user', EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid),
-        'user', (SELECT r.oid::regrole::text FROM pg_roles r WHERE r.oid = entry.user_oid), 'owners', owners, 'kept', kept);
+        'user', (SELECT r.oid::regrole::text FROM pg_roles r WHERE r.oid = entry.user_oid), 'owners', sym.owners_of_run(entry), 'kept', kept);
 END $$;
 
 -- What is called as what gets the belongings of a run's user. `sym_graveyard` lets nobody
@@ -303,7 +306,7 @@ BEGIN
         heir := sym.make_heir(entry);
     END IF;
     -- What others who have left had granted to it is their heirs' now.
-    FOR other IN SELECT o FROM unnest(sym.owners_of_granted(entry.user_oid)) o WHERE sym.is_heir(o) ORDER BY o LOOP
+    FOR other IN SELECT o FROM unnest(sym.owners_of_granted(entry.user_oid, 100000)) o WHERE sym.is_heir(o) ORDER BY o LOOP
         BEGIN
             done := sym.join_heir(other);
         EXCEPTION WHEN insufficient_privilege OR lock_not_available OR deadlock_detected THEN

@@ -102,7 +102,8 @@ BEGIN
             user_oid = excluded.user_oid, user_name = excluded.user_name, role_oid = excluded.role_oid,
             role_name = excluded.role_name, grantor_oid = excluded.grantor_oid, standing = excluded.standing,
             privileges = excluded.privileges, secret = NULL, created_at = now(), granted_at = excluded.granted_at, expires_at = excluded.expires_at,
-            ended_at = NULL, ended_by = NULL, with_set = excluded.with_set, server_version = excluded.server_version
+            ended_at = NULL, ended_by = NULL, with_set = excluded.with_set, server_version = excluded.server_version,
+            taken_roles = NULL
         -- The row that was checked above, not one that was put there since.
         WHERE g.state = 'ended' AND g.ended_at IS NOT DISTINCT FROM entry.ended_at
         RETURNING * INTO entry;
@@ -169,6 +170,14 @@ BEGIN
     RETURN current_setting('server_version_num')::int >= 160000 AND coalesce(entry.server_version < 160000, true);
 END $$;
 
+-- The names of the roles of a run, and of those above them, that own something now.
+CREATE OR REPLACE FUNCTION sym.owners_of_run(entry sym.grants) RETURNS text[]
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    -- Sym's template, whose runs have no release, lent without looking.
+    RETURN CASE WHEN entry.release IS NULL THEN '{}' ELSE sym.owners_among(coalesce(entry.taken_roles, ARRAY[entry.role_oid])) END;
+END $$;
+
 -- What a session can have kept is the last run's to end, of those that lend the same.
 CREATE OR REPLACE FUNCTION sym.hand_on_set(entry sym.grants) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -201,7 +210,7 @@ DECLARE
     outcome   text;
     keeps     boolean;
     had_set   boolean := false;
-    owns      boolean;
+    owners    text[];
     others_grantor text;
     other_ledger text;
     done      text;
@@ -237,7 +246,8 @@ BEGIN
             RETURN to_jsonb(entry) || jsonb_build_object('outcome', CASE WHEN others <> '[]' THEN 'shared' ELSE 'already-ended' END,
                 'others', others, 'remaining', sym.remaining_paths(
                     coalesce(entry.role_oid, sym.role_named(ending #>> '{template,role}')),
-                    coalesce(entry.user_oid, sym.role_named(ending #>> '{template,user}'))));
+                    coalesce(entry.user_oid, sym.role_named(ending #>> '{template,user}'))),
+                'owners', sym.owners_of_run(entry));
         END IF;
         IF entry.strategy = 'temporary-user' THEN
             RETURN to_jsonb(entry) || '{"outcome": "temporary-user"}';
@@ -300,18 +310,17 @@ BEGIN
     outcome := CASE WHEN NOT has_user THEN 'user-gone' WHEN NOT has_role THEN 'role-gone'
                     WHEN entry.standing THEN 'standing' WHEN others <> '[]' THEN 'shared' ELSE 'taken-back' END;
     keeps := outcome IN ('taken-back', 'user-gone') AND NOT entry.standing AND ending ->> 'sessions' IS DISTINCT FROM 'keep';
-    -- Sym's template, whose runs have no release, lent without looking.
-    owns := entry.release IS NOT NULL AND sym.owns_something(entry.role_oid);
+    owners := sym.owners_of_run(entry);
     UPDATE sym.grants g SET state = CASE WHEN keeps THEN 'ending' ELSE 'ended' END,
                             ended_at = CASE WHEN keeps THEN NULL ELSE now() END, ended_by = ending ->> 'by',
                             -- Also where it was said before; and by a view that REASSIGN OWNED has made
                             -- the role's a session keeps what the role may.
-                            with_set = had_set OR owns OR g.with_set
+                            with_set = had_set OR owners <> '{}' OR g.with_set
         WHERE g.run = this_run RETURNING * INTO entry;
     IF others <> '[]' THEN
         done := sym.hand_on_set(entry);
     END IF;
     RETURN to_jsonb(entry) || jsonb_build_object('outcome', outcome,
-        'others', others, 'remaining', paths, 'role_owns', owns, 'gained', CASE WHEN has_user
+        'others', others, 'remaining', paths, 'owners', owners, 'gained', CASE WHEN has_user
             THEN greatest(sym.own_privileges(entry.user_oid) - entry.privileges, 0) ELSE 0 END);
 END $$;

@@ -21,8 +21,7 @@ BEGIN
     END IF;
     PERFORM sym.lock_user(this_user);
     IF NOT sym.is_granted_by(this_role, this_user, bot)
-       OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles marker ON marker.oid = m.roleid
-                  WHERE m.member = this_user AND marker.rolname = 'sym_managed')
+       OR sym.is_temporary_user(this_user)
        OR EXISTS (SELECT FROM sym.grants g WHERE g.user_oid = this_user AND g.role_oid = this_role
                   AND g.state = 'granted' AND NOT g.standing) THEN
         RETURN false;

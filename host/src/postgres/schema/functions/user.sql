@@ -39,7 +39,7 @@ BEGIN
                 user_name = excluded.user_name, role_oid = NULL, role_name = NULL, grantor_oid = NULL, standing = false,
                 privileges = NULL, secret = excluded.secret, created_at = now(), granted_at = NULL,
                 expires_at = excluded.expires_at, ended_at = NULL, ended_by = NULL, with_set = false,
-                server_version = excluded.server_version
+                server_version = excluded.server_version, taken_roles = NULL
             -- The row that was checked above, not one that was put there since.
             WHERE g.state = 'ended' AND g.ended_at IS NOT DISTINCT FROM entry.ended_at
             RETURNING * INTO entry;
@@ -86,24 +86,20 @@ BEGIN
     END IF;
 END $$;
 
--- The run that a role was made for, as its comment says.
-CREATE OR REPLACE FUNCTION sym.run_in_comment(role_oid oid) RETURNS text
-LANGUAGE plpgsql STABLE AS $$
-BEGIN
-    RETURN (shobj_description(role_oid, 'pg_authid')::jsonb) ->> 'run';
-EXCEPTION WHEN invalid_text_representation THEN
-    RETURN NULL; -- A comment that is no JSON is not ours.
-END $$;
-
 -- Whether a role is the temporary user of this run: the marker role and the
--- comment say so, which nobody sets but us and who may do worse.
+-- comment say so, which nobody sets but us and who may do worse. Where the run was begun
+-- on a server before 16, the comment alone: see `is_marked_before_16`.
 CREATE OR REPLACE FUNCTION sym.is_user_of(user_oid oid, this_run text) RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    comment jsonb := sym.comment_of(user_oid);
 BEGIN
-    RETURN EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles marker ON marker.oid = m.roleid
-                   WHERE m.member = user_oid AND marker.rolname = 'sym_managed')
-       -- Without a comment it is NULL, and NOT NULL is not true.
-       AND coalesce(sym.run_in_comment(user_oid) = this_run, false);
+    -- Without a comment it is NULL, and NOT NULL is not true.
+    RETURN coalesce(comment ->> 'run' = this_run, false)
+       AND (EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles marker ON marker.oid = m.roleid
+                    WHERE m.member = user_oid AND marker.rolname = 'sym_managed')
+            OR comment ? 'expires'
+               AND EXISTS (SELECT FROM sym.grants g WHERE g.run = this_run AND coalesce(g.server_version < 160000, true)));
 END $$;
 
 -- The memberships to take of a temporary user, by the indexes however many there are of
@@ -113,7 +109,9 @@ CREATE OR REPLACE FUNCTION sym.memberships_of(user_oid oid) RETURNS TABLE (rolei
 LANGUAGE sql STABLE AS $$
     SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m
         WHERE m.member = user_oid
-          AND (SELECT r.rolname FROM pg_roles r WHERE r.oid = m.roleid) <> 'sym_managed'
+          -- Up to 15 it marks nobody, and older versions of ours granted it.
+          AND ((SELECT r.rolname FROM pg_roles r WHERE r.oid = m.roleid) <> 'sym_managed'
+               OR current_setting('server_version_num')::int < 160000)
     UNION ALL
     -- Up to 14 a user can make others members of itself, whom SET ROLE asks for no login.
     SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m
@@ -134,14 +132,14 @@ BEGIN
                        WHERE current_setting('server_version_num')::int < 160000 OR pg_has_role(current_user, m.grantor, 'USAGE')));
 END $$;
 
--- Who owns what is granted to a user, in all databases. Each once: anybody may have granted
--- any number of things, so there is an end to them.
-CREATE OR REPLACE FUNCTION sym.owners_of_granted(user_oid oid) RETURNS oid[]
+-- Who owns what is granted to a user, in all databases, of so many things at `most`, or of all
+-- (NULL): anybody may have granted any number of them to who is there for a while. Each once.
+CREATE OR REPLACE FUNCTION sym.owners_of_granted(user_oid oid, most int) RETURNS oid[]
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN ARRAY(SELECT DISTINCT owner.refobjid
         FROM (SELECT s.dbid, s.classid, s.objid FROM pg_shdepend s
-              WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = user_oid AND s.deptype = 'a' LIMIT 100000) s,
+              WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = user_oid AND s.deptype = 'a' LIMIT most) s,
         -- OFFSET: in this order, however few there are when it is planned. And not by the roles,
         -- though owners are always such: there is an index for that, which would be taken. A
         -- table's own row, as there may be one for each of its columns.
@@ -158,6 +156,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry    sym.grants;
     this_user oid;
+    -- Before that a member of the marker role could be it: see `is_marked_before_16`.
+    is_since_16 constant boolean := current_setting('server_version_num')::int >= 160000;
     options  text;
     membership  record;
     database    text;
@@ -169,7 +169,7 @@ BEGIN
                       CASE WHEN can_login THEN 'LOGIN' ELSE 'NOLOGIN' END, connections, verifier, entry.expires_at);
     this_user := sym.role_named(entry.user_name);
     IF this_user IS NULL THEN
-        IF sym.role_named('sym_managed') IS NULL THEN
+        IF is_since_16 AND sym.role_named('sym_managed') IS NULL THEN
             PERFORM sym.refuse('setup', '{"why": "no-marker"}');
         END IF;
         BEGIN
@@ -178,11 +178,13 @@ BEGIN
             PERFORM sym.refuse('setup', '{"why": "no-createrole"}');
         END;
         this_user := sym.role_named(entry.user_name);
-        done := sym.grant_membership(sym.role_named('sym_managed'), this_user, false);
+        IF is_since_16 THEN
+            done := sym.grant_membership(sym.role_named('sym_managed'), this_user, false);
+        END IF;
         -- Since 16 only who made a role, or was given ADMIN on it, can drop it:
         -- another bot must be able to, and this one must not be dropped while
         -- its users live.
-        IF current_setting('server_version_num')::int >= 160000 AND sym.role_named('sym_admins') IS NOT NULL THEN
+        IF is_since_16 AND sym.role_named('sym_admins') IS NOT NULL THEN
             EXECUTE format('GRANT %I TO sym_admins WITH ADMIN TRUE, INHERIT FALSE, SET FALSE', entry.user_name);
         END IF;
         EXECUTE format('COMMENT ON ROLE %I IS %L', entry.user_name,
@@ -191,7 +193,7 @@ BEGIN
         EXECUTE format('ALTER ROLE %I ', entry.user_name) || options;
         -- What the earlier try gave may be more than this one asks for.
         FOR membership IN SELECT m.roleid, m.grantor FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
-                          WHERE m.member = this_user AND r.rolname <> 'sym_managed' LOOP
+                          WHERE m.member = this_user AND NOT (is_since_16 AND r.rolname = 'sym_managed') LOOP
             BEGIN
                 done := sym.revoke_membership(membership.roleid, this_user, membership.grantor);
             EXCEPTION WHEN insufficient_privilege OR dependent_objects_still_exist THEN
@@ -215,16 +217,17 @@ END $$;
 CREATE OR REPLACE FUNCTION sym.admit_user(this_run text, role text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    this_user oid := (SELECT g.user_oid FROM sym.grants g WHERE g.run = this_run);
+    entry     sym.grants;
     this_role oid := sym.role_named(role);
     done      text;
 BEGIN
+    entry := sym.pending_run(this_run);
     IF this_role IS NULL THEN
         PERFORM sym.refuse('role-missing', jsonb_build_object('role', role));
     END IF;
     done := sym.check_role(this_role);
-    done := sym.grant_membership(this_role, this_user);
-    IF NOT pg_has_role(this_user, this_role, 'MEMBER') THEN
+    done := sym.grant_membership(this_role, entry.user_oid);
+    IF NOT pg_has_role(entry.user_oid, this_role, 'MEMBER') THEN
         PERFORM sym.refuse('role-refused', jsonb_build_object('role', role, 'why', 'no-effect'));
     END IF;
 END $$;
@@ -260,13 +263,14 @@ BEGIN
     END IF;
     -- Under `SQL_POLICY=any` a statement may have lent it a role without `admit_user`.
     FOR this_role IN SELECT m.roleid FROM pg_auth_members m
-                     WHERE m.member = entry.user_oid AND m.roleid <> sym.role_named('sym_managed') LOOP
+                     WHERE m.member = entry.user_oid
+                       AND (m.roleid IS DISTINCT FROM sym.role_named('sym_managed')
+                            OR current_setting('server_version_num')::int < 160000) LOOP
         done := sym.check_role(this_role);
     END LOOP;
     -- While others are being removed we may grant what they made, and nobody is to have it.
-    FOREACH owner IN ARRAY sym.owners_of_granted(entry.user_oid) LOOP
-        IF owner <> entry.user_oid AND (sym.is_heir(owner) OR EXISTS (
-            SELECT FROM pg_auth_members m WHERE m.member = owner AND m.roleid = sym.role_named('sym_managed'))) THEN
+    FOREACH owner IN ARRAY sym.owners_of_granted(entry.user_oid, NULL) LOOP
+        IF owner <> entry.user_oid AND (sym.is_heir(owner) OR sym.is_temporary_user(owner)) THEN
             PERFORM sym.refuse('setup', jsonb_build_object('why', 'left-behind', 'role', owner::regrole::text));
         END IF;
     END LOOP;
