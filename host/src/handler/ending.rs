@@ -224,7 +224,8 @@ impl Ready {
     /// Takes what the user owns, and what was granted to it, in each database: one that
     /// can't be reached, which may be anybody's, keeps no other.
     async fn clear(&self, names: Names<'_>, run: &Run, user_oid: u32, by: Ender) -> Result<()> {
-        let look = async |connection: &mut Connection| remove::belongings(connection, run).await;
+        let look =
+            async |connection: &mut Connection| remove::prepare_clearing(connection, run).await;
         let Belongings { databases, heir } = self.in_ledger(names, by, look).await?;
         let mut cleared = Ok(());
         for database in databases {

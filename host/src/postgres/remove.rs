@@ -3,7 +3,7 @@
 //!
 //! 1. [`disable`]: no login, no memberships.
 //! 2. [`end_sessions`].
-//! 3. [`belongings`], and in each of the databases [`clear`](super::clear): what was granted to it is
+//! 3. [`prepare_clearing`], and in each of the databases [`clear`](super::clear): what was granted to it is
 //!    revoked, and then what it owned goes to a powerless role that nobody else has.
 //! 4. Beside both, the caller deletes the secret.
 //! 5. [`drop_user`].
@@ -80,7 +80,7 @@ pub async fn end_sessions(connection: &Connection, user_oid: u32) -> Result<()> 
     connection.query(&query).await.map(drop)
 }
 
-/// What [`belongings`] has found.
+/// What [`prepare_clearing`] has found.
 #[derive(Clone, Debug)]
 pub struct Belongings {
     /// The databases in which something hangs on the user.
@@ -90,14 +90,15 @@ pub struct Belongings {
     pub heir: Option<String>,
 }
 
-/// Stage 3: what hangs on the user, which we may take from now on.
+/// Stage 3: what hangs on the user, which we may take from now on. Makes the heir where there
+/// has to be one.
 ///
 /// # Errors
-/// A refusal of `sym.belongings`, or what the connection ran into.
-pub async fn belongings(connection: &Connection, run: &Run) -> Result<Belongings> {
+/// A refusal of `sym.prepare_clearing`, or what the connection ran into.
+pub async fn prepare_clearing(connection: &Connection, run: &Run) -> Result<Belongings> {
     let run = run.srn();
     let answer = connection
-        .call(&Query::new("SELECT sym.belongings($1)::text").text(&run))
+        .call(&Query::new("SELECT sym.prepare_clearing($1)::text").text(&run))
         .await?;
     Ok(Belongings {
         databases: texts(&answer["databases"]),

@@ -242,7 +242,7 @@ pub async fn make_across(
     if created["taken_up"] == true
         && let Some(oid) = Grant::from_json(&created)?.user_oid
     {
-        let left = remove::belongings(ledger, user.run).await?;
+        let left = remove::prepare_clearing(ledger, user.run).await?;
         if !left.databases.is_empty() {
             // What gives access ends nobody.
             clear::clear(database, oid, left.heir.as_deref(), async || false).await?;

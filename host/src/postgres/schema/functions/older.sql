@@ -10,4 +10,5 @@ DROP FUNCTION IF EXISTS sym.take_membership(oid, oid, boolean), sym.check_no_pre
 -- Of versions before 11.
 DROP FUNCTION IF EXISTS sym.databases_of_user(text) CASCADE;
 -- Of versions before 14.
-DROP FUNCTION IF EXISTS sym.confirm_user(text, boolean), sym.owns_something(oid), sym.owners_of_granted(oid) CASCADE;
+DROP FUNCTION IF EXISTS sym.confirm_user(text, boolean), sym.owns_something(oid), sym.owners_of_granted(oid),
+    sym.belongings(text) CASCADE;

@@ -267,11 +267,11 @@ BEGIN
     RETURN heir;
 END $$;
 
--- Removal, stage 3, and where a setup in another database is tried again: in which
--- databases something hangs on the user, and who gets what it owns (`heir`, or null).
--- Where something does, the bot takes the user's privileges, without which it
+-- Removal, stage 3, and where a setup in another database is tried again. Returns in which
+-- databases something hangs on the user, and who gets what it owns (`heir`, or null), which is
+-- made here. Where something does, the bot takes the user's privileges, without which it
 -- may neither reassign nor drop what the user owns.
-CREATE OR REPLACE FUNCTION sym.belongings(this_run text) RETURNS jsonb
+CREATE OR REPLACE FUNCTION sym.prepare_clearing(this_run text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry     sym.grants;

@@ -276,7 +276,7 @@ BEGIN
     END LOOP;
     IF made_by IS NOT NULL THEN
         EXECUTE format('ALTER ROLE %s LOGIN', entry.user_oid::regrole);
-        -- By `belongings`, where what an earlier try gave was cleared away.
+        -- By `prepare_clearing`, where what an earlier try gave was cleared away.
         IF EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = entry.user_oid AND m.member = current_user::regrole
                    AND m.grantor = current_user::regrole) THEN
             EXECUTE format('REVOKE %s FROM %I', entry.user_oid::regrole, current_user);
