@@ -483,3 +483,49 @@ async fn a_setup_that_fails_leaves_no_secret() -> anyhow::Result<()> {
     assert_eq!(world.secrets().await?, [""; 0]);
     Ok(())
 }
+
+/// What is left of a try has nothing to do with what the next one's release asks for.
+#[tokio::test]
+async fn a_release_without_statements_takes_what_one_with_some_has_given() -> anyhow::Result<()> {
+    let manifest = |target: &str| {
+        format!(
+            "[resolver]\ncomponent = \"default-resolver.wasm\"\n[targets.readonly]\n\
+             [targets.readonly-sql]\nstrategy = \"temporary-user\"\n{target}\n"
+        )
+    };
+    let world = World::builder()
+        .variable("LEDGER_DB", "ledger")
+        .file("plugins.toml", manifest("sql = \"pay.sql\""))
+        .file(
+            "pay.sql",
+            "GRANT readonly TO {username}; GRANT SELECT ON pay TO {username}",
+        )
+        .sql("CREATE TABLE pay (); GRANT SELECT ON pay TO sym_bot WITH GRANT OPTION")
+        .start()
+        .await?;
+    world.make_ledger_database().await?;
+    let before = world.state().await?;
+    // No secret can be put where a file is.
+    let secrets = world.secrets_directory();
+    std::fs::write(&secrets, "")?;
+    let event = Event::escalate_temporary_user();
+    let failed = world.send(&event).await?.to_string();
+    assert!(failed.contains("[secret-unavailable]"), "{failed}");
+    std::fs::remove_file(&secrets)?;
+    std::fs::write(
+        world.plugins_directory().join("plugins.toml"),
+        manifest("role = \"readonly\""),
+    )?;
+    let other = world.another(&[]).await?;
+    let body = world.body_of(&other, &event.to_string()).await?;
+    let user = body["username"].as_str().unwrap_or_default();
+    let pays = format!("SELECT has_table_privilege('{user}', 'pay', 'SELECT')");
+    assert_eq!(world.query(&pays).await?.as_deref(), Some("false"));
+    let secret = world
+        .secret(body["secret_name"].as_str().unwrap_or_default())
+        .await?;
+    let password = text(&secret, "password");
+    assert_eq!(world.count_orders(user, password).await, Ok(ORDERS));
+    world.body_of(&other, &event.end().to_string()).await?;
+    world.is_as(&before).await
+}

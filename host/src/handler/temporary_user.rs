@@ -70,12 +70,20 @@ impl Ready {
             .steps()
             .iter()
             .any(|step| matches!(step, AuthorizedStep::Sql(_)));
-        let is_across = has_statements && self.database.is_split();
-        let (prepared, stored) = if is_across {
+        let before = if self.database.is_split() {
             let prepared = user::prepare(connection, grant, new.name, secret).await?;
             if prepared.state == "granted" {
                 return Ok(prepared);
             }
+            Some(prepared)
+        } else {
+            None
+        };
+        // What an earlier try has given in the other database is taken there, though this one's
+        // release may have no statement.
+        let across = before.filter(|prepared| has_statements || prepared.user_oid.is_some());
+        let is_across = across.is_some();
+        let (prepared, stored) = if let Some(prepared) = across {
             match prepared.user_name.as_deref() {
                 Some(before) if before != new.name.as_str() => {
                     // Its setup was made for another name.
