@@ -9,7 +9,7 @@ use serde_json::Value;
 use sym_test_support::lambda::Lambda;
 use sym_test_support::postgres::Shutdown;
 
-use crate::fixture::{Event, ORDERS, PERSON, SWEEP, State, World};
+use crate::fixture::{BOT, Event, ORDERS, PERSON, SWEEP, State, World};
 
 /// Runs that are open at once.
 const RUNS: usize = 200;
@@ -384,4 +384,41 @@ async fn the_same_user_at_once_with_a_ledger_apart_has_the_password_of_its_secre
     );
     world.body(&event.end()).await?;
     world.is_as(&before).await
+}
+
+/// Of two that make the same user, with a ledger apart, the one that was overtaken gives it nothing.
+#[tokio::test]
+async fn who_was_overtaken_gives_no_role() -> anyhow::Result<()> {
+    let world = World::builder().sql("CREATE ROLE writer").start().await?;
+    let admin = world.admin_options();
+    world
+        .sql(&format!("GRANT writer TO sym_bot WITH {admin}"))
+        .await?;
+    let bot = world.login(BOT, &world.bot_password).await;
+    let bot = bot.map_err(anyhow::Error::msg)?;
+    let made = async |release: &str| {
+        let prepare = format!(
+            r#"SELECT sym.prepare_user('{{"run": "o:run:f:1:x", "user": "tu_x", "target": "t", "release": "{release}",
+                "lease_seconds": "3600", "replay_window_seconds": "900", "secret": "/s/x"}}')"#
+        );
+        bot.batch_execute(&prepare).await?;
+        let create = "SELECT sym.create_user('o:run:f:1:x', 'md500000000000000000000000000000000', 5, false) ->> 'made_by'";
+        let made_by: String = bot.query_one(create, &[]).await?.get(0);
+        anyhow::Ok(made_by)
+    };
+    let admit = async |role: &str, made_by: &str| {
+        let sql = format!("SELECT sym.admit_user('o:run:f:1:x', '{role}', '{made_by}')");
+        let admitted = bot.batch_execute(&sql).await;
+        admitted.map_err(|error| error.code().map_or("", |code| code.code()).to_owned())
+    };
+    let first = made("one").await?;
+    let second = made("two").await?;
+    assert_eq!(admit("writer", &first).await, Err("40001".to_owned()));
+    assert_eq!(admit("readonly", &second).await, Ok(()));
+    assert!(!world.is_member("tu_x", "writer").await?);
+    bot.batch_execute("SELECT sym.disable_user('o:run:f:1:x', 'test')")
+        .await?;
+    assert_eq!(admit("writer", &second).await, Err("SYMRF".to_owned()));
+    assert!(!world.is_member("tu_x", "writer").await?);
+    Ok(())
 }

@@ -200,7 +200,7 @@ async fn fill(connection: &Connection, user: &NewUser<'_>, last: Option<Query<'_
     }
     for (index, step) in in_order(user.steps) {
         let query = match step {
-            AuthorizedStep::GrantRole(_) => Query::new("SELECT sym.admit_user($1, $2)")
+            AuthorizedStep::GrantRole(_) => Query::new("SELECT sym.admit_user($1, $2, NULL)")
                 .text(&run)
                 .text(&roles[index]),
             AuthorizedStep::Sql(statement) => Query::new(statement.as_sql()).foreign(),
@@ -253,9 +253,10 @@ pub async fn make_across(
         match step {
             AuthorizedStep::GrantRole(role) => {
                 let role = role.as_str();
-                let admit = Query::new("SELECT sym.admit_user($1, $2)")
+                let admit = Query::new("SELECT sym.admit_user($1, $2, $3)")
                     .text(&run)
-                    .text(&role);
+                    .text(&role)
+                    .text(&made_by);
                 ledger.query(&admit.of_step(index)).await?;
             }
             AuthorizedStep::Sql(statement) => {

@@ -213,15 +213,35 @@ BEGIN
     RETURN to_jsonb(entry) || jsonb_build_object('taken_up', is_taken_up, 'made_by', pg_current_xact_id()::text);
 END $$;
 
--- Makes the run's user a member of a role.
-CREATE OR REPLACE FUNCTION sym.admit_user(this_run text, role text) RETURNS void
+-- Refuses to go on with a run that isn't the caller's any more: `now_is` is its state.
+CREATE OR REPLACE FUNCTION sym.refuse_overtaken(now_is text, made_by text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF now_is = 'granted' THEN
+        PERFORM sym.refuse('already-granted');
+    ELSIF now_is IS DISTINCT FROM 'pending' THEN
+        PERFORM sym.refuse('run-ended', '{"why": "overtaken"}');
+    ELSIF made_by IS NULL THEN
+        PERFORM sym.refuse('transaction-ended');
+    END IF;
+    RAISE EXCEPTION 'sym: the same event, served at the same moment, has taken the user up'
+        USING ERRCODE = 'serialization_failure';
+END $$;
+
+-- Makes the run's user a member of a role. `made_by` is as in `confirm_user`.
+CREATE OR REPLACE FUNCTION sym.admit_user(this_run text, role text, made_by text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    entry     sym.grants;
+    this_user oid;
     this_role oid := sym.role_named(role);
     done      text;
 BEGIN
-    entry := sym.pending_run(this_run);
+    -- Locked, so that nobody ends the run, or takes the user up, before this is committed.
+    SELECT g.user_oid INTO this_user FROM sym.grants g
+        WHERE g.run = this_run AND g.state = 'pending' AND g.xmin = coalesce(made_by::xid8, pg_current_xact_id())::xid FOR UPDATE;
+    IF NOT FOUND THEN
+        done := sym.refuse_overtaken((SELECT g.state FROM sym.grants g WHERE g.run = this_run), made_by);
+    END IF;
     IF this_role IS NULL THEN
         PERFORM sym.refuse('role-missing', jsonb_build_object('role', role));
     END IF;
@@ -240,7 +260,6 @@ DECLARE
     entry     sym.grants;
     owner     oid;
     this_role oid;
-    now_is    text;
     done      text;
 BEGIN
     done := sym.name_transaction(this_run);
@@ -250,16 +269,7 @@ BEGIN
         WHERE g.run = this_run AND g.state = 'pending' AND g.xmin = coalesce(made_by::xid8, pg_current_xact_id())::xid
         RETURNING * INTO entry;
     IF NOT FOUND THEN
-        now_is := (SELECT g.state FROM sym.grants g WHERE g.run = this_run);
-        IF now_is = 'granted' THEN
-            PERFORM sym.refuse('already-granted');
-        ELSIF now_is IS DISTINCT FROM 'pending' THEN
-            PERFORM sym.refuse('run-ended', '{"why": "overtaken"}');
-        ELSIF made_by IS NULL THEN
-            PERFORM sym.refuse('transaction-ended');
-        END IF;
-        RAISE EXCEPTION 'sym: the same event, served at the same moment, has taken the user up'
-            USING ERRCODE = 'serialization_failure';
+        done := sym.refuse_overtaken((SELECT g.state FROM sym.grants g WHERE g.run = this_run), made_by);
     END IF;
     -- Under `SQL_POLICY=any` a statement may have lent it a role without `admit_user`.
     FOR this_role IN SELECT m.roleid FROM pg_auth_members m
