@@ -295,3 +295,41 @@ async fn a_role_that_may_log_in_is_lent_where_nobody_can_become_it() -> anyhow::
     world.sql("ALTER ROLE readonly NOLOGIN").await?;
     world.still_works().await
 }
+
+/// What was answered is not to be undone by a crash of the server.
+#[tokio::test]
+async fn a_commit_is_durable_before_the_answer() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql(
+            "ALTER DATABASE app SET synchronous_commit = off; CREATE TABLE seen (setting text);
+             CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$ BEGIN
+                 INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+             CREATE TRIGGER note AFTER UPDATE ON sym.grants FOR EACH ROW EXECUTE FUNCTION note()",
+        )
+        .start()
+        .await?;
+    let seen = "SELECT string_agg(DISTINCT setting, ',') FROM seen";
+    world.still_works().await?;
+    assert_eq!(world.query(seen).await?.as_deref(), Some("local"));
+    world.body(&Event::escalate()).await?;
+    world.let_time_pass().await?;
+    world.sql("DELETE FROM seen").await?;
+    assert_eq!(
+        world
+            .query("SELECT count(*) FROM sym.expire()")
+            .await?
+            .as_deref(),
+        Some("1")
+    );
+    assert_eq!(world.query(seen).await?.as_deref(), Some("local"));
+    // What is stricter stays as it is.
+    world
+        .sql("ALTER DATABASE app SET synchronous_commit = remote_apply; DELETE FROM seen")
+        .await?;
+    let strict = world.another(&[]).await?;
+    let event = Event::escalate();
+    world.body_of(&strict, &event.to_string()).await?;
+    world.body_of(&strict, &event.end().to_string()).await?;
+    assert_eq!(world.query(seen).await?.as_deref(), Some("remote_apply"));
+    Ok(())
+}

@@ -53,10 +53,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(9);
 /// nobody. Since 14, and of a server's systems Linux is one that can.
 /// `default_transaction_isolation`: in any other, what is read behind a lock is as it was
 /// before it. `timezone`: of the times that people are shown.
+/// `synchronous_commit`: with it off, a crash of the server undoes ends that were answered.
 const SESSION: &str = "SET standard_conforming_strings = on; SET client_min_messages = notice; \
     SET default_transaction_isolation = 'read committed'; SET timezone = 'UTC'; \
     SET idle_in_transaction_session_timeout = '30s'; SET search_path = pg_catalog, pg_temp; \
     SET plan_cache_mode = force_generic_plan; SET enable_bitmapscan = off; SET enable_seqscan = off; SET jit = off; \
+    SELECT set_config('synchronous_commit', 'local', false) WHERE current_setting('synchronous_commit') = 'off'; \
     SELECT set_config('client_connection_check_interval', '1s', false) \
     WHERE current_setting('client_connection_check_interval', true) IS NOT NULL AND version() LIKE '%linux%'";
 

@@ -129,6 +129,10 @@ DECLARE
     finished jsonb;
     sessions int;
 BEGIN
+    -- What was said to have ended is not to be undone by a crash.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'local', true);
+    END IF;
     -- Until the end of this nobody else gets a lock that keeps us from them.
     FOR attempt IN 1..5 LOOP
         BEGIN
