@@ -246,8 +246,8 @@ BEGIN
         PERFORM sym.refuse('role-missing', jsonb_build_object('role', role));
     END IF;
     done := sym.check_role(this_role);
-    done := sym.grant_membership(this_role, entry.user_oid);
-    IF NOT pg_has_role(entry.user_oid, this_role, 'MEMBER') THEN
+    done := sym.grant_membership(this_role, this_user);
+    IF NOT pg_has_role(this_user, this_role, 'MEMBER') THEN
         PERFORM sym.refuse('role-refused', jsonb_build_object('role', role, 'why', 'no-effect'));
     END IF;
 END $$;
