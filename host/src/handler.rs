@@ -418,8 +418,9 @@ impl Ready {
             }
             Kind::Deescalate => {
                 let ending = Ending::from_event(&event)?;
-                self.check_org_of_end(&ending.run).await?;
-                Ok(Box::pin(self.end(ending, Ender::event(deadline))).await?)
+                let by = Ender::event(deadline);
+                self.check_org_of_end(&ending.run, by).await?;
+                Ok(Box::pin(self.end(ending, by)).await?)
             }
             Kind::DryRun => {
                 let request = Request::from_event(&event, payload, self.config.duration_unit)?;
@@ -431,15 +432,14 @@ impl Ready {
     }
 
     /// A run that the ledger has was served when it began, and ends whatever is served now.
-    async fn check_org_of_end(&self, run: &Run) -> Result<()> {
+    async fn check_org_of_end(&self, run: &Run, by: Ender) -> Result<()> {
         let Err(foreign) = self.check_org(run) else {
             return Ok(());
         };
-        let open = self.open_grants().await?;
-        if open.iter().any(|grant| grant.run == run.srn()) {
-            return Ok(());
+        match self.is_known(run, by).await? {
+            true => Ok(()),
+            false => Err(foreign),
         }
-        Err(foreign)
     }
 
     fn check_org(&self, run: &Run) -> Result<()> {

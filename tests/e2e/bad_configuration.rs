@@ -1,6 +1,7 @@
 //! A function, or a release of plugins, that was set up wrongly.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -147,8 +148,21 @@ async fn who_is_served_no_more_has_access_no_longer() -> anyhow::Result<()> {
         let answer = world.send_to(&narrow, &refused.to_string()).await?;
         assert!(answer.to_string().contains("[foreign-event]"), "{answer}");
     }
-    world.body_of(&narrow, &event.end().to_string()).await?;
+    // As patiently as any end, here for the password to be there again.
+    let rotate = |password: &str| format!("ALTER ROLE sym_bot PASSWORD '{password}'");
+    world.sql(&rotate("other")).await?;
+    let narrow = world.another(&[("ALLOWED_ORGS", "somebody-else")]).await?;
+    let end = event.end().to_string();
+    let back = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        world.sql(&rotate(&world.bot_password)).await
+    };
+    let (ended, back) = tokio::join!(world.body_of(&narrow, &end), back);
+    back?;
+    let ended = ended?;
     assert_eq!(world.open_runs().await?, 0);
+    // And where the answer is lost, it is the same again.
+    assert_eq!(world.body_of(&narrow, &end).await?, ended);
     Ok(())
 }
 

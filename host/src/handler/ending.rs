@@ -85,6 +85,12 @@ impl Ready {
         ended
     }
 
+    /// Whether the ledger has a row of this run, in whatever state.
+    pub(super) async fn is_known(&self, run: &Run, by: Ender) -> Result<bool> {
+        let look = async |connection: &mut Connection| role::is_known(connection, run).await;
+        self.in_ledger(Names::default(), by, look).await
+    }
+
     /// Makes a run overdue that could not be ended.
     async fn leave_to_sweep(&self, run: &Run, error: &Error, by: Ender) {
         // Where there is no database, there is nobody to tell.

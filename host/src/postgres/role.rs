@@ -8,7 +8,7 @@ use super::failure::Result;
 use super::ledger::{Grant, NewGrant, texts};
 use crate::config::Sessions;
 use crate::name::RoleName;
-use crate::request::{Ending, Unknown};
+use crate::request::{Ending, Run, Unknown};
 
 /// Lends a role, and takes it back at once: what an escalate would run into, and
 /// nothing changed.
@@ -57,6 +57,20 @@ pub async fn rehearse_end(connection: &Connection, ending: &Ending) -> Result<En
     let ended = give_back(connection, ending, "shadow", Sessions::Keep).await?;
     rollback(connection).await?;
     Ok(ended)
+}
+
+/// Whether the ledger has a row of this run, in whatever state.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn is_known(connection: &Connection, run: &Run) -> Result<bool> {
+    let run = run.srn();
+    let query = Query::new("SELECT sym.knows_run($1)").text(&run);
+    let rows = connection.query(&query).await?;
+    match rows.first() {
+        Some(row) => Ok(row.try_get(0)?),
+        None => Ok(false),
+    }
 }
 
 /// How a run ended.

@@ -155,3 +155,10 @@ BEGIN
         GROUP BY d.datname HAVING bool_or(s.classid = 'pg_namespace'::regclass) AND bool_or(s.classid = 'pg_proc'::regclass)
         ORDER BY d.datname);
 END $$;
+
+-- Whether the ledger has a row of this run, in whatever state.
+CREATE OR REPLACE FUNCTION sym.knows_run(this_run text) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM sym.grants g WHERE g.run = this_run);
+END $$;
