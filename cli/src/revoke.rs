@@ -44,10 +44,7 @@ pub(crate) fn run(args: &RevokeArgs) -> anyhow::Result<Status> {
     with_host(async |host| {
         let is_open = match &selection {
             // Before it is ended: nobody can tell afterwards.
-            Selection::Run(run) => {
-                let open = host.open_grants().await?;
-                open.iter().any(|grant| grant.run.eq_ignore_ascii_case(run))
-            }
+            Selection::Run(run) => host.is_open(run).await?,
             Selection::User(_) | Selection::All => true,
         };
         let ended = host.revoke(&selection).await?;

@@ -312,6 +312,14 @@ impl Host {
         Ok(self.ready()?.sweep(None).await?)
     }
 
+    /// Whether there is something to end of the run with this SRN.
+    ///
+    /// # Errors
+    /// The configuration's, or the database's.
+    pub async fn is_open(&self, run: &str) -> Result<bool, Errors> {
+        Ok(self.ready()?.is_open(run).await?)
+    }
+
     /// Ends runs by hand, as their deescalate events would.
     ///
     /// # Errors
@@ -336,7 +344,7 @@ pub enum Selection {
     Run(String),
     /// Those of this requester or database user.
     User(String),
-    /// All that are open.
+    /// All that are open, and those whose temporary user is there though they aren't.
     All,
 }
 

@@ -113,7 +113,7 @@ metrics! {
     SWEEP_FOUND = "SweepFound", Count, Function,
         "Runs that a sweep found overdue. In each sweep's line, mostly 0.";
     SWEEP_FAILED = "SweepFailed", Count, Function,
-        "Those of them that it couldn't end. In each sweep's line; one that can't ask the database has none.";
+        "Those of them that it couldn't end, and one where the function's user seems to have another ledger. In each sweep's line; one that can't ask the database has none.";
     GRANTS_OPEN = "GrantsOpen", Count, Function,
         "Grants that are open after a sweep.";
     GRANTS_OVERDUE = "GrantsOverdue", Count, Function,

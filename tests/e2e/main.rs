@@ -46,6 +46,7 @@ mod releases;
 mod repeats;
 mod replay;
 mod restarts;
+mod restored;
 mod role;
 mod round_trips;
 mod search_path;

@@ -6,10 +6,13 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::Ready;
+use crate::config::Mode;
 use crate::error::{Code, Error};
+use crate::event::printable;
 use crate::plan::Strategy;
 use crate::plugin::{Loaded, Version};
 use crate::postgres::doctor::{Facts, facts};
+use crate::postgres::sweep::{StrayUser, Unexplained};
 use crate::postgres::{Connection, Names};
 use crate::sql::quote_identifier;
 
@@ -111,6 +114,7 @@ impl Ready {
         {
             Ok(facts) => {
                 findings.extend(database(&facts, bot, allowed, &wanted, makes_users));
+                findings.extend(self.unexplained(&facts.unexplained));
                 if let Some(version) = published {
                     findings.push(self.accepted_release(&version).await);
                 }
@@ -120,6 +124,42 @@ impl Ready {
         if self.database.is_split() {
             findings.push(self.targets_database().await);
         }
+        findings
+    }
+
+    /// What the function's user has given and no open run explains. While the template is at
+    /// work, as the same user, what it has lent is among it.
+    fn unexplained(&self, found: &Unexplained) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = found
+            .users
+            .iter()
+            .map(|StrayUser { user, run }| {
+                let user = printable(user, 80);
+                Finding::wrong(
+                    "temporary user",
+                    format!("`{user}` is of a run that is not open in this ledger"),
+                    format!("symctl revoke {}", printable(run, 200)),
+                )
+            })
+            .collect();
+        let is_templates = self.config.migrates_from_template || self.config.mode == Mode::Shadow;
+        findings.extend(found.memberships.iter().map(|membership| {
+            let name = |text: &str| printable(text, 80);
+            let found = format!(
+                "`{}` has `{}` from the function's user, and no open run has lent it{}",
+                name(&membership.user),
+                name(&membership.role),
+                if is_templates {
+                    ": it may be the template's"
+                } else {
+                    ""
+                }
+            );
+            Finding {
+                is_ok: is_templates,
+                ..Finding::wrong("membership", found, printable(&membership.revoke, 200))
+            }
+        }));
         findings
     }
 

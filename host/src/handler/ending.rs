@@ -18,6 +18,7 @@ use crate::postgres::{
     Connection, Failure, LOCK_TIMEOUT, Names, clear, failure, remove, role, sweep,
 };
 use crate::request::{Ending, Run};
+use crate::sql::quote_identifier;
 
 /// Kept back of an event's time, to say that there is no database.
 const RESERVE: Duration = Duration::from_secs(1);
@@ -140,7 +141,7 @@ impl Ready {
         } else {
             Finished::default()
         };
-        let body = role_body(&ended, finished);
+        let body = role_body(&ended, finished, &self.config.database.ledger_owner);
         warn_of(&ending.run, &ended, &body);
         Ok(body)
     }
@@ -324,9 +325,15 @@ fn warn_of(run: &Run, ended: &Ended, body: &Body) {
     }
 }
 
+/// Whether a membership was granted by this user. The server quotes names where it has to.
+fn is_by(path: &Value, user: &str) -> bool {
+    let grantor = path["grantor"].as_str().unwrap_or_default();
+    grantor == user || quote_identifier(user).is_ok_and(|quoted| grantor == quoted)
+}
+
 /// What Sym is told of a role that was given back: the template's `username`,
-/// and more where there is more to say.
-fn role_body(ended: &Ended, finished: Finished) -> Body {
+/// and more where there is more to say. `bot` is who grants.
+fn role_body(ended: &Ended, finished: Finished, bot: &str) -> Body {
     let mut body = Body::new();
     // A temporary user's answer is empty, as the template's.
     if let (Some(user), Some(_)) = (&ended.grant.user_name, &ended.grant.role_name) {
@@ -347,6 +354,12 @@ fn role_body(ended: &Ended, finished: Finished) -> Body {
             "the run's database user, `{user}`, doesn't exist any more"
         )),
         "role-gone" => Some(format!("the run's role, `{role}`, doesn't exist any more")),
+        "taken-back" | "already-ended" if ended.remaining.iter().any(|path| is_by(path, bot)) => {
+            Some(format!(
+                "`{user}` still has `{role}` by a membership that this function's user granted: another run's, or one that \
+                 `symctl doctor` names"
+            ))
+        }
         "taken-back" | "already-ended" if !ended.remaining.is_empty() => Some(format!(
             "`{user}` still has `{role}` by memberships that are not this function's"
         )),

@@ -11,8 +11,9 @@ use tokio::time::{Instant, timeout_at};
 use super::ending::{Disabled, Ender};
 use super::{Body, Errors, Ready, Selection};
 use crate::error::{Code, Error, Result};
+use crate::event::printable;
 use crate::metrics::{self, Measured};
-use crate::postgres::sweep::{OpenGrant, Overdue};
+use crate::postgres::sweep::{OpenGrant, Overdue, Strays};
 use crate::postgres::{Connection, Names, sweep};
 use crate::request::{Ending, Run};
 
@@ -195,6 +196,9 @@ impl Ready {
             "swept".to_owned(),
             json!(swept.iter().filter(|swept| swept.result.is_ok()).count()),
         );
+        let elsewhere = in_time(deadline.checked_sub(RESERVE / 4), self.look_elsewhere()).await;
+        let elsewhere = elsewhere.flatten();
+        measured.count(metrics::SWEEP_FAILED, elsewhere.iter().count() as u64);
         let is_late = |error: &Error| error.code() == Code::OutOfTime;
         let errors = swept.into_iter().filter_map(|swept| swept.result.err());
         let (late, mut errors): (Vec<_>, Vec<_>) = errors.partition(is_late);
@@ -208,11 +212,79 @@ impl Ready {
                 ),
             ));
         }
+        errors.extend(elsewhere);
         if errors.is_empty() {
             Ok(body)
         } else {
             Err(Errors(errors))
         }
+    }
+
+    /// Runs that aren't open, and whose users are there. Where that can't be looked up, nothing
+    /// else waits for it.
+    async fn stray_runs(&self) -> Vec<String> {
+        match self.strays().await {
+            Ok(strays) => {
+                let users = strays.unexplained.users.into_iter();
+                users.map(|user| user.run).collect()
+            }
+            Err(error) => {
+                tracing::warn!(
+                    cause = error.to_log(),
+                    "nobody looked for users without a run"
+                );
+                Vec::new()
+            }
+        }
+    }
+
+    async fn strays(&self) -> Result<Strays> {
+        let look = async |connection: &mut Connection| sweep::strays(connection).await;
+        self.database
+            .with_ledger(&self.aws, Names::default(), look)
+            .await
+    }
+
+    /// Whether there is something to end of a run.
+    pub(super) async fn is_open(&self, run: &str) -> Result<bool> {
+        let is_it = |other: &str| other.eq_ignore_ascii_case(run);
+        let is_open = self
+            .open_grants()
+            .await?
+            .iter()
+            .any(|open| is_it(&open.run));
+        Ok(is_open || self.stray_runs().await.iter().any(|stray| is_it(stray)))
+    }
+
+    /// What no sweep of this ledger ends: that in another is an error, and what no run explains
+    /// a warning, as somebody may have granted it by hand.
+    async fn look_elsewhere(&self) -> Option<Error> {
+        let Strays {
+            other_ledgers,
+            unexplained,
+        } = match self.strays().await {
+            Ok(strays) => strays,
+            Err(error) => {
+                tracing::warn!(cause = error.to_log(), "nobody looked for other ledgers");
+                return None;
+            }
+        };
+        let (users, memberships) = (unexplained.users.len(), unexplained.memberships.len());
+        if users + memberships > 0 {
+            tracing::warn!(
+                users,
+                memberships,
+                "the function's user has given what no open run explains: `symctl doctor` names it"
+            );
+        }
+        let other = printable(other_ledgers.first()?, 80);
+        Some(Error::new(
+            Code::AccessRemains,
+            format!(
+                "the function's user seems to have another ledger, in database `{other}`, and no sweep ends what is open \
+                 there: look at `LEDGER_DB`; or end all of that (`symctl revoke --all`), and drop its schema `sym`"
+            ),
+        ))
     }
 
     /// Who has what until when.
@@ -228,7 +300,11 @@ impl Ready {
         let runs = match selection {
             Selection::Run(run) => vec![run.clone()],
             Selection::User(user) => self.open_runs(Some(user)).await?,
-            Selection::All => self.open_runs(None).await?,
+            Selection::All => {
+                let mut runs = self.open_runs(None).await?;
+                runs.extend(self.stray_runs().await);
+                runs
+            }
         };
         let mut ended = Vec::new();
         for run in runs {

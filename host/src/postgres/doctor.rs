@@ -5,6 +5,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Query};
 use super::failure::Result;
+use super::sweep::Unexplained;
 use crate::error::Error;
 
 /// What the server says of the function's user and of what it needs.
@@ -38,6 +39,8 @@ pub struct Facts {
     pub other_ledgers: Vec<String>,
     /// Which of the databases that were asked for are in SQL_ASCII.
     pub unencoded: Vec<String>,
+    /// What it has given and no open run explains.
+    pub unexplained: Unexplained,
     /// How many runs are open.
     pub open: i64,
     /// How many of them should not be.
@@ -71,6 +74,7 @@ const FACTS: &str = "SELECT jsonb_build_object( \
     'other_ledgers', sym.other_ledgers(), \
     'unencoded', (SELECT coalesce(jsonb_agg(datname ORDER BY datname), '[]') FROM pg_database \
         WHERE datname = ANY ($3) AND pg_encoding_to_char(encoding) = 'SQL_ASCII'), \
+    'unexplained', sym.unexplained(), \
     'open', (SELECT count(*) FROM sym.open_grants()), \
     'overdue', (SELECT count(*) FROM sym.overdue()))::text";
 

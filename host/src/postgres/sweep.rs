@@ -140,6 +140,53 @@ pub async fn count(connection: &Connection) -> Result<Counts> {
     parse(connection.call(&Query::new(sql)).await?)
 }
 
+/// What this ledger doesn't know, or can't end.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Strays {
+    /// Databases in which the function's user seems to have another.
+    pub other_ledgers: Vec<String>,
+    /// What the function's user has given.
+    pub unexplained: Unexplained,
+}
+
+/// What the function's user has given and no open run explains: a hundred of each at most.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Unexplained {
+    /// Temporary users.
+    pub users: Vec<StrayUser>,
+    /// Memberships of others.
+    pub memberships: Vec<StrayMembership>,
+}
+
+/// A temporary user whose run isn't open.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StrayUser {
+    /// Its name, as a statement has it.
+    pub user: String,
+    /// The run's SRN, as the user's comment has it.
+    pub run: String,
+}
+
+/// A membership that no open run has lent.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StrayMembership {
+    /// Who has it, as a statement names them.
+    pub user: String,
+    /// The role.
+    pub role: String,
+    /// The statement that takes it.
+    pub revoke: String,
+}
+
+/// Looks for what is open elsewhere, or was lost. Reads all memberships of the cluster.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn strays(connection: &Connection) -> Result<Strays> {
+    let sql = "SELECT jsonb_build_object('other_ledgers', sym.other_ledgers(), 'unexplained', sym.unexplained())::text";
+    parse(connection.call(&Query::new(sql)).await?)
+}
+
 /// The open runs of one database user, or all.
 ///
 /// # Errors

@@ -144,15 +144,18 @@ BEGIN
     END IF;
 END $$;
 
--- The other databases of the cluster in which this function's user has a schema with
--- functions: the ledger is the only one that it makes. What hangs on a user is known everywhere.
+-- The other databases of the cluster in which this function's user, or the ledger's owner, has
+-- a schema with functions: the ledger is the only one that they make. What hangs on a user is
+-- known everywhere. Who may act as the owner, as an administrator, is no function's user.
 CREATE OR REPLACE FUNCTION sym.other_ledgers() RETURNS text[]
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN ARRAY(SELECT d.datname::text FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid
-        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = current_user::regrole AND s.deptype = 'o'
-          AND d.datname <> current_database()
-        GROUP BY d.datname HAVING bool_or(s.classid = 'pg_namespace'::regclass) AND bool_or(s.classid = 'pg_proc'::regclass)
+        WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' AND d.datname <> current_database()
+          AND s.refobjid = ANY (ARRAY(SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user
+                  OR r.rolname = session_user AND NOT pg_has_role(r.oid, current_user, 'MEMBER')))
+        GROUP BY d.datname, s.refobjid
+        HAVING bool_or(s.classid = 'pg_namespace'::regclass) AND bool_or(s.classid = 'pg_proc'::regclass)
         ORDER BY d.datname);
 END $$;
 
@@ -161,4 +164,36 @@ CREATE OR REPLACE FUNCTION sym.knows_run(this_run text) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM sym.grants g WHERE g.run = this_run);
+END $$;
+
+-- What this function's user has given and no open run explains, as where the ledger is older
+-- than the roles: `users` (user, run), and `memberships` (user, role, and the `revoke` of it), no
+-- more than a hundred of each. A run that found a membership there doesn't explain it.
+--
+-- Reads all memberships: for the sweep and for people, not for events.
+CREATE OR REPLACE FUNCTION sym.unexplained() RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    bot    constant oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user);
+    marker constant oid := sym.role_named('sym_managed');
+    by_bot constant text := CASE WHEN current_setting('server_version_num')::int >= 160000
+                                 THEN format(' GRANTED BY %s', bot::regrole) ELSE '' END;
+BEGIN
+    RETURN jsonb_build_object(
+        'users', (SELECT coalesce(jsonb_agg(to_jsonb(u) ORDER BY u."user"), '[]') FROM (
+            -- One that another function's user has made is in that one's ledger.
+            SELECT m.member::regrole::text AS "user", c.run FROM pg_auth_members m, sym.run_in_comment(m.member) AS c (run)
+                WHERE m.roleid = marker AND m.grantor = bot AND c.run IS NOT NULL
+                  AND NOT EXISTS (SELECT FROM sym.grants g WHERE g.run = c.run AND g.state <> 'ended'
+                                  AND g.strategy = 'temporary-user') LIMIT 100) u),
+        'memberships', (SELECT coalesce(jsonb_agg(to_jsonb(p) ORDER BY p."user", p.role), '[]') FROM (
+            SELECT m.member::regrole::text AS "user", m.roleid::regrole::text AS role,
+                   format('REVOKE %s FROM %s%s;', m.roleid::regrole, m.member::regrole, by_bot) AS revoke
+                FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+                WHERE m.grantor = bot AND m.member <> bot AND NOT starts_with(r.rolname::text, 'sym_')
+                  -- A user of ours, which goes with its run; and who may remove it.
+                  AND NOT EXISTS (SELECT FROM pg_auth_members t WHERE t.member = m.member AND t.roleid = marker)
+                  AND NOT EXISTS (SELECT FROM pg_auth_members t WHERE t.member = m.roleid AND t.roleid = marker)
+                  AND NOT EXISTS (SELECT FROM sym.grants g WHERE g.user_oid = m.member AND g.role_oid = m.roleid
+                                  AND g.state = 'granted' AND NOT g.standing) LIMIT 100) p));
 END $$;

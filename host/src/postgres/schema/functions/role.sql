@@ -188,6 +188,31 @@ BEGIN
     END IF;
 END $$;
 
+-- Makes a run whose user is there, but no row says so, one to be ended: roles are the
+-- cluster's, and so outlive a database that was restored, or made anew, with an older ledger or
+-- none. Returns whether it did.
+CREATE OR REPLACE FUNCTION sym.take_up_user(this_run text, ending jsonb) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    this_user oid := (SELECT m.member FROM pg_auth_members m
+                      WHERE m.roleid = sym.role_named('sym_managed') AND sym.run_in_comment(m.member) = this_run LIMIT 1);
+BEGIN
+    IF this_user IS NULL THEN
+        RETURN false;
+    END IF;
+    INSERT INTO sym.grants AS g (run, strategy, state, requester, target, user_oid, user_name, created_at, expires_at, ended_by)
+        SELECT this_run, 'temporary-user', 'ending', ending ->> 'requester', ending ->> 'target', r.oid, r.rolname,
+               -- Before all that it may have prepared.
+               now() - interval '100 years', now(), ending ->> 'by'
+            FROM pg_roles r WHERE r.oid = this_user
+        ON CONFLICT (run) DO UPDATE SET
+            strategy = excluded.strategy, state = excluded.state, user_oid = excluded.user_oid, user_name = excluded.user_name,
+            role_oid = NULL, role_name = NULL, created_at = excluded.created_at, expires_at = excluded.expires_at,
+            ended_at = NULL, ended_by = excluded.ended_by
+        WHERE g.state = 'ended';
+    RETURN FOUND;
+END $$;
+
 -- Ends a run of the strategy `role`, or one that never began. `ending`: by,
 -- requester, target, sessions (`keep`, or not), of a run that is not in the ledger
 -- `template` (user, role), or `untold`. A run of a temporary user is
@@ -221,6 +246,8 @@ BEGIN
         IF NOT FOUND THEN
             -- It may be one of Sym's template's: then it is a run of ours now.
             CONTINUE WHEN sym.adopt_from_template(this_run, ending);
+            other_ledger := (sym.other_ledgers())[1];
+            CONTINUE WHEN other_ledger IS NULL AND sym.take_up_user(this_run, ending);
             -- It may be under way, and then this waits for it; or it never
             -- began, and then it must not begin after its end.
             INSERT INTO sym.grants (run, state, requester, target, ended_at, ended_by)
@@ -232,7 +259,6 @@ BEGIN
             IF ending ? 'untold' THEN
                 PERFORM sym.refuse('run-untold');
             END IF;
-            other_ledger := (sym.other_ledgers())[1];
             IF other_ledger IS NOT NULL THEN
                 PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-ledger', 'database', other_ledger));
             END IF;
@@ -241,6 +267,7 @@ BEGIN
                 'remaining', sym.remaining_paths(sym.role_named(ending #>> '{template,role}'), sym.role_named(ending #>> '{template,user}')));
         END IF;
         IF entry.state = 'ended' THEN
+            CONTINUE WHEN sym.take_up_user(this_run, ending);
             -- The same event again, or a lost answer: what there is of the access today.
             others := sym.other_runs(this_run, entry.role_oid, entry.user_oid);
             RETURN to_jsonb(entry) || jsonb_build_object('outcome', CASE WHEN others <> '[]' THEN 'shared' ELSE 'already-ended' END,

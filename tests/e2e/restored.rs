@@ -1,0 +1,104 @@
+//! Where roles, which are the cluster's, have outlived the rows of the ledger: a database that
+//! was restored in place, or made anew, or followed by logical replication.
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::fixture::{Event, World};
+
+/// What the doctor says is wrong: subject and fix.
+async fn wrong(world: &World, variables: &[(&str, &str)]) -> anyhow::Result<Vec<(String, String)>> {
+    let doctor = world
+        .symctl_with(&["doctor", "--json"], variables)
+        .await?
+        .json()?;
+    let findings = doctor.as_array().context("is a list")?.iter();
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    Ok(findings
+        .filter(|finding| finding["is_ok"] == false)
+        .map(|finding| (text(finding, "subject"), text(finding, "fix")))
+        .collect())
+}
+
+#[tokio::test]
+async fn what_an_older_ledger_does_not_know_ends_or_is_named() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let before = world.state().await?;
+    let role = Event::escalate();
+    world.body(&role).await?;
+    let (leaver, other) = (world.leaver().await?, world.leaver().await?);
+    assert_eq!(wrong(&world, &[]).await?, []);
+    world.sql("DELETE FROM sym.grants").await?;
+
+    assert_eq!(world.sweep().await?, 0);
+    let logs = world.lambda.logs();
+    assert!(logs.contains("what no open run explains"), "{logs}");
+    let found = wrong(&world, &[]).await?;
+    let subjects: Vec<&str> = found.iter().map(|(subject, _)| subject.as_str()).collect();
+    assert_eq!(subjects, ["temporary user", "temporary user", "membership"]);
+    // The template lends as the same user, and keeps no record.
+    let migrating = wrong(&world, &[("MIGRATE_FROM", "template")]).await?;
+    assert_eq!(migrating.len(), 2, "{migrating:?}");
+
+    let answer = world.body(&role.end()).await?;
+    assert_eq!(
+        answer["note"],
+        json!("the run had not begun, and can't begin now")
+    );
+    world.end_removes(&leaver).await?;
+    assert!(leaver.session.simple_query("SELECT").await.is_err());
+    // With its end the run is one of the ledger's, which can't begin again.
+    assert_eq!(
+        world.run_state(&leaver.event).await?.as_deref(),
+        Some("ended")
+    );
+    let run = other.event.srn();
+    let revoked = world.symctl(&["revoke", run]).await?;
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    assert!(!world.role_exists(&other.user).await?);
+
+    // What is there already is nobody's to take, and so stays named.
+    let standing = Event::escalate();
+    world.body(&standing).await?;
+    let found = wrong(&world, &[]).await?;
+    world.body(&standing.end()).await?;
+    assert_eq!(found, wrong(&world, &[]).await?);
+    let [(subject, fix)] = &found[..] else {
+        anyhow::bail!("one finding: {found:?}");
+    };
+    assert_eq!(subject, "membership");
+    world.sql(fix).await?;
+    assert_eq!(wrong(&world, &[]).await?, []);
+    for secret in world.secrets().await? {
+        std::fs::remove_file(secret)?;
+    }
+    world.is_as(&before).await
+}
+
+/// As after a switch to a server that has the rows of another, and not its roles.
+#[tokio::test]
+async fn what_has_ended_elsewhere_ends_here_or_is_named() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let role = Event::escalate();
+    world.body(&role).await?;
+    let (leaver, other) = (world.leaver().await?, world.leaver().await?);
+    world
+        .sql("UPDATE sym.grants SET state = 'ended', ended_at = now()")
+        .await?;
+    let found = wrong(&world, &[]).await?;
+    assert_eq!(found.len(), 3, "{found:?}");
+    let answer = world.body(&role.end()).await?;
+    assert_eq!(
+        answer["note"],
+        json!(
+            "`sym_user` still has `readonly` by a membership that this function's user granted: another run's, or one \
+             that `symctl doctor` names"
+        )
+    );
+    world.end_removes(&leaver).await?;
+    let revoked = world.symctl(&["revoke", "--all"]).await?;
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    assert!(!world.role_exists(&other.user).await?);
+    assert_eq!(world.secrets().await?, Vec::<String>::new());
+    Ok(())
+}
