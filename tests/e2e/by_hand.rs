@@ -236,3 +236,54 @@ async fn the_setup_gives_nothing_to_a_role_that_is_there() -> anyhow::Result<()>
     assert_eq!(world.query(lends).await?.as_deref(), Some("true"));
     Ok(())
 }
+
+/// As on RDS: the administrator is no superuser, and not everything is theirs.
+#[tokio::test]
+async fn the_setup_of_an_administrator_who_is_not_everything() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let memberships =
+        "SELECT string_agg((to_jsonb(m) - 'oid')::text, ' ' ORDER BY (to_jsonb(m) - 'oid')::text)
+         FROM pg_auth_members m WHERE m.roleid = 'sym_bot2'::regrole";
+    world.postgres.create_database("theirs").await?;
+    world
+        .sql("CREATE ROLE owner; ALTER ROLE readonly RENAME TO another")
+        .await?;
+    let setup = world.setup_sql("theirs", "sym_bot2", "role").await?;
+    let (roles, ledger) = setup.split_once("\nBEGIN;\n").context("has the ledger")?;
+    let theirs = world.postgres.admin_in("theirs").await?;
+    theirs
+        .batch_execute(
+            "GRANT CREATE ON SCHEMA public TO owner; SET SESSION AUTHORIZATION owner; CREATE TABLE public.theirs ();
+             RESET SESSION AUTHORIZATION; SET SESSION AUTHORIZATION master",
+        )
+        .await?;
+    // A table that is somebody else's keeps no role from being made.
+    theirs.batch_execute(roles).await?;
+    assert!(world.role_exists("readonly").await?);
+    // What fails, as there is no CREATE on the database, leaves nobody who may act as the function.
+    let before = world.query(memberships).await?;
+    theirs
+        .batch_execute(&format!("BEGIN;\n{ledger}"))
+        .await
+        .expect_err("may not create a schema");
+    theirs.batch_execute("ROLLBACK").await?;
+    assert_eq!(world.query(memberships).await?, before);
+
+    // Once more, for who is a member of it, as `symctl` needs, and for who isn't.
+    world.sql("ALTER DATABASE theirs OWNER TO master").await?;
+    let set = match world.postgres.install().major {
+        16.. => "WITH SET TRUE, INHERIT TRUE",
+        _ => "",
+    };
+    for grant in ["", "GRANT sym_bot2 TO CURRENT_USER "] {
+        if !grant.is_empty() {
+            theirs.batch_execute(&format!("{grant}{set}")).await?;
+        }
+        let before = world.query(memberships).await?;
+        for _ in 0..2 {
+            theirs.batch_execute(&format!("BEGIN;\n{ledger}")).await?;
+            assert_eq!(world.query(memberships).await?, before);
+        }
+    }
+    Ok(())
+}

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use crate::fixture::{BOT, Event, OLD_SCHEMA, World};
+use crate::fixture::{BOT, Event, OLD_SCHEMA, SWEEP, World};
 
 /// Whose each thing in schema `sym` is.
 const OWNERS: &str = "SELECT string_agg(DISTINCT owner::regrole::text, ',') FROM (
@@ -205,11 +205,27 @@ async fn there_is_one_ledger_for_a_user() -> anyhow::Result<()> {
     }
     assert_eq!(world.run_state(&event).await?.as_deref(), Some("granted"));
 
-    // One that an administrator has made, as `setup-sql` prints it.
-    let major = world.postgres.install().major.to_string();
-    let setup = ["setup-sql", "--pg", &major, "--database", "moved"];
-    let setup = [&setup[..], &["--roles", "readonly", "--strategy", "role"]].concat();
-    let setup = world.symctl(&setup).await?.stdout;
+    // One in which the function may make nothing, and for which an administrator is told so.
+    world.postgres.create_database("bare").await?;
+    let bare = world.another(&[("LEDGER_DB", "bare")]).await?;
+    let answer = world.send_to(&bare, &event.end().to_string()).await?;
+    assert!(
+        answer
+            .to_string()
+            .contains("has its ledger in database `app`: name that in `LEDGER_DB`"),
+        "{answer}"
+    );
+    let admin = world.postgres.admin_in("bare").await?;
+    let setup = world.ledger_setup("bare", "sym_bot").await?;
+    let refused = admin.batch_execute(&setup).await.expect_err("is refused");
+    let refused = refused.as_db_error().context("is the server's")?.message();
+    assert!(
+        refused.contains("has its ledger in database app"),
+        "{refused}"
+    );
+    admin.batch_execute("ROLLBACK").await?;
+
+    // One that an administrator has made, as `setup-sql` printed it.
     let (_, ledger) = setup.split_once("SET ROLE").context("has the ledger")?;
     world.postgres.create_database("made").await?;
     let admin = world.postgres.admin_in("made").await?;
@@ -228,6 +244,20 @@ async fn there_is_one_ledger_for_a_user() -> anyhow::Result<()> {
             && answer.contains("[access-remains]"),
         "{answer}"
     );
+    // What it can, a sweep does first.
+    let overdue = "INSERT INTO sym.grants (run, strategy, state, user_name, expires_at)
+        VALUES ('a:run:b:1.0.0:c', 'temporary-user', 'pending', 'gone', now() - interval '1 second')";
+    let admin = world.postgres.admin_in("made").await?;
+    admin.batch_execute(overdue).await?;
+    let swept = world.send_to(&made, SWEEP).await?.to_string();
+    assert!(
+        swept.contains(
+            "seems to have another ledger, in database `app`, and no sweep ends what is open there"
+        ),
+        "{swept}"
+    );
+    let open = "SELECT count(*) FROM sym.grants WHERE state <> 'ended'";
+    assert_eq!(admin.query_one(open, &[]).await?.get::<_, i64>(0), 0);
     world.sql("DROP DATABASE made WITH (FORCE)").await?;
     world.body(&event.end()).await?;
 
@@ -254,5 +284,117 @@ async fn there_is_one_ledger_for_a_user() -> anyhow::Result<()> {
         ill.stdout.contains("`app` seems to have another"),
         "{ill:?}"
     );
+    Ok(())
+}
+
+/// What is open in the ledger of its own, the shared one doesn't know.
+#[tokio::test]
+async fn a_function_that_moves_to_a_shared_ledger_keeps_none_of_its_own() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE dba SUPERUSER LOGIN PASSWORD 'dba'")
+        .start()
+        .await?;
+    world.postgres.create_database("second").await?;
+    let second = world.postgres.admin_in("second").await?;
+    second
+        .batch_execute(&world.setup_sql("second", "sym_bot2", "role").await?)
+        .await?;
+    second
+        .batch_execute("ALTER ROLE sym_bot2 PASSWORD 'second'")
+        .await?;
+    let login = [
+        ("DB_USER", "sym_bot2"),
+        ("DB_PASSWORD", "second"),
+        ("DB_NAME", "second"),
+    ];
+    let event = Event::escalate();
+    let alone = world.another(&login).await?;
+    world.body_of(&alone, &event.to_string()).await?;
+
+    world
+        .sql("GRANT USAGE ON SCHEMA sym TO sym_bot2; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sym TO sym_bot2")
+        .await?;
+    let shared = [("LEDGER_DB", "app"), ("LEDGER_OWNER", "sym_bot")];
+    let moved = world.another(&[&login[..], &shared].concat()).await?;
+    for sent in [event.end().to_string(), SWEEP.to_owned()] {
+        let answer = world.send_to(&moved, &sent).await?.to_string();
+        assert!(
+            answer.contains("seems to have another ledger, in database `second`")
+                && answer.contains("[access-remains]"),
+            "{answer}"
+        );
+    }
+    assert!(world.is_member("sym_user", "readonly").await?);
+    // What an administrator has in other databases is no ledger.
+    second
+        .batch_execute(
+            "SET SESSION AUTHORIZATION dba; CREATE SCHEMA work; CREATE FUNCTION work.f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+             RESET SESSION AUTHORIZATION",
+        )
+        .await?;
+    let dba = [
+        ("DB_USER", "dba"),
+        ("DB_PASSWORD", "dba"),
+        ("LEDGER_OWNER", "sym_bot"),
+    ];
+    let revoked = world
+        .symctl_with(&["revoke", Event::escalate().srn()], &dba)
+        .await?;
+    assert!(revoked.stderr.contains("was open"), "{revoked:?}");
+
+    world.body_of(&alone, &event.end().to_string()).await?;
+    second.batch_execute("DROP SCHEMA sym CASCADE").await?;
+    world.body_of(&moved, &event.end().to_string()).await?;
+    Ok(())
+}
+
+/// Who is on call may end what is open, and is given no more by an upgrade.
+#[tokio::test]
+async fn an_upgrade_gives_functions_to_those_alone_who_had_them_all() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql(
+            "CREATE ROLE on_call; CREATE ROLE other_bot; GRANT USAGE ON SCHEMA sym TO on_call, other_bot;
+             GRANT EXECUTE ON FUNCTION sym.give_back(text, jsonb), sym.open_grants() TO on_call;
+             GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sym TO other_bot",
+        )
+        .start()
+        .await?;
+    world
+        .sql(&format!(
+            "{OLD_SCHEMA} DROP FUNCTION sym.overdue(); CREATE FUNCTION sym.version_99() RETURNS int LANGUAGE sql AS 'SELECT 99'"
+        ))
+        .await?;
+    world.lambda.restart().await?;
+    world.still_works().await?;
+    let may =
+        "SELECT string_agg(who || has_function_privilege(who, f, 'EXECUTE'), ' ' ORDER BY who, f)
+        FROM unnest(ARRAY['on_call', 'other_bot']) who,
+             unnest(ARRAY['sym.give_back(text, jsonb)', 'sym.lend(jsonb)', 'sym.overdue()']) f";
+    assert_eq!(
+        world.query(may).await?.as_deref(),
+        Some("on_calltrue on_callfalse on_callfalse other_bottrue other_bottrue other_bottrue")
+    );
+    // A version that was here and is so no longer brings its own functions again.
+    let markers = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'sym'::regnamespace AND proname ~ '^version_'";
+    assert_eq!(world.query(markers).await?.as_deref(), Some("1"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_older_setup_replaces_no_newer_ledger() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let comment = "SELECT obj_description('sym'::regnamespace)";
+    let today = world.query(comment).await?;
+    let setup = world.ledger_setup("app", "sym_bot").await?;
+    // Of the same version it may be run again.
+    let admin = world.postgres.admin_in("app").await?;
+    admin.batch_execute(&setup).await?;
+    assert_eq!(world.query(comment).await?, today);
+    world
+        .sql("COMMENT ON SCHEMA sym IS 'sym-postgres 99'")
+        .await?;
+    let refused = admin.batch_execute(&setup).await.expect_err("is refused");
+    let refused = refused.as_db_error().context("is the server's")?.message();
+    assert!(refused.contains("the ledger has version 99"), "{refused}");
     Ok(())
 }

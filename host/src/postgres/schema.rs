@@ -46,6 +46,24 @@ pub(crate) fn to_sql() -> String {
     format!("{LOCKS}\n{tables}\n{FUNCTIONS}\n{}", version())
 }
 
+/// Raises where a schema may not be made, or replaced, for the user with this name, a literal:
+/// it has a ledger in another database, or a newer one in this.
+pub(crate) fn refusal(user: &str) -> String {
+    format!(
+        "DO $sym$ DECLARE other text; installed int; BEGIN\n    \
+             other := ({other});\n    \
+             IF other IS NOT NULL THEN\n        \
+                 RAISE EXCEPTION 'the function''s user has its ledger in database %: name that by --ledger; or, to move it, end all that is open there (symctl revoke --all), and then drop its schema sym', other;\n    \
+             END IF;\n    \
+             installed := (SELECT {INSTALLED} FROM pg_namespace WHERE nspname = 'sym');\n    \
+             IF installed > {VERSION} THEN\n        \
+                 RAISE EXCEPTION 'the ledger has version %, and this setup''s is {VERSION}: take the symctl of the function''s release', installed;\n    \
+             END IF;\n\
+         END $sym$;",
+        other = other_ledger(user)
+    )
+}
+
 /// The function whose being there says that the schema is at [`VERSION`], or was.
 pub(crate) fn marker() -> String {
     format!("sym.version_{VERSION}")
@@ -54,7 +72,13 @@ pub(crate) fn marker() -> String {
 fn version() -> String {
     let marker = marker();
     format!(
-        "CREATE OR REPLACE FUNCTION {marker}() RETURNS int LANGUAGE sql AS 'SELECT {VERSION}';\n\
+        // A newer one's marker would keep that from putting its functions back.
+        "DO $$ DECLARE other regprocedure; BEGIN \
+             FOR other IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'sym'::regnamespace \
+                          AND p.proname ~ '^version_[0-9]+$' AND p.proname <> 'version_{VERSION}' LOOP \
+                 EXECUTE format('DROP FUNCTION %s', other); \
+             END LOOP; END $$;\n\
+         CREATE OR REPLACE FUNCTION {marker}() RETURNS int LANGUAGE sql AS 'SELECT {VERSION}';\n\
          REVOKE ALL ON FUNCTION {marker}() FROM PUBLIC;\n\
          COMMENT ON SCHEMA sym IS 'sym-postgres {VERSION}';"
     )
@@ -111,16 +135,25 @@ const END_HOLDERS: &str = "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activ
           AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) \
           AND c.relnamespace = to_regnamespace('sym'))";
 
-/// The same as `sym.other_ledgers`, which isn't there yet.
-const OTHER_LEDGER: &str = "SELECT d.datname::text FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid \
-    WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = current_user::regrole AND s.deptype = 'o' \
-      AND d.datname <> current_database() AND to_regclass('sym.grants') IS NULL \
-    GROUP BY d.datname HAVING bool_or(s.classid = 'pg_namespace'::regclass) AND bool_or(s.classid = 'pg_proc'::regclass) \
-    ORDER BY d.datname LIMIT 1";
+/// The same as `sym.other_ledgers` of a user, which isn't there yet. None where there is a ledger
+/// in this database.
+fn other_ledger(user: &str) -> String {
+    format!(
+        "SELECT d.datname::text FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid \
+         WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' \
+           AND s.refobjid = (SELECT r.oid FROM pg_roles r WHERE r.rolname = {user}) \
+           AND d.datname <> current_database() \
+           AND NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                           WHERE n.nspname = 'sym' AND c.relname = 'grants') \
+         GROUP BY d.datname HAVING bool_or(s.classid = 'pg_namespace'::regclass) AND bool_or(s.classid = 'pg_proc'::regclass) \
+         ORDER BY d.datname LIMIT 1"
+    )
+}
 
 /// What is open in another would be ended by nobody.
 async fn refuse_a_second_ledger(connection: &Connection) -> Result<()> {
-    let rows = connection.query(&Query::new(OTHER_LEDGER)).await?;
+    let sql = other_ledger("current_user");
+    let rows = connection.query(&Query::new(&sql)).await?;
     match rows.first() {
         None => Ok(()),
         Some(row) => {
@@ -135,21 +168,20 @@ async fn refuse_a_second_ledger(connection: &Connection) -> Result<()> {
 
 async fn bring_up_to_date(connection: &Connection, database: &str) -> Result<()> {
     let result = async {
+        // Before anything is made here, for which we may lack the right: its advice would be to
+        // make a second one by hand.
+        refuse_a_second_ledger(connection).await?;
         connection.run(&format!("BEGIN; {}", lock())).await?;
         let rows = connection
-            .query(&Query::new(
-                "SELECT substring(obj_description(oid, 'pg_namespace') FROM 'sym-postgres ([0-9]{1,6})')::int4 \
-                 FROM pg_namespace WHERE nspname = 'sym' AND pg_get_userbyid(nspowner) = current_user",
-            ))
+            .query(&Query::new(&format!(
+                "SELECT {INSTALLED} FROM pg_namespace WHERE nspname = 'sym' AND pg_get_userbyid(nspowner) = current_user"
+            )))
             .await?;
         let installed: Option<i32> = match rows.first() {
             Some(row) => row.try_get(0)?,
             None => return Err(not_ours(database)),
         };
         let installed = installed.unwrap_or(0);
-        if installed == 0 {
-            refuse_a_second_ledger(connection).await?;
-        }
         if installed < VERSION {
             for (version, tables) in TABLES {
                 if *version > installed {
@@ -179,13 +211,20 @@ pub(super) fn not_ours(database: &str) -> Failure {
     ))
 }
 
+/// The version in the schema's comment. NULL where somebody has put another there.
+const INSTALLED: &str =
+    "substring(obj_description(oid, 'pg_namespace') FROM 'sym-postgres ([0-9]{1,6})')::int4";
+
 /// Refuses to work with a ledger of an earlier version, where it isn't ours to bring up
 /// to date.
 ///
 /// # Errors
 /// `database-setup`.
 pub(super) async fn check(connection: &Connection, database: &str) -> Result<()> {
-    let sql = format!("SELECT to_regproc('{}') IS NOT NULL", marker());
+    let sql = format!(
+        "SELECT to_regproc('{}') IS NOT NULL OR coalesce({INSTALLED} > {VERSION}, false) FROM pg_namespace WHERE nspname = 'sym'",
+        marker()
+    );
     let rows = connection.query(&Query::new(&sql)).await?;
     match rows.first().map(|row| row.try_get(0)) {
         Some(Ok(true)) => Ok(()),

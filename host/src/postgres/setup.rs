@@ -59,7 +59,11 @@ impl Setup {
                 "DO $sym$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {text}) THEN\n    \
                      CREATE ROLE {role};\n    \
                      GRANT CONNECT ON DATABASE {database} TO {role};\n    \
-                     GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};\n    \
+                     BEGIN\n        \
+                         GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};\n    \
+                     EXCEPTION WHEN insufficient_privilege THEN\n        \
+                         RAISE WARNING 'not all tables in schema public are yours: have each owner run GRANT SELECT ON ALL TABLES IN SCHEMA public TO %', {text};\n    \
+                     END;\n    \
                      ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {role};\n\
                  END IF; END $sym$;"
             ));
@@ -155,14 +159,36 @@ impl Setup {
             // It is another session.
             line(&format!("\\connect {}\n{PIN}", identifier(ledger)?));
         }
+        let name = quote_literal(&self.bot)?;
+        line("-- All of it, or nothing.");
+        line("BEGIN;");
+        line(&schema::refusal(&name));
         // Only a superuser may give somebody else a schema without being a member of theirs.
+        let (may_act, with_set) = match since_16 {
+            true => ("SET", " WITH SET TRUE"),
+            false => ("MEMBER", ""),
+        };
         line(&format!(
-            "GRANT {bot} TO CURRENT_USER{};\n\
-             CREATE SCHEMA sym AUTHORIZATION {bot};\nSET ROLE {bot};\n",
-            if since_16 { " WITH SET TRUE" } else { "" }
+            "DO $sym$ BEGIN\n    \
+                 IF NOT pg_has_role({name}, '{may_act}') THEN\n        \
+                     GRANT {bot} TO CURRENT_USER{with_set};\n        \
+                     PERFORM set_config('sym.setup_joined', 'true', true);\n    \
+                 END IF;\n    \
+                 IF to_regnamespace('sym') IS NULL THEN\n        \
+                     CREATE SCHEMA sym AUTHORIZATION {bot};\n    \
+                 END IF;\n\
+             END $sym$;\nSET ROLE {bot};\n"
         ));
         line(&schema::to_sql());
-        line(&format!("RESET ROLE;\nREVOKE {bot} FROM CURRENT_USER;"));
+        line(&format!(
+            "RESET ROLE;\n\
+             DO $sym$ BEGIN\n    \
+                 IF current_setting('sym.setup_joined', true) = 'true' THEN\n        \
+                     REVOKE {bot} FROM CURRENT_USER;\n    \
+                 END IF;\n\
+             END $sym$;\n\
+             COMMIT;"
+        ));
         if self.pg_cron {
             let text = |text: &str| quote_literal(text);
             line(&format!(
