@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use anyhow::ensure;
 use serde_json::json;
 
 use crate::fixture::{Event, PERSON, World, refusal, success};
@@ -331,5 +332,29 @@ async fn a_commit_is_durable_before_the_answer() -> anyhow::Result<()> {
     world.body_of(&strict, &event.to_string()).await?;
     world.body_of(&strict, &event.end().to_string()).await?;
     assert_eq!(world.query(seen).await?.as_deref(), Some("remote_apply"));
+    Ok(())
+}
+
+/// PostgreSQL takes any name for a role, and reads one without quotes otherwise.
+#[tokio::test]
+async fn the_functions_user_may_have_any_name() -> anyhow::Result<()> {
+    let world = World::builder()
+        .variable("DB_USER", "Sym.Bot")
+        .sql(r#"ALTER ROLE sym_bot RENAME TO "Sym.Bot""#)
+        .start()
+        .await?;
+    let lent = Event::escalate();
+    world.body(&lent).await?;
+    let leaver = world.leaver().await?;
+    leaver
+        .session
+        .batch_execute("CREATE TEMP TABLE own (id int); SELECT lo_create(0)")
+        .await?;
+    world.end_removes(&leaver).await?;
+    world.body(&lent.end()).await?;
+    world.body(&Event::escalate().new_run().end()).await?;
+    let open = "SELECT count(*) FROM sym.grants WHERE state <> 'ended'";
+    ensure!(world.query(open).await?.as_deref() == Some("0"));
+    ensure!(world.sweep().await? == 0);
     Ok(())
 }

@@ -166,6 +166,22 @@ BEGIN
     RETURN EXISTS (SELECT FROM sym.grants g WHERE g.run = this_run);
 END $$;
 
+-- The temporary users that this function's user has made, of whatever run, and not those of
+-- another's on the same server. Reads all that there are.
+CREATE OR REPLACE FUNCTION sym.users_of_ours() RETURNS TABLE (role_oid oid, run text)
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN QUERY
+        SELECT m.member, sym.run_in_comment(m.member)
+            FROM pg_auth_members m JOIN pg_roles bot ON bot.oid = m.grantor
+            WHERE m.roleid = sym.role_named('sym_managed') AND bot.rolname = current_user
+        UNION
+        SELECT d.objoid, sym.run_in_comment(d.objoid)
+            FROM pg_shdescription d
+            WHERE d.classoid = 'pg_authid'::regclass AND sym.is_marked_before_16(d.objoid)
+              AND sym.comment_of(d.objoid) ->> 'by' = current_user;
+END $$;
+
 -- What this function's user has given and no open run explains, as where the ledger is older
 -- than the roles: `users` (user, run), and `memberships` (user, role, and the `revoke` of it), no
 -- more than a hundred of each. A run that found a membership there doesn't explain it.
@@ -175,25 +191,22 @@ CREATE OR REPLACE FUNCTION sym.unexplained() RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     bot    constant oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user);
-    marker constant oid := sym.role_named('sym_managed');
     by_bot constant text := CASE WHEN current_setting('server_version_num')::int >= 160000
                                  THEN format(' GRANTED BY %s', bot::regrole) ELSE '' END;
 BEGIN
     RETURN jsonb_build_object(
         'users', (SELECT coalesce(jsonb_agg(to_jsonb(u) ORDER BY u."user"), '[]') FROM (
-            -- One that another function's user has made is in that one's ledger.
-            SELECT m.member::regrole::text AS "user", c.run FROM pg_auth_members m, sym.run_in_comment(m.member) AS c (run)
-                WHERE m.roleid = marker AND m.grantor = bot AND c.run IS NOT NULL
-                  AND NOT EXISTS (SELECT FROM sym.grants g WHERE g.run = c.run AND g.state <> 'ended'
+            SELECT o.role_oid::regrole::text AS "user", o.run FROM sym.users_of_ours() o
+                WHERE o.run IS NOT NULL
+                  AND NOT EXISTS (SELECT FROM sym.grants g WHERE g.run = o.run AND g.state <> 'ended'
                                   AND g.strategy = 'temporary-user') LIMIT 100) u),
         'memberships', (SELECT coalesce(jsonb_agg(to_jsonb(p) ORDER BY p."user", p.role), '[]') FROM (
             SELECT m.member::regrole::text AS "user", m.roleid::regrole::text AS role,
                    format('REVOKE %s FROM %s%s;', m.roleid::regrole, m.member::regrole, by_bot) AS revoke
                 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
                 WHERE m.grantor = bot AND m.member <> bot AND NOT starts_with(r.rolname::text, 'sym_')
-                  -- A user of ours, which goes with its run; and who may remove it.
-                  AND NOT EXISTS (SELECT FROM pg_auth_members t WHERE t.member = m.member AND t.roleid = marker)
-                  AND NOT EXISTS (SELECT FROM pg_auth_members t WHERE t.member = m.roleid AND t.roleid = marker)
                   AND NOT EXISTS (SELECT FROM sym.grants g WHERE g.user_oid = m.member AND g.role_oid = m.roleid
-                                  AND g.state = 'granted' AND NOT g.standing) LIMIT 100) p));
+                                  AND g.state = 'granted' AND NOT g.standing)
+                  -- A user of ours, which goes with its run; and who may remove it.
+                  AND NOT sym.is_temporary_user(m.member) AND NOT sym.is_temporary_user(m.roleid) LIMIT 100) p));
 END $$;

@@ -205,7 +205,7 @@ CREATE OR REPLACE FUNCTION sym.leave_heirs() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     few        constant int := 50;
-    bot        constant oid := current_user::regrole;
+    bot        constant oid := sym.role_named(current_user);
     kept       int := 0;
     membership record;
 BEGIN

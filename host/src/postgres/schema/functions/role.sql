@@ -121,7 +121,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     done record;
 BEGIN
-    done := sym.facts_of(current_user::regrole);
+    done := sym.facts_of(sym.role_named(current_user));
 END $$;
 
 -- What still leads from a user to a role: memberships of its own, and those
@@ -194,8 +194,7 @@ END $$;
 CREATE OR REPLACE FUNCTION sym.take_up_user(this_run text, ending jsonb) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
-    this_user oid := (SELECT m.member FROM pg_auth_members m
-                      WHERE m.roleid = sym.role_named('sym_managed') AND sym.run_in_comment(m.member) = this_run LIMIT 1);
+    this_user oid := (SELECT o.role_oid FROM sym.users_of_ours() o WHERE o.run = this_run LIMIT 1);
 BEGIN
     IF this_user IS NULL THEN
         RETURN false;

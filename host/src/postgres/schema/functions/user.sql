@@ -188,7 +188,8 @@ BEGIN
             EXECUTE format('GRANT %I TO sym_admins WITH ADMIN TRUE, INHERIT FALSE, SET FALSE', entry.user_name);
         END IF;
         EXECUTE format('COMMENT ON ROLE %I IS %L', entry.user_name,
-                       jsonb_build_object('sym', 1, 'run', this_run, 'requester', entry.requester, 'expires', entry.expires_at));
+                       jsonb_build_object('sym', 1, 'run', this_run, 'requester', entry.requester, 'expires', entry.expires_at,
+                                          'by', current_user));
     ELSIF sym.is_user_of(this_user, this_run) THEN
         EXECUTE format('ALTER ROLE %I ', entry.user_name) || options;
         -- What the earlier try gave may be more than this one asks for.
@@ -287,8 +288,8 @@ BEGIN
     IF made_by IS NOT NULL THEN
         EXECUTE format('ALTER ROLE %s LOGIN', entry.user_oid::regrole);
         -- By `prepare_clearing`, where what an earlier try gave was cleared away.
-        IF EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = entry.user_oid AND m.member = current_user::regrole
-                   AND m.grantor = current_user::regrole) THEN
+        IF EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = entry.user_oid AND m.member = sym.role_named(current_user)
+                   AND m.grantor = sym.role_named(current_user)) THEN
             EXECUTE format('REVOKE %s FROM %I', entry.user_oid::regrole, current_user);
         END IF;
     END IF;
