@@ -156,3 +156,32 @@ bool sym_config_list(const char *key, sym_texts *list) {
   *list = (sym_texts){items, (size_t)count, true};
   return true;
 }
+
+bool sym_require_list(const char *key, sym_texts *list) {
+  if (!sym_config_list(key, list)) {
+    return false;
+  }
+  if (!list->count) {
+    sym_failed("invalid-config",
+               "config `%s` is missing or empty, list at least one value in `plugins.toml`", key);
+    return false;
+  }
+  return true;
+}
+
+bool sym_is_in_any(sym_email email, sym_texts domains) {
+  for (size_t i = 0; i < domains.count; i++) {
+    if (sym_is_in(email, domains.items[i])) {
+      return true;
+    }
+  }
+  return false;
+}
+
+const char *sym_join(sym_texts list, const char *between) {
+  const char *text = "";
+  for (size_t i = 0; i < list.count; i++) {
+    text = sym_text("%s%s%s", text, i ? between : "", list.items[i]);
+  }
+  return text;
+}

@@ -38,10 +38,12 @@ typedef struct {
   sym_pairs identities;
 } sym_actor;
 
-// One approved request for access. Texts are UTF-8, and end in NUL: a request
-// with a NUL inside a text is refused before you see it.
+// One request for access: approved, or about to be shown to its approvers. Texts
+// are UTF-8, and end in NUL: a request with a NUL inside a text is refused before
+// you see it.
 typedef struct {
-  // A UUID in lower case: the same in the escalate and the deescalate event.
+  // Identifies the request. From Sym a UUID in lower case; from a person who gives
+  // access without Sym up to 64 lower case letters, digits, `-` and `_`.
   const char *run_id;
   // "role" or "temporary-user". More may come: refuse what you don't know.
   const char *strategy;
@@ -135,6 +137,13 @@ typedef struct {
 //   if (!sym_config_list("domains", &domains)) return NULL;
 bool sym_config_list(const char *key, sym_texts *list);
 
+// The same of a list that has to be there, and to have something in it: false, with
+// the failure set, where it isn't.
+bool sym_require_list(const char *key, sym_texts *list);
+
+// The items of a list in one text, with `between` between them.
+const char *sym_join(sym_texts list, const char *between);
+
 // All of them.
 sym_pairs sym_config_all(void);
 
@@ -150,6 +159,9 @@ bool sym_parse_email(const char *text, sym_email *email);
 
 // Whether the address is in this very domain. A subdomain is another domain.
 bool sym_is_in(sym_email email, const char *domain);
+
+// Whether it is in one of them.
+bool sym_is_in_any(sym_email email, sym_texts domains);
 
 // Whether two texts are the same.
 bool sym_equal(const char *a, const char *b);

@@ -40,10 +40,11 @@ type Target struct {
 	Settings map[string]string
 }
 
-// Request is one approved request for access.
+// Request is one request for access: approved, or about to be shown to its
+// approvers.
 type Request struct {
-	// RunID is a UUID in lower case: the same in the escalate and the deescalate
-	// event.
+	// RunID identifies the request. From Sym a UUID in lower case; from a person who
+	// gives access without Sym up to 64 lower case letters, digits, - and _.
 	RunID string
 	// Strategy is RoleStrategy or TemporaryUserStrategy. More may come: refuse
 	// what you don't know.
@@ -201,6 +202,17 @@ func ConfigList(key string) ([]string, error) {
 		items[i] = strings.TrimSpace(items[i])
 	}
 	return items, nil
+}
+
+// RequireConfigList is the same of a list that has to be there, and to have
+// something in it.
+func RequireConfigList(key string) ([]string, error) {
+	items, err := ConfigList(key)
+	if err == nil && len(items) == 0 {
+		err = Failed("invalid-config",
+			"config `%s` is missing or empty, list at least one value in `plugins.toml`", key)
+	}
+	return items, err
 }
 
 // Lines in the host's log, with the plugin's name, its version and the run.

@@ -2,8 +2,9 @@
 //
 // A plugin answers one or both of two questions: `resolveUser`, exported by
 // src/resolver, and `setup`, exported by src/target. It gets data and answers
-// data: it has no network, no files, no clock (`Date.now()` ends it) and no
-// database. Each call runs in a fresh instance, so nothing lives on.
+// data: it has no network, no files, no clock (`Date.now()` and `new Date()` throw)
+// and no database. Each call runs in a fresh instance, so nothing lives on. What
+// stands outside a function runs once, when the plugin is built.
 //
 // What you throw is never lost: a `Failure` is the answer, anything else becomes
 // a fault with its text and place, and console.log goes to the plugin's log.
@@ -28,9 +29,9 @@ export interface Target {
   readonly settings: ReadonlyMap<string, string>;
 }
 
-/** One approved request for access. */
+/** One request for access: approved, or about to be shown to its approvers. */
 export interface Request {
-  /** A UUID in lower case: the same in the escalate and the deescalate event. */
+  /** Identifies the request. From Sym a UUID in lower case; from a person who gives access without Sym up to 64 lower case letters, digits, `-` and `_`. */
   readonly runId: string;
   /** `role` or `temporary-user`. More may come: refuse what you don't know. */
   readonly strategy: "role" | "temporary-user" | (string & {});
@@ -115,6 +116,8 @@ export const config: {
   require(key: string): string;
   /** An array of strings, or one string with commas. */
   list(key: string): string[] | undefined;
+  /** The same of a list that has to be there, and to have something in it. */
+  requireList(key: string): string[];
   /** All keys and values, in the order of the keys. */
   all(): Map<string, string>;
 };

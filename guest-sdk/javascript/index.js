@@ -82,6 +82,13 @@ export const config = {
     }
     return items.map((item) => item.trim());
   },
+  requireList(key) {
+    const items = config.list(key);
+    if (!items?.length) {
+      throw invalid(key, "is missing or empty, list at least one value in `plugins.toml`");
+    }
+    return items;
+  },
   all() {
     return new Map(hostConfig.getAll());
   },

@@ -10,7 +10,8 @@ becomes a fault with its text and place, and ``print`` and ``logging`` go to the
 plugin's log.
 
 Import everything at the top of a module: what was not imported when the plugin
-was built is not there when it runs.
+was built is not there when it runs. What stands outside a function runs once, when
+the plugin is built: a time there is the build's.
 """
 
 import json
@@ -52,10 +53,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Request:
-    """One approved request for access."""
+    """One request for access: approved, or about to be shown to its approvers."""
 
     run_id: str
-    """A UUID in lower case: the same in the escalate and the deescalate event."""
+    """Identifies the request. From Sym a UUID in lower case; from a person who gives
+    access without Sym up to 64 lower case letters, digits, ``-`` and ``_``."""
     strategy: str
     """``role`` or ``temporary-user``. More may come: refuse what you don't know."""
     requester: Actor
@@ -219,6 +221,13 @@ class _Config:
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise _invalid(key, "has to be a list of strings")
         return [item.strip() for item in items]
+
+    def require_list(self, key: str) -> "list[str]":
+        """The same of a list that has to be there, and to have something in it."""
+        items = self.list(key)
+        if not items:
+            raise _invalid(key, "is missing or empty, list at least one value in `plugins.toml`")
+        return items
 
     def all(self) -> dict[str, str]:
         """All keys and values, in the order of the keys."""

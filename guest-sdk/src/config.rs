@@ -54,6 +54,22 @@ pub fn list(key: &str) -> Result<Option<Vec<String>>, Failure> {
         .ok_or_else(|| invalid(key, "has to be a list of strings"))
 }
 
+/// The values of a list that has to be there, and to have something in it.
+///
+/// # Errors
+///
+/// A [`Failure`] of code [`Failure::INVALID_CONFIG`] that names the key: also where
+/// the value is no list, as for [`list`].
+pub fn require_list(key: &str) -> Result<Vec<String>, Failure> {
+    match list(key)? {
+        Some(items) if !items.is_empty() => Ok(items),
+        _ => Err(invalid(
+            key,
+            "is missing or empty, list at least one value in `plugins.toml`",
+        )),
+    }
+}
+
 /// The value of a table, a list or a number, as a type that reads it; `None` where
 /// the operator set none.
 ///
@@ -84,10 +100,11 @@ pub fn list(key: &str) -> Result<Option<Vec<String>>, Failure> {
 ///
 /// impl Resolver for Mapped {
 ///     fn resolve_user(request: &Request) -> Result<String, Failure> {
-///         config::refuse_all_but(&["domain", "users", "default"])?;
-///         let domain = config::require("domain")?;
-///         let email = request.requester.email().filter(|email| email.is_in(&domain));
-///         let email = email.ok_or_else(|| Failure::denied(format!("Only people of {domain} get access.")))?;
+///         config::refuse_all_but(&["domains", "users", "default"])?;
+///         let domains = config::require_list("domains")?;
+///         let is_ours = |email: &Email| domains.iter().any(|domain| email.is_in(domain));
+///         let email = request.requester.email().filter(is_ours);
+///         let email = email.ok_or_else(|| Failure::denied("You are in none of our domains."))?;
 ///         let users: BTreeMap<String, String> = config::json("users")?.unwrap_or_default();
 ///         let user = users.get(&email.local_part().to_ascii_lowercase()).cloned();
 ///         user.or_else(|| config::get("default"))
@@ -95,7 +112,7 @@ pub fn list(key: &str) -> Result<Option<Vec<String>>, Failure> {
 ///     }
 /// }
 ///
-/// let settings = [("domain", "a.example"), ("users", r#"{"ada": "ada_dev"}"#), ("default", "guest")];
+/// let settings = [("domains", r#"["a.example"]"#), ("users", r#"{"ada": "ada_dev"}"#), ("default", "guest")];
 /// let user_of = |person| Mapped::resolve_user(&testing::request().requester(person).build());
 /// testing::with_config(&settings, || {
 ///     assert_eq!(user_of("Ada@a.example").as_deref(), Ok("ada_dev"));
@@ -233,6 +250,17 @@ mod tests {
             let failure = require("role").expect_err("no role is set");
             assert_eq!(failure.code, Failure::INVALID_CONFIG);
             assert!(failure.message.contains("`role`"));
+        });
+        for settings in [&[][..], &[("domains", "[]")], &[("domains", " , ")]] {
+            with_config(settings, || {
+                assert_eq!(
+                    require_list("domains").map_err(|failure| failure.message),
+                    Err("config `domains` is missing or empty, list at least one value in `plugins.toml`".to_owned())
+                );
+            });
+        }
+        with_config(&[("domains", r#"["a.example"]"#)], || {
+            assert_eq!(require_list("domains"), Ok(vec!["a.example".to_owned()]));
         });
     }
 

@@ -23,9 +23,10 @@
 //!             .requester
 //!             .email()
 //!             .ok_or_else(|| Failure::denied("Only people get access here, bots don't."))?;
-//!         // A temporary user is another one for each run.
+//!         // A temporary user is another one for each run: the end of its id says which.
 //!         let name = email.local_part().replace('-', "_");
-//!         Ok(format!("{name}_{}", &request.run_id[..8]))
+//!         let end = request.run_id.len().saturating_sub(8);
+//!         Ok(format!("{name}_{}", &request.run_id[end..]))
 //!     }
 //! }
 //!
@@ -50,7 +51,7 @@
 //!     .setting("table", "orders")
 //!     .build();
 //! let user = Support::resolve_user(&request).unwrap();
-//! assert_eq!(user, "sym_user_2b1befa5");
+//! assert_eq!(user, "sym_user_2c15cb7d");
 //! assert_eq!(
 //!     Support::setup(&request, &user).unwrap()[0],
 //!     Step::grant_role("readonly"),

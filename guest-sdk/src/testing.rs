@@ -106,7 +106,7 @@ impl RequestBuilder {
         self
     }
 
-    /// Sets the run's UUID.
+    /// Sets the run's id.
     pub fn run_id(mut self, run_id: impl Into<String>) -> Self {
         self.0.run_id = run_id.into();
         self

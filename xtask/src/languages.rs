@@ -198,7 +198,7 @@ fn check_front_page(symctl: &Symctl) -> Result<()> {
     fs::create_dir(&cases)?;
     let case = "[[case]]\nname = \"a person may update the table\"\ntarget = \"orders\"\n\
                 change.fields.target.settings = { table = \"orders\" }\n\
-                expect.user = \"sym_user_2b1befa5\"\n";
+                expect.user = \"sym_user_2c15cb7d\"\n";
     fs::write(cases.join("orders.toml"), case)?;
     symctl.build(&project)?;
     symctl.test(&project, &[])?;

@@ -16,7 +16,7 @@ use sym_host::request::Request;
 use super::cases::parse_strategy;
 use super::outcome::request_of;
 use super::show::{bytes, milliseconds, number};
-use super::subject::{Subject, sample_request};
+use super::subject::{Subject, run_id, sample_request};
 use crate::engine::engine;
 use crate::input;
 use crate::output::{self, Status};
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Status> {
     let subject = Subject::find(&args.path)?;
     let request = match &args.event {
         Some(path) => request_of(&input::event(path)?)?,
-        None => sample_request("sym-user@healthy-health.co", "readonly", 0)?,
+        None => sample_request("sym-user@healthy-health.co", "readonly", &run_id(0))?,
     };
     let engine = engine()?;
     let targets = BTreeSet::from([request.target.name.clone()]);

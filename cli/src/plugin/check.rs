@@ -8,7 +8,7 @@ mod sql;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
@@ -22,7 +22,7 @@ use sym_host::request::Request;
 
 use super::cases::{Case, parse_sql_policy, parse_strategy};
 use super::outcome::{Conditions, Outcome};
-use super::subject::{Subject, request_like, sample_request};
+use super::subject::{Subject, request_like, run_id, sample_request};
 use super::test::{FileVerdict, run_own_cases};
 use crate::engine::engine;
 use crate::output::{self, Status};
@@ -87,55 +87,103 @@ struct Finding {
     level: Level,
     /// A table of `plugins.toml`.
     subject: String,
-    /// What was looked at: a stable word.
-    check: &'static str,
+    check: Check,
     /// What was found, in a sentence.
     text: String,
 }
 
+/// What was looked at: a stable word of the JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Check {
+    /// What the component exports and imports.
+    World,
+    /// The component's size.
+    Size,
+    /// Its native code.
+    Native,
+    /// Limits that aren't the defaults.
+    Limits,
+    /// What its start takes.
+    Start,
+    /// Its answer to an ordinary request.
+    Call,
+    /// What a target asks for, against the policy.
+    Plan,
+    /// Advice about SQL.
+    Sql,
+    /// Two people, one name.
+    Names,
+    /// Two runs, one name.
+    Runs,
+}
+
+impl Check {
+    /// Whether an error of it keeps a directory from being published: what breaks on
+    /// ordinary requests. What is an error for some people, or under one policy, may be
+    /// right for others.
+    fn stops_publish(self) -> bool {
+        match self {
+            Self::Call | Self::Runs => true,
+            Self::World | Self::Size | Self::Native | Self::Limits | Self::Start => false,
+            Self::Plan | Self::Sql | Self::Names => false,
+        }
+    }
+}
+
+/// By which rules a plugin is checked.
+struct Rules {
+    /// Of targets that don't name one.
+    strategy: Strategy,
+    sql_policy: SqlPolicy,
+    /// Whose people a resolver is asked for. None: [`DOMAINS`], or those of its cases.
+    domains: Vec<String>,
+    /// Whether native code is made.
+    native: bool,
+    /// How long a resolver is asked for people's names. `None`: for all of them.
+    patience: Option<Duration>,
+}
+
 /// What the checks share.
 struct Checking<'a> {
-    args: &'a CheckArgs,
+    rules: &'a Rules,
     subject: &'a Subject,
     release: &'a Release,
     conditions: Conditions,
     /// What came of its own cases.
     cases: &'a [FileVerdict],
-    /// When to ask for no more names.
-    deadline: Option<Instant>,
     findings: Vec<Finding>,
 }
 
-impl CheckArgs {
-    fn checking<'a>(
-        &'a self,
-        subject: &'a Subject,
-        release: &'a Release,
-        cases: &'a [FileVerdict],
-    ) -> Checking<'a> {
+impl Rules {
+    /// Everything that can be said of what a release has.
+    async fn check(
+        &self,
+        subject: &Subject,
+        release: &Release,
+        cases: &[FileVerdict],
+    ) -> anyhow::Result<Vec<Finding>> {
         let mut conditions = Conditions {
             strategy: self.strategy,
             ..Conditions::default()
         };
         conditions.policy.sql = self.sql_policy;
-        Checking {
-            args: self,
+        let mut checking = Checking {
+            rules: self,
             subject,
             release,
             conditions,
             cases,
-            deadline: None,
             findings: Vec::new(),
-        }
+        };
+        component::check(&mut checking).await?;
+        sql::check(&mut checking).await?;
+        names::check(&mut checking).await?;
+        Ok(checking.findings)
     }
 }
 
 impl Checking<'_> {
-    async fn all_but_names(&mut self) -> anyhow::Result<()> {
-        component::check(self).await?;
-        sql::check(self).await
-    }
-
     /// What the plugin of a table of `plugins.toml` is asked: a target for itself,
     /// the resolver for any, under the strategy that it then has.
     fn asked_for(&self, section: &str) -> (&str, Strategy) {
@@ -163,7 +211,7 @@ impl Checking<'_> {
         let case = answered.find(|(case, _)| is_target || !case.is_user_given());
         let (request, user) = match case {
             Some((case, outcome)) => (case.request.clone(), outcome.user.clone()),
-            None => (sample_request("ada@a.example", target, 0)?, None),
+            None => (sample_request("ada@a.example", target, &run_id(0))?, None),
         };
         Ok(Question {
             request,
@@ -173,13 +221,13 @@ impl Checking<'_> {
         })
     }
 
-    /// A request of this person for a target, in the run of this number, with all
-    /// that the target's cases have.
+    /// A request of this person for a target, in the run of this id, with all that the
+    /// target's cases have.
     fn request_of(
         &self,
         person: &str,
         (target, strategy): (&str, Strategy),
-        run: u32,
+        run: &str,
     ) -> anyhow::Result<Request> {
         match self.answered(target, strategy).next() {
             Some((case, _)) => request_like(&case.request.event_json, person, target, run),
@@ -200,7 +248,7 @@ impl Checking<'_> {
     }
 
     /// Whether one of these checks found something wrong.
-    fn is_wrong(&self, section: &str, checks: &[&str]) -> bool {
+    fn is_wrong(&self, section: &str, checks: &[Check]) -> bool {
         let mut findings = self.findings.iter();
         findings.any(|finding| {
             finding.level != Level::Ok
@@ -209,7 +257,7 @@ impl Checking<'_> {
         })
     }
 
-    fn add(&mut self, level: Level, subject: &str, check: &'static str, text: impl Into<String>) {
+    fn add(&mut self, level: Level, subject: &str, check: Check, text: impl Into<String>) {
         self.findings.push(Finding {
             level,
             subject: subject.to_owned(),
@@ -234,15 +282,19 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {
     subject.note_staleness();
     let targets = BTreeSet::from(["target".to_owned()]);
     let release = subject.load(&engine()?, &targets)?;
+    let rules = Rules {
+        strategy: args.strategy,
+        sql_policy: args.sql_policy,
+        domains: args.domain.clone(),
+        native: !args.without_native,
+        patience: None,
+    };
     let findings = block_on(async {
         let cases = match &subject {
             Subject::Directory(directory) => run_own_cases(directory, &release).await?,
             Subject::Component(_) => Vec::new(),
         };
-        let mut checking = args.checking(&subject, &release, &cases);
-        checking.all_but_names().await?;
-        names::check(&mut checking).await?;
-        anyhow::Ok(checking.findings)
+        rules.check(&subject, &release, &cases).await
     })?;
     if findings.is_empty() {
         bail!("there is nothing to check: `{FILE_NAME}` names neither a resolver nor a target");
@@ -271,35 +323,28 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {
 /// What had better be otherwise in a directory that is about to be published, by
 /// the rules that hold where nobody says others. Of names only what is wrong
 /// whoever the people are: whether two get one name hangs on mail domains, which
-/// nobody has said here. Apart from the rest is what breaks on ordinary requests: what
-/// is an error for some people, or under one policy, may be right for others.
+/// nobody has said here. First what stops it, then the rest.
 pub(crate) async fn advice(
     subject: &Subject,
     release: &Release,
     cases: &[FileVerdict],
 ) -> anyhow::Result<(Vec<String>, Vec<String>)> {
-    let args = CheckArgs {
-        path: PathBuf::new(),
+    let rules = Rules {
         strategy: Strategy::Role,
         sql_policy: SqlPolicy::Grants,
-        domain: Vec::new(),
-        without_native: true,
-        strict: false,
-        json: false,
+        domains: Vec::new(),
+        native: false,
+        patience: Some(PATIENCE),
     };
-    let mut checking = args.checking(subject, release, cases);
-    checking.all_but_names().await?;
-    checking.deadline = Some(Instant::now() + PATIENCE);
-    names::check(&mut checking).await?;
-    let mut findings = checking.findings;
+    let mut findings = rules.check(subject, release, cases).await?;
     findings.retain(|finding| match finding.level {
         Level::Ok => false,
-        Level::Warning => finding.check != "names",
+        Level::Warning => finding.check != Check::Names,
         Level::Error => true,
     });
-    let (errors, advice): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| {
-        finding.level == Level::Error && ["call", "runs"].contains(&finding.check)
-    });
+    let (errors, advice): (Vec<_>, Vec<_>) = findings
+        .iter()
+        .partition(|finding| finding.level == Level::Error && finding.check.stops_publish());
     let texts = |findings: Vec<&Finding>| {
         let findings = findings.into_iter();
         let text = |finding: &Finding| format!("{}: {}", finding.subject, finding.text);

@@ -128,27 +128,30 @@ pub(crate) async fn check_all(release: &Release) -> anyhow::Result<()> {
     last.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// The sample event, of this person, for this target, in the run of this number.
-pub(crate) fn sample_request(person: &str, target: &str, run: u32) -> anyhow::Result<Request> {
+/// A UUID, as Sym's runs have, and like those another one from its first digits on and
+/// in its last: plugins may well take eight of them.
+pub(crate) fn run_id(number: u32) -> String {
+    let first = number.wrapping_mul(0x9E37_79B1);
+    format!("{first:08x}-{:04x}-4000-8000-{number:012x}", first >> 16)
+}
+
+/// The sample event, of this person, for this target, in the run of this id.
+pub(crate) fn sample_request(person: &str, target: &str, run: &str) -> anyhow::Result<Request> {
     request_like(SAMPLE, person, target, run)
 }
 
 /// An event with all that this one has, of this person, for this target, in the run
-/// of this number.
+/// of this id.
 pub(crate) fn request_like(
     event: &str,
     person: &str,
     target: &str,
-    run: u32,
+    run: &str,
 ) -> anyhow::Result<Request> {
     let mut event: Value = serde_json::from_str(event).context("the event is no JSON")?;
-    // A UUID, as `wit/` promises, and like those of Sym another one from its first
-    // digits on: plugins may well take the first eight alone.
-    let first = run.wrapping_mul(0x9E37_79B1);
-    let id = format!("{first:08x}-{:04x}-4000-8000-{run:012x}", first >> 16);
     let srn = event["run"]["srn"].as_str().unwrap_or_default();
     let (flow, _) = srn.rsplit_once(':').unwrap_or_default();
-    event["run"]["srn"] = format!("{flow}:{id}").into();
+    event["run"]["srn"] = format!("{flow}:{run}").into();
     event["run"]["actors"]["request"]["username"] = person.into();
     event["fields"]["target"]["name"] = target.into();
     Ok(request_of(&event.to_string())?)
@@ -181,14 +184,18 @@ mod tests {
 
     // A plugin that was written to the contract must not break on our own sample.
     #[test]
-    fn runs_are_uuids_that_differ_from_their_first_digits_on() {
+    fn runs_are_uuids_that_differ_in_their_first_digits_and_in_their_last() {
         let mut firsts = BTreeSet::new();
+        let mut lasts = BTreeSet::new();
         for run in 0..2_000 {
-            let request = sample_request("ada@a.example", "readonly", run).expect("is an event");
+            let request =
+                sample_request("ada@a.example", "readonly", &run_id(run)).expect("is an event");
             let parts: Vec<usize> = request.run.id().split('-').map(str::len).collect();
             assert_eq!(parts, [8, 4, 4, 4, 12], "{}", request.run.id());
             firsts.insert(request.run.id()[..8].to_owned());
+            lasts.insert(request.run.id()[28..].to_owned());
         }
+        assert_eq!(lasts.len(), 2_000);
         assert_eq!(firsts.len(), 2_000);
     }
 }

@@ -325,6 +325,42 @@ fn a_resolver_for_roles_alone_is_not_asked_for_temporary_users() -> anyhow::Resu
     Ok(())
 }
 
+// Sym's ids are UUIDs, so it is no error.
+#[test]
+fn a_temporary_user_of_a_runs_first_letters_is_a_warning() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let run_up_to = |count: &str| {
+        format!(
+            "(i32.store (i32.const 200) (i32.const 0))
+            (i32.store (i32.const 204) (i32.load (local.get 0)))
+            (i32.store (i32.const 208) {count})
+            (return (i32.const 200))"
+        )
+    };
+    let length = "(i32.load offset=4 (local.get 0))";
+    let eight = format!(
+        "(if (i32.lt_u {length} (i32.const 8)) (then (unreachable))){}",
+        run_up_to("(i32.const 8)")
+    );
+    for (code, expected) in [
+        (
+            eight,
+            &["breaks in the run `7`", "`ticket-4712` alike, `ticket-4`"][..],
+        ),
+        (run_up_to(length), &[]),
+    ] {
+        desk.write("resolver.wasm", resolver_of_all(&Behaviour::Code(&code)))?;
+        let temporary = ["--strategy", "temporary-user"];
+        let result = desk.json(0, &[&CHECK[..], &temporary].concat())?;
+        let warnings = findings(&result, "warning", "runs");
+        assert_eq!(warnings.len(), expected.len(), "{result}");
+        for (warning, part) in warnings.iter().zip(expected) {
+            assert!(warning.contains(part), "{warning}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn what_is_no_plugin_is_said_once() -> anyhow::Result<()> {
     let desk = Desk::new()?;

@@ -8,7 +8,7 @@ use sym_host::plugin::statement::MAX_NATIVE_BYTES;
 use sym_host::plugin::trial::Part;
 use sym_host::plugin::{Called, Limit};
 
-use super::{Checking, Level};
+use super::{Check, Checking, Level};
 use crate::plugin::show::{bytes, number};
 
 /// What share of a limit, in percent, a start may take before it is worth a
@@ -19,14 +19,14 @@ pub(super) async fn check(checking: &mut Checking<'_>) -> anyhow::Result<()> {
     for part in checking.release.parts() {
         let section = part.section().to_owned();
         if let Err(error) = part.check().await {
-            checking.add(Level::Error, &section, "world", error.to_log());
+            checking.add(Level::Error, &section, Check::World, error.to_log());
             continue;
         }
         let wasi = if part.has_wasi() { " and WASI" } else { "" };
         checking.add(
             Level::Ok,
             &section,
-            "world",
+            Check::World,
             format!(
                 "`{}` exports `{}@0.1`, and imports what every plugin may{wasi}",
                 part.path(),
@@ -46,10 +46,10 @@ fn sizes(checking: &mut Checking<'_>, part: &Part) -> anyhow::Result<()> {
     checking.add(
         Level::Ok,
         part.section(),
-        "size",
+        Check::Size,
         format!("{} of {}", bytes(size), bytes(MAX_COMPONENT_BYTES)),
     );
-    if checking.args.without_native {
+    if !checking.rules.native {
         return Ok(());
     }
     for target in TARGETS {
@@ -66,10 +66,10 @@ fn sizes(checking: &mut Checking<'_>, part: &Part) -> anyhow::Result<()> {
                     bytes(size),
                     bytes(MAX_NATIVE_BYTES)
                 );
-                checking.add(level, part.section(), "native", text);
+                checking.add(level, part.section(), Check::Native, text);
             }
             Err(error) => {
-                checking.add(Level::Error, part.section(), "native", error.to_log());
+                checking.add(Level::Error, part.section(), Check::Native, error.to_log());
             }
         }
     }
@@ -95,7 +95,7 @@ fn limits(checking: &mut Checking<'_>, part: &Part) {
     } else {
         raised.join("; ")
     };
-    checking.add(Level::Ok, part.section(), "limits", text);
+    checking.add(Level::Ok, part.section(), Check::Limits, text);
 }
 
 async fn start(checking: &mut Checking<'_>, part: &Part) -> anyhow::Result<()> {
@@ -134,7 +134,7 @@ async fn start(checking: &mut Checking<'_>, part: &Part) -> anyhow::Result<()> {
         (Level::Ok, "")
     };
     let text = format!("its start takes {}{hint}", text.join(" and "));
-    checking.add(level, part.section(), "start", text);
+    checking.add(level, part.section(), Check::Start, text);
     let Some(why) = breakage(&called) else {
         return Ok(());
     };
@@ -146,10 +146,10 @@ async fn start(checking: &mut Checking<'_>, part: &Part) -> anyhow::Result<()> {
             "fails on the sample event, which may lack what it needs: {why}; write a case that it answers into `cases/`, \
              and it is asked for that"
         );
-        checking.add(Level::Warning, part.section(), "call", text);
+        checking.add(Level::Warning, part.section(), Check::Call, text);
     } else {
         let text = format!("breaks on an ordinary request: {why}");
-        checking.add(Level::Error, part.section(), "call", text);
+        checking.add(Level::Error, part.section(), Check::Call, text);
     }
     Ok(())
 }

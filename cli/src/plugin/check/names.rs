@@ -10,9 +10,10 @@ use sym_host::plan::Strategy;
 
 use super::component::breakage;
 use super::people::people;
-use super::{Checking, DOMAINS, Level};
+use super::{Check, Checking, DOMAINS, Level};
 use crate::plugin::cases::event::SAMPLE;
 use crate::plugin::outcome::{name_error, request_of};
+use crate::plugin::subject::run_id;
 use crate::plugin::test::FileVerdict;
 
 /// How many examples a finding shows.
@@ -31,7 +32,7 @@ struct Survey {
     /// Whose name the host refuses, and why.
     refused: Vec<String>,
     /// Whom the resolver denied, and with which words.
-    denied: Vec<String>,
+    denied: Vec<(String, String)>,
     /// For whom it gave a failure.
     failed: Vec<String>,
     /// For whom it broke.
@@ -39,15 +40,19 @@ struct Survey {
 }
 
 pub(super) async fn check(checking: &mut Checking<'_>) -> anyhow::Result<()> {
-    if !checking.release.has_resolver() || checking.is_wrong(SECTION, &["world"]) {
+    if !checking.release.has_resolver() || checking.is_wrong(SECTION, &[Check::World]) {
         return Ok(());
     }
+    let deadline = checking
+        .rules
+        .patience
+        .map(|patience| Instant::now() + patience);
     for strategy in [Strategy::Role, Strategy::TemporaryUser] {
         let Some(target) = target_of(checking, strategy) else {
             checking.add(
                 Level::Ok,
                 SECTION,
-                "names",
+                Check::Names,
                 format!(
                     "strategy {strategy}: no target has it, so its names weren't looked at; `--strategy` says which is that of targets that name none"
                 ),
@@ -56,7 +61,7 @@ pub(super) async fn check(checking: &mut Checking<'_>) -> anyhow::Result<()> {
         };
         let company = company(checking, &target, strategy).await?;
         let people = people(&company.domains);
-        let survey = survey(checking, &people, &target, strategy).await;
+        let survey = survey(checking, &people, (&target, strategy), deadline).await;
         report(checking, strategy, &company, &survey);
         if strategy == Strategy::TemporaryUser {
             runs(checking, &target, &company.somebody).await?;
@@ -94,7 +99,7 @@ async fn company(
     target: &str,
     strategy: Strategy,
 ) -> anyhow::Result<Company> {
-    let given = &checking.args.domain;
+    let given = &checking.rules.domains;
     let domains = match given.is_empty() {
         true => DOMAINS.map(str::to_owned).to_vec(),
         false => given.clone(),
@@ -149,7 +154,7 @@ async fn is_denied(
     target: &str,
     strategy: Strategy,
 ) -> anyhow::Result<bool> {
-    let request = checking.request_of(person, (target, strategy), 0)?;
+    let request = checking.request_of(person, (target, strategy), &run_id(0))?;
     let called = checking.release.try_resolver(&request, strategy).await;
     let error = called.and_then(|called| called.result.err());
     Ok(error.is_some_and(|error| error.code() == Code::Denied))
@@ -158,24 +163,21 @@ async fn is_denied(
 async fn survey(
     checking: &Checking<'_>,
     people: &[String],
-    target: &str,
-    strategy: Strategy,
+    asked: (&str, Strategy),
+    deadline: Option<Instant>,
 ) -> Survey {
     let mut survey = Survey::default();
     for (index, person) in (0..).zip(people) {
-        if checking
-            .deadline
-            .is_some_and(|deadline| Instant::now() >= deadline)
-        {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             break;
         }
         // Each asks in a run of their own, as they would.
-        let request = checking.request_of(person, (target, strategy), index);
+        let request = checking.request_of(person, asked, &run_id(index));
         let Ok(request) = request else {
             // The host itself refuses such an event.
             continue;
         };
-        let Some(called) = checking.release.try_resolver(&request, strategy).await else {
+        let Some(called) = checking.release.try_resolver(&request, asked.1).await else {
             break;
         };
         survey.asked += 1;
@@ -197,7 +199,9 @@ async fn survey(
                 let (list, why) = match (why_it_broke, &called.failure) {
                     (Some(why), _) => (&mut survey.broke, why),
                     (None, _) if error.code() == Code::Denied => {
-                        (&mut survey.denied, error.message().to_owned())
+                        let words = error.message().to_owned();
+                        survey.denied.push((person.clone(), words));
+                        continue;
                     }
                     (None, Some(said)) => {
                         let code = shown(&said.code);
@@ -218,7 +222,7 @@ fn report(checking: &mut Checking<'_>, strategy: Strategy, company: &Company, su
         checking.add(
             level,
             SECTION,
-            "names",
+            Check::Names,
             format!("strategy {strategy}: {text}"),
         );
     };
@@ -286,7 +290,7 @@ fn nobody(survey: &Survey) -> Option<(Level, String)> {
             "denies {} of {} generated people and names nobody: give a domain that it accepts with `--domain`; {}",
             survey.denied.len(),
             survey.asked,
-            some(&survey.denied, 1)
+            usual_denial(&survey.denied)
         );
         return Some((Level::Warning, text));
     }
@@ -298,6 +302,24 @@ fn nobody(survey: &Survey) -> Option<(Level, String)> {
         some(examples, 1)
     );
     Some((Level::Error, text))
+}
+
+/// The first of those denials that are the most, but for the name of who asks; and how
+/// many more there are.
+fn usual_denial(denied: &[(String, String)]) -> String {
+    let mut alike: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (person, words) in denied {
+        let text = format!("`{}`: {words}", shown(person));
+        alike
+            .entry(words.replace(person.as_str(), ""))
+            .or_default()
+            .push(text);
+    }
+    let most = alike.into_values().max_by_key(Vec::len).unwrap_or_default();
+    match denied.len().saturating_sub(1) {
+        0 => most.concat(),
+        more => format!("{}, and {more} more", some(&most[..1], 1)),
+    }
 }
 
 /// Different people with the same name, in the order in which they were asked
@@ -326,17 +348,15 @@ fn collisions(survey: &Survey) -> Vec<String> {
         .collect()
 }
 
+/// Ids of runs as a person may write them who gives access without Sym: a short one,
+/// and two that begin alike.
+const BY_HAND: [&str; 3] = ["7", "ticket-4711", "ticket-4712"];
+
 /// A temporary user is another one for each run, and the same for the same run.
 async fn runs(checking: &mut Checking<'_>, target: &str, person: &str) -> anyhow::Result<()> {
     let mut names = Vec::new();
     for run in [1, 1, 2] {
-        let asked = (target, Strategy::TemporaryUser);
-        let request = checking.request_of(person, asked, run)?;
-        let called = checking
-            .release
-            .try_resolver(&request, Strategy::TemporaryUser)
-            .await;
-        match called.map(|called| called.result) {
+        match name_in(checking, target, person, &run_id(run)).await? {
             Some(Ok(name)) => names.push(name),
             // Said above.
             Some(Err(_)) | None => return Ok(()),
@@ -346,7 +366,7 @@ async fn runs(checking: &mut Checking<'_>, target: &str, person: &str) -> anyhow
         let text =
             "names the same request differently each time: a temporary user can't be found again"
                 .to_owned();
-        checking.add(Level::Error, SECTION, "runs", text);
+        checking.add(Level::Error, SECTION, Check::Runs, text);
     }
     if names[1] == names[2] {
         let text = format!(
@@ -354,9 +374,50 @@ async fn runs(checking: &mut Checking<'_>, target: &str, person: &str) -> anyhow
              so put the run's id into the name",
             shown(&names[1])
         );
-        checking.add(Level::Error, SECTION, "runs", text);
+        checking.add(Level::Error, SECTION, Check::Runs, text);
+        return Ok(());
+    }
+    // Sym's ids are UUIDs, so it is no error.
+    let mut seen: Vec<(&str, String)> = Vec::new();
+    for run in BY_HAND {
+        let text = match name_in(checking, target, person, run).await? {
+            Some(Ok(name)) => match seen.iter().find(|(_, other)| *other == name) {
+                None => {
+                    seen.push((run, name));
+                    continue;
+                }
+                Some((other, _)) => format!(
+                    "names the temporary users of the runs `{other}` and `{run}` alike, `{}`: a person who gives access \
+                     without Sym may write such ids, so take the end of the id rather than its beginning",
+                    shown(&name)
+                ),
+            },
+            Some(Err(Some(why))) => format!(
+                "breaks in the run `{run}`, an id that a person who gives access without Sym may write: {why}"
+            ),
+            // That one isn't taken is an answer.
+            Some(Err(None)) | None => continue,
+        };
+        checking.add(Level::Warning, SECTION, Check::Runs, text);
     }
     Ok(())
+}
+
+/// The temporary user of a run, or why the resolver broke, where it did. `None`: there
+/// is no resolver.
+async fn name_in(
+    checking: &Checking<'_>,
+    target: &str,
+    person: &str,
+    run: &str,
+) -> anyhow::Result<Option<Result<String, Option<String>>>> {
+    let strategy = Strategy::TemporaryUser;
+    let request = checking.request_of(person, (target, strategy), run)?;
+    let called = checking.release.try_resolver(&request, strategy).await;
+    Ok(called.map(|called| {
+        let why = breakage(&called);
+        called.result.map_err(|_| why)
+    }))
 }
 
 fn some(examples: &[String], most: usize) -> String {
@@ -376,6 +437,20 @@ fn shown(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_denial_that_is_shown_is_the_most_frequent() {
+        let denials = [
+            ("deploy-bot", "Bots get nothing."),
+            ("ada@a.example", "ada@a.example is in none of our domains."),
+            ("bo@a.example", "bo@a.example is in none of our domains."),
+        ];
+        let denials = denials.map(|(person, words)| (person.to_owned(), words.to_owned()));
+        assert_eq!(
+            usual_denial(&denials),
+            "`ada@a.example`: ada@a.example is in none of our domains., and 2 more"
+        );
+    }
 
     #[track_caller]
     fn check(people: [&str; 2], is_collision: bool) {

@@ -1,7 +1,7 @@
 //! What targets ask for, on a sample: whether the policy lets it pass, and what
 //! it had better not do.
 
-use super::{Checking, Level};
+use super::{Check, Checking, Level};
 use crate::plugin::outcome::Outcome;
 
 pub(super) async fn check(checking: &mut Checking<'_>) -> anyhow::Result<()> {
@@ -10,7 +10,7 @@ pub(super) async fn check(checking: &mut Checking<'_>) -> anyhow::Result<()> {
     for (name, target) in release.targets() {
         let section = format!("targets.{name}");
         // It would be the same sentence again.
-        if checking.is_wrong(&section, &["world", "call"]) {
+        if checking.is_wrong(&section, &[Check::World, Check::Call]) {
             continue;
         }
         let question = checking.question(&section)?;
@@ -22,12 +22,12 @@ pub(super) async fn check(checking: &mut Checking<'_>) -> anyhow::Result<()> {
                 "{target} answers the sample event with failure `{}`, so its steps weren't looked at: {}",
                 failure.code, failure.message
             );
-            checking.add(Level::Warning, &section, "plan", text);
+            checking.add(Level::Warning, &section, Check::Plan, text);
             continue;
         }
         if let Some(error) = &outcome.error {
             let text = format!("{} [{}]", error.message, error.code);
-            checking.add(Level::Error, &section, "plan", text);
+            checking.add(Level::Error, &section, Check::Plan, text);
             continue;
         }
         let steps: Vec<String> = outcome
@@ -40,9 +40,9 @@ pub(super) async fn check(checking: &mut Checking<'_>) -> anyhow::Result<()> {
             [] => "asks for nothing".to_owned(),
             steps => format!("asks for {}", steps.join("; ")),
         };
-        checking.add(Level::Ok, &section, "plan", text);
+        checking.add(Level::Ok, &section, Check::Plan, text);
         for advice in outcome.advice {
-            checking.add(Level::Warning, &section, "sql", advice);
+            checking.add(Level::Warning, &section, Check::Sql, advice);
         }
     }
     Ok(())

@@ -1,22 +1,22 @@
 // Who is which database user.
 import { config, denied, Failure, parseEmail, type Request } from "../sym/index.js";
 
-/** The part of the address before the `@`, for people of the domain that is configured. */
+/** The part of the address before the `@`, for people of the domains that are configured. */
 export function resolveUser(request: Request): string {
   const email = parseEmail(request.requester.username);
   if (!email) {
     throw denied("Only people get access here, bots don't.");
   }
-  const domain = config.require("domain");
-  if (!email.isIn(domain)) {
-    throw denied(`Only people of ${domain} get access here.`);
+  const domains = config.requireList("domains");
+  if (!domains.some(email.isIn)) {
+    throw denied(`Only people of ${domains.join(", ")} get access here.`);
   }
   switch (request.strategy) {
     case "role":
       return email.localPart;
     case "temporary-user":
-      // Another name for each run.
-      return `${email.localPart}_${request.runId.slice(0, 8)}`;
+      // Another name for each run: the end of its id, which may be short.
+      return `${email.localPart}_${request.runId.slice(-8)}`;
     default:
       throw new Failure(
         "unknown-strategy",
