@@ -23,6 +23,7 @@ use sym_host::plugin::{Limits, trial::Given};
 use sym_host::policy::{Policy, SqlPolicy};
 use sym_host::request::Request;
 
+use self::event::Changes;
 pub(crate) use self::judge::{Difference, judge};
 use super::outcome::{Conditions, StepText, request_of};
 use crate::input;
@@ -78,6 +79,17 @@ struct RawCase {
     limits: BTreeMap<String, u64>,
     #[serde(default)]
     expect: Expectation,
+}
+
+impl RawCase {
+    fn changes(&self) -> Changes<'_> {
+        Changes {
+            requester: self.requester.as_deref(),
+            target: self.target.as_deref(),
+            change: Some(&self.change),
+            remove: &self.remove,
+        }
+    }
 }
 
 /// What has to come of it. What isn't named isn't looked at, but for failures and
@@ -182,7 +194,7 @@ impl RawFile {
     fn case(&self, directory: &Path, index: usize, case: &RawCase) -> anyhow::Result<Case> {
         let event = case.event.as_ref().or(self.event.as_ref());
         let event = event.map(|event| directory.join(event));
-        let event = event::event(event.as_deref(), case)?;
+        let event = event::event(event.as_deref(), &case.changes())?;
         let request = request_of(&event).map_err(|error| anyhow!(error.to_log()))?;
         if let Some(code) = &case.expect.error {
             check_code(code)?;

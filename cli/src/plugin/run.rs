@@ -17,12 +17,12 @@ use sym_host::request::Request;
 use sym_host::sql::quote_identifier;
 
 use super::build::{PROJECT_FILE, build};
+use super::cases::event::{self, Changes};
 use super::cases::{parse_sql_policy, parse_strategy};
 use super::outcome::{Conditions, Outcome, StepText, request_of};
 use super::show;
 use super::subject::{Subject, check_all};
 use crate::engine::engine;
-use crate::input;
 use crate::output::{self, Status};
 use crate::store::block_on;
 
@@ -33,11 +33,18 @@ use crate::store::block_on;
 /// asked for what the policy refuses.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  symctl plugin run events/v6/escalate-role.json\n  symctl plugin run event.json --plugin my-target.wasm --user ada --strategy temporary-user\n  symctl plugin run event.json --config 'domains=[\"a.example\"]' --limit fuel=100000\n  symctl plugin run event.json --watch"
+    after_help = "Examples:\n  symctl plugin run\n  symctl plugin run --requester ada@a.example --target reporting\n  symctl plugin run events/v6/escalate-role.json\n  symctl plugin run event.json --plugin my-target.wasm --user ada --strategy temporary-user\n  symctl plugin run event.json --config 'domains=[\"a.example\"]' --limit fuel=100000\n  symctl plugin run --watch"
 )]
 pub(crate) struct RunArgs {
-    /// The event, as JSON; `-` reads standard input.
-    event: PathBuf,
+    /// The event, as JSON; `-` reads standard input. Without it, a sample: an escalate
+    /// event of `sym-user@healthy-health.co` for the target `readonly`.
+    event: Option<PathBuf>,
+    /// Who asks, in place of whom the event says.
+    #[arg(long, value_name = "NAME")]
+    requester: Option<String>,
+    /// What they ask for, in place of what the event says.
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
     /// A directory with `plugins.toml`, or a component.
     #[arg(long, value_name = "PATH", default_value = ".")]
     plugin: PathBuf,
@@ -132,10 +139,13 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Status> {
     if !args.watch {
         return once(args);
     }
-    if args.event.as_os_str() == "-" {
+    let event = args.event.as_deref();
+    if event.is_some_and(|path| path.as_os_str() == "-") {
         bail!("`--watch` needs an event that is a file: standard input can be read once");
     }
-    watch::watch(&[&args.plugin, &args.event], || {
+    let mut watched = vec![args.plugin.as_path()];
+    watched.extend(event);
+    watch::watch(&watched, || {
         let result = build_project(&args.plugin).and_then(|()| once(args));
         if let Err(error) = result {
             output::error(&error);
@@ -152,7 +162,12 @@ fn build_project(path: &Path) -> anyhow::Result<()> {
 }
 
 fn once(args: &RunArgs) -> anyhow::Result<Status> {
-    let event = input::event(&args.event)?;
+    let changes = Changes {
+        requester: args.requester.as_deref(),
+        target: args.target.as_deref(),
+        ..Changes::default()
+    };
+    let event = event::event(args.event.as_deref(), &changes)?;
     let request = request_of(&event)?;
     let subject = Subject::find(&args.plugin)?;
     subject.note_staleness();
@@ -170,7 +185,7 @@ fn once(args: &RunArgs) -> anyhow::Result<Status> {
     if args.json {
         output::json(&json!({"release": release.id(), "outcome": outcome}));
     } else {
-        print(&args.event, &request, release.id(), &outcome);
+        print(args.event.as_deref(), &request, release.id(), &outcome);
     }
     let error = outcome.error.as_ref();
     Ok(match outcome.refusal() {
@@ -180,7 +195,7 @@ fn once(args: &RunArgs) -> anyhow::Result<Status> {
     })
 }
 
-fn print(path: &Path, request: &Request, release: &str, outcome: &Outcome) {
+fn print(path: Option<&Path>, request: &Request, release: &str, outcome: &Outcome) {
     let duration = match request.duration_seconds {
         Some(seconds) => format!("{} min", seconds / 60),
         None => "no duration".to_owned(),
@@ -189,7 +204,8 @@ fn print(path: &Path, request: &Request, release: &str, outcome: &Outcome) {
         Some(reason) => format!(", \"{reason}\""),
         None => String::new(),
     };
-    output::data(&format!("event    {} ({release})", path.display()));
+    let event = path.map_or("a sample".to_owned(), |path| path.display().to_string());
+    output::data(&format!("event    {event} ({release})"));
     output::data(&format!(
         "asks     {} for target {}, strategy {}, {duration}{reason}",
         request.requester.username, request.target.name, outcome.strategy

@@ -31,6 +31,34 @@ fn one_screen_has_the_question_the_answer_and_the_cost() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_project_needs_no_event_of_its_own() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    desk.write("event.json", event_of("a@a.example")?)?;
+    for (arguments, code, part) in [
+        (
+            &["--requester", "a@a.example"][..],
+            0,
+            "a@a.example for target readonly,",
+        ),
+        (&["--user", "ada"], 0, "event    a sample ("),
+        (
+            &["--user", "ada", "--target", "other"],
+            1,
+            "for target other,",
+        ),
+        (
+            &["event.json", "--requester", "c@a.example"],
+            1,
+            "failure `denied`: Ask your lead.",
+        ),
+    ] {
+        let finished = desk.ends(code, &[&["plugin", "run"], arguments].concat())?;
+        assert!(finished.stdout.contains(part), "`{part}`: {finished:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_is_refused_or_too_dear_ends_with_1() -> anyhow::Result<()> {
     let desk = Desk::new()?;
     for (requester, more, part) in [

@@ -1,23 +1,35 @@
-//! The event of a case: a file's, or a sample, with a few things changed.
+//! The event of a case, or of a run: a file's, or a sample, with a few things changed.
 
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
 
-use super::RawCase;
 use crate::input;
 
 /// What a case without an event of its own changes: the repository's sample.
 pub(crate) const SAMPLE: &str = include_str!("../../../../events/v6/escalate-role.json");
 
-pub(super) fn event(path: Option<&Path>, changes: &RawCase) -> anyhow::Result<String> {
+/// What an event has otherwise.
+#[derive(Default)]
+pub(crate) struct Changes<'a> {
+    /// `run.actors.request.username`.
+    pub(crate) requester: Option<&'a str>,
+    /// `fields.target.name`.
+    pub(crate) target: Option<&'a str>,
+    /// Laid over the event, table by table.
+    pub(crate) change: Option<&'a toml::Table>,
+    /// Paths to what is taken out of the event.
+    pub(crate) remove: &'a [String],
+}
+
+pub(crate) fn event(path: Option<&Path>, changes: &Changes<'_>) -> anyhow::Result<String> {
     let text = match path {
         Some(path) => &input::event(path)?,
         None => SAMPLE,
     };
     let is_changed = !changes.remove.is_empty()
-        || !changes.change.is_empty()
+        || changes.change.is_some_and(|change| !change.is_empty())
         || changes.requester.is_some()
         || changes.target.is_some();
     // As it was sent, byte for byte, where nothing changes.
@@ -25,7 +37,7 @@ pub(super) fn event(path: Option<&Path>, changes: &RawCase) -> anyhow::Result<St
         return Ok(text.to_owned());
     }
     let mut event: Value = serde_json::from_str(text).context("the event is not valid JSON")?;
-    for path in &changes.remove {
+    for path in changes.remove {
         remove(&mut event, path)?;
     }
     if let Some(requester) = &changes.requester {
@@ -35,7 +47,9 @@ pub(super) fn event(path: Option<&Path>, changes: &RawCase) -> anyhow::Result<St
     if let Some(target) = &changes.target {
         lay_over(&mut event, json!({"fields": {"target": {"name": target}}}));
     }
-    lay_over(&mut event, to_json(&changes.change)?);
+    if let Some(change) = changes.change {
+        lay_over(&mut event, to_json(change)?);
+    }
     Ok(event.to_string())
 }
 
@@ -95,6 +109,7 @@ fn value_to_json(key: &str, value: &toml::Value) -> anyhow::Result<Value> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::RawCase;
     use super::*;
 
     fn changes(text: &str) -> RawCase {
@@ -108,7 +123,8 @@ mod tests {
              change.fields.duration = 60\nchange.fields.target.settings = { arn = 'y' }",
         );
         let changed: Value =
-            serde_json::from_str(&event(None, &changes).expect("is an event")).expect("is JSON");
+            serde_json::from_str(&event(None, &changes.changes()).expect("is an event"))
+                .expect("is JSON");
         assert_eq!(
             changed["run"]["actors"]["request"]["username"],
             "ada@a.example"
@@ -126,12 +142,16 @@ mod tests {
 
     #[test]
     fn a_path_that_is_not_there_is_an_error() {
-        let error = event(None, &changes("remove = ['run.actor']")).expect_err("is refused");
+        let error =
+            event(None, &changes("remove = ['run.actor']").changes()).expect_err("is refused");
         assert!(error.to_string().contains("`run.actor`"), "{error}");
     }
 
     #[test]
     fn an_event_without_changes_stays_as_it_was_sent() {
-        assert_eq!(event(None, &changes("")).expect("is read"), SAMPLE);
+        assert_eq!(
+            event(None, &changes("").changes()).expect("is read"),
+            SAMPLE
+        );
     }
 }
