@@ -126,3 +126,18 @@ globalThis.console = {
   warn: printer(log.warn),
   error: printer(log.error),
 };
+
+// What stands outside a function runs when the plugin is built, where there is a
+// clock: its time would be every call's.
+function noClock() {
+  throw new Error("a plugin has no clock: `request.eventTime` is when Sym sent the event");
+}
+
+Date.now = noClock;
+globalThis.performance = { now: noClock };
+globalThis.Date = new Proxy(Date, {
+  apply: noClock,
+  construct: (date, values, made) =>
+    values.length > 0 ? Reflect.construct(date, values, made) : noClock(),
+});
+Date.prototype.constructor = Date;
