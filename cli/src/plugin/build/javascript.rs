@@ -45,7 +45,7 @@ pub(super) fn compile(project: &Project, extension: &str) -> Result<Vec<u8>> {
         .arg(&bundle)
         .arg("--output")
         .arg(&output);
-    tools::run(&mut componentize)?;
+    tools::run_modules(&mut componentize)?;
     tools::read(&output)
 }
 

@@ -30,7 +30,7 @@ pub(super) fn compile(project: &Project) -> Result<Vec<u8>> {
         .arg("sym_entry")
         .arg("--output")
         .arg(&output);
-    tools::run(&mut componentize)?;
+    tools::run_modules(&mut componentize)?;
     tools::read(&output)
 }
 
