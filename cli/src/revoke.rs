@@ -52,7 +52,8 @@ pub(crate) fn run(args: &RevokeArgs) -> anyhow::Result<Status> {
             // It can't begin any more all the same.
             Selection::Run(run) if !is_open && ended.iter().all(|swept| swept.result.is_ok()) => {
                 Some(format!(
-                    "no run `{run}` was open: `symctl grants` shows those that are"
+                    "no run `{run}` was open; now none of that name can begin for REPLAY_WINDOW_SECONDS: `symctl grants` \
+                     shows those that are open"
                 ))
             }
             Selection::User(user) if ended.is_empty() => Some(format!(

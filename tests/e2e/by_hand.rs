@@ -85,7 +85,8 @@ async fn revoking_what_is_not_open_fails_in_one_sentence() -> anyhow::Result<()>
             let arguments = [&["revoke", &mistyped], more].concat();
             let revoked = world.symctl(&arguments).await?;
             let sentence = format!(
-                "error: no run `{mistyped}` was open: `symctl grants` shows those that are\n"
+                "error: no run `{mistyped}` was open; now none of that name can begin for REPLAY_WINDOW_SECONDS: \
+                 `symctl grants` shows those that are open\n"
             );
             assert_eq!(
                 (
