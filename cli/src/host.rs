@@ -2,8 +2,8 @@
 //! how its errors are shown.
 
 use anyhow::anyhow;
-use sym_host::error::{Blame, Error};
-use sym_host::handler::{Errors, Host};
+use sym_host::error::{Blame, Error, Errors};
+use sym_host::handler::Host;
 use sym_host::plugin::release_store::Unreachable;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -28,7 +28,7 @@ pub(crate) fn with_host_by(
         .enable_all()
         .build()?;
     let result = runtime.block_on(async { run(&make()).await });
-    Ok(result.unwrap_or_else(|Errors(errors)| failed(&errors)))
+    Ok(result.unwrap_or_else(|errors| failed(errors.as_slice())))
 }
 
 /// The host's log, on standard error.

@@ -146,7 +146,7 @@ fn plugins(criterion: &mut Criterion) {
                 for _ in 0..count {
                     // As in an event, which then waits for the database.
                     let wait = async {
-                        release.get_ready(&request.target.name, std::mem::take(&mut spent));
+                        release.start_ahead(&request.target.name, std::mem::take(&mut spent));
                         tokio::time::sleep(WAIT).await;
                     };
                     runtime.block_on(wait);

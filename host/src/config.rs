@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use self::reader::Reader;
 pub use self::vault::Vault;
 use crate::env;
-use crate::error::Error;
+use crate::error::Errors;
 use crate::event::printable;
 use crate::plan::Strategy;
 use crate::plugin::STACK_BYTES;
@@ -183,7 +183,7 @@ impl Config {
     ///
     /// # Errors
     /// `invalid-config`, one for each variable that is missing or wrong.
-    pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<Error>> {
+    pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Errors> {
         let mut reader = Reader {
             lookup: &lookup,
             errors: Vec::new(),
@@ -295,11 +295,8 @@ impl Config {
                 .list(env::ALLOWED_ORGS)
                 .map(|orgs| orgs.iter().map(|org| org.to_ascii_lowercase()).collect()),
         };
-        if reader.errors.is_empty() {
-            Ok(config)
-        } else {
-            Err(reader.errors)
-        }
+        Errors::none(reader.errors)?;
+        Ok(config)
     }
 
     /// The same without what only a beginning needs, for a function that can't begin
@@ -307,7 +304,7 @@ impl Config {
     ///
     /// # Errors
     /// As [`from_env`](Self::from_env), of the variables that an end needs.
-    pub fn to_end(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<Error>> {
+    pub fn to_end(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Errors> {
         let is_for_beginnings = |name: &str| {
             BEGINNINGS
                 .iter()

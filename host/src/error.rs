@@ -254,6 +254,49 @@ impl fmt::Display for Error {
     }
 }
 
+/// One error or more.
+#[derive(Debug)]
+pub struct Errors(Vec<Error>);
+
+impl Errors {
+    /// Whether there are none.
+    ///
+    /// # Errors
+    /// Those that there are.
+    pub fn none(errors: Vec<Error>) -> std::result::Result<(), Self> {
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Self(errors))
+        }
+    }
+
+    /// All of them, in order.
+    pub fn as_slice(&self) -> &[Error] {
+        &self.0
+    }
+
+    /// These, and then those.
+    #[must_use]
+    pub fn and(mut self, more: Option<Self>) -> Self {
+        self.0.extend(more.into_iter().flat_map(|more| more.0));
+        self
+    }
+
+    /// The same for another event, without the causes.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let again = |error: &Error| Error::new(error.code(), error.message());
+        Self(self.0.iter().map(again).collect())
+    }
+}
+
+impl From<Error> for Errors {
+    fn from(error: Error) -> Self {
+        Self(vec![error])
+    }
+}
+
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source

@@ -33,7 +33,7 @@ pub use self::sweep::Swept;
 use crate::aws::Aws;
 use crate::config::{self, Config, Mode};
 use crate::env;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Errors, Result};
 use crate::event::{Event, Kind};
 use crate::metrics::{self, Measured};
 use crate::plan::Strategy;
@@ -61,10 +61,17 @@ const WARM_UP: Duration = Duration::from_secs(2);
 pub struct Host {
     /// Its name, for the log.
     function: String,
-    /// With errors, it can only end what it has begun.
-    ready: Option<Ready>,
-    /// What is wrong with the configuration.
-    errors: Vec<Error>,
+    state: State,
+}
+
+/// How much of the configuration is right.
+enum State {
+    /// All of it.
+    Whole(Ready),
+    /// What an end needs. What is wrong with the rest is beside it.
+    OnlyEnds(Ready, Errors),
+    /// Not even that.
+    Broken(Errors),
 }
 
 /// What is known of one invocation besides its payload.
@@ -107,12 +114,14 @@ struct Trace {
 
 impl Trace {
     /// Reads the event. What of it can be known is, also where it is refused.
-    fn read(&mut self, payload: &str) -> Result<Event> {
+    fn read(&mut self, payload: &str) -> Result<(Event, Kind)> {
         let event = Event::parse(payload).inspect_err(|_| {
             self.kind = Event::is_ending(payload).then_some(Kind::Deescalate);
         })?;
         self.run = Run::of(&event).ok();
-        Ok(event)
+        let kind = event.kind()?;
+        self.kind = Some(kind);
+        Ok((event, kind))
     }
 }
 
@@ -127,21 +136,25 @@ impl Host {
 
     fn start(environment: impl Fn(&str) -> Option<String>, who: Who) -> Self {
         let function = environment(env::FUNCTION_NAME.name);
-        let ready = |config| Ready::new(config, who).map_err(|error| vec![error]);
-        let (ready, errors) = match Config::from_env(&environment).and_then(ready) {
-            Ok(ready) => (Some(ready), Vec::new()),
-            Err(errors) => (Config::to_end(&environment).and_then(ready).ok(), errors),
-        };
-        // A person is shown them with what they asked for.
-        if who == Who::Function {
-            for error in &errors {
-                tracing::error!(code = %error.code(), "{}", error.to_log());
+        let ready = |config| Ready::new(config, who).map_err(Errors::from);
+        let state = match Config::from_env(&environment).and_then(ready) {
+            Ok(ready) => State::Whole(ready),
+            Err(errors) => {
+                // A person is shown them with what they asked for.
+                if who == Who::Function {
+                    for error in errors.as_slice() {
+                        tracing::error!(code = %error.code(), "{}", error.to_log());
+                    }
+                }
+                match Config::to_end(&environment).and_then(ready) {
+                    Ok(ready) => State::OnlyEnds(ready, errors),
+                    Err(_) => State::Broken(errors),
+                }
             }
-        }
+        };
         Self {
             function: function.unwrap_or_else(|| config::DEFAULT_FUNCTION.to_owned()),
-            ready,
-            errors,
+            state,
         }
     }
 
@@ -149,7 +162,7 @@ impl Host {
     /// for secrets and, where it is small, the release, side by side. What fails or
     /// panics here does so again, and is reported, when an event needs it.
     pub async fn warm_up(&self) {
-        if let (Some(ready), []) = (&self.ready, self.errors.as_slice()) {
+        if let State::Whole(ready) = &self.state {
             let work = ready.warm_up(Instant::now() + WARM_UP);
             // A function that ended here could take no access back.
             if let Err(panic) = AssertUnwindSafe(work).catch_unwind().await {
@@ -180,15 +193,12 @@ impl Host {
             )
             .into()),
         };
-        let (body, errors) = match result {
-            Ok(body) => (body, Vec::new()),
-            Err(Errors(errors)) => (Body::new(), errors),
-        };
-        self.log_causes(&errors, &trace, invocation);
+        let errors = result.as_ref().err().map_or(&[][..], Errors::as_slice);
+        self.log_causes(errors, &trace, invocation);
         let mut measured = std::mem::take(&mut trace.measured);
         measured.count(metrics::EVENTS, 1);
         measured.time(metrics::DURATION, start.elapsed());
-        if let Some(ready) = &self.ready {
+        if let Ok(ready) = self.ready() {
             ready.meters.take(&mut measured);
             match ready.releases.take_compiled() {
                 0 => {}
@@ -201,7 +211,7 @@ impl Host {
             event: trace.kind.map_or("unknown", Kind::as_str),
             run: trace.run.as_ref().map(Run::srn),
             release: trace.release.as_deref(),
-            errors: &errors,
+            errors,
             measured,
         };
         let now = SystemTime::now()
@@ -209,9 +219,9 @@ impl Host {
             .unwrap_or_default();
         Served {
             log_line: line.to_line(u64::try_from(now.as_millis()).unwrap_or_default()),
-            response: match errors.as_slice() {
-                [] => Response::success(body),
-                errors => Response::failures(errors),
+            response: match result {
+                Ok(body) => Response::success(body),
+                Err(errors) => Response::failures(errors.as_slice()),
             },
         }
     }
@@ -236,36 +246,31 @@ impl Host {
         deadline: Instant,
         trace: &mut Trace,
     ) -> Result<Body, Errors> {
-        if self.errors.is_empty() {
-            return self.ready()?.serve(payload, deadline, trace).await;
+        // In any state: the alarm of this kind of event has to ring, and the log names the
+        // run.
+        let read = trace.read(payload);
+        let (ready, wrong) = match &self.state {
+            State::Whole(ready) => (ready, None),
+            State::OnlyEnds(ready, errors) if trace.kind.is_some_and(Kind::only_ends) => {
+                (ready, Some(errors))
+            }
+            State::OnlyEnds(_, errors) | State::Broken(errors) => return Err(errors.again()),
+        };
+        let (event, kind) = read?;
+        let served = ready.serve(&event, kind, payload, deadline, trace).await;
+        match wrong {
+            // Its answer is nobody's but the operator's.
+            Some(errors) if kind == Kind::Sweep => Err(errors.again().and(served.err())),
+            _ => served,
         }
-        // So that the alarm of this kind of event rings, and the log names the run.
-        if let Ok(event) = trace.read(payload) {
-            trace.kind = event.kind().ok();
-        }
-        if !trace.kind.is_some_and(Kind::only_ends) {
-            return Err(self.wrong_configuration());
-        }
-        let served = self.ready()?.serve(payload, deadline, trace).await;
-        if trace.kind != Some(Kind::Sweep) {
-            return served;
-        }
-        // Its answer is nobody's but the operator's.
-        let Errors(mut errors) = self.wrong_configuration();
-        errors.extend(served.err().into_iter().flat_map(|Errors(more)| more));
-        Err(Errors(errors))
     }
 
     /// What can end access, and where the configuration is right give it.
     fn ready(&self) -> Result<&Ready, Errors> {
-        self.ready
-            .as_ref()
-            .ok_or_else(|| self.wrong_configuration())
-    }
-
-    fn wrong_configuration(&self) -> Errors {
-        let copy = |error: &Error| Error::new(error.code(), error.message());
-        Errors(self.errors.iter().map(copy).collect())
+        match &self.state {
+            State::Whole(ready) | State::OnlyEnds(ready, _) => Ok(ready),
+            State::Broken(errors) => Err(errors.again()),
+        }
     }
 }
 
@@ -330,9 +335,12 @@ impl Host {
 
     /// Whether all is there that events will need, with what mends it.
     pub async fn diagnose(&self) -> Vec<Finding> {
-        match (&self.ready, self.errors.as_slice()) {
-            (Some(ready), []) => ready.diagnose().await,
-            (_, errors) => errors.iter().map(Finding::of_configuration).collect(),
+        match &self.state {
+            State::Whole(ready) => ready.diagnose().await,
+            State::OnlyEnds(_, errors) | State::Broken(errors) => {
+                let errors = errors.as_slice().iter();
+                errors.map(Finding::of_configuration).collect()
+            }
         }
     }
 }
@@ -346,16 +354,6 @@ pub enum Selection {
     User(String),
     /// All that are open, and those whose temporary user is there though they aren't.
     All,
-}
-
-/// What an event, or a person, is answered: at least one error.
-#[derive(Debug)]
-pub struct Errors(pub Vec<Error>);
-
-impl From<Error> for Errors {
-    fn from(error: Error) -> Self {
-        Self(vec![error])
-    }
 }
 
 impl Ready {
@@ -399,39 +397,38 @@ impl Ready {
             }
         };
         // The server does its part of a login while the others go on.
-        let all = future::join3(self.database.warm_up(&self.aws), secrets, release);
+        let all = future::join3(self.database.ensure_connected(&self.aws), secrets, release);
         let _ = tokio::time::timeout_at(deadline, all).await;
         self.database.get_ready().await;
     }
 
     async fn serve(
         &self,
+        event: &Event,
+        kind: Kind,
         payload: &str,
         deadline: Instant,
         trace: &mut Trace,
     ) -> Result<Body, Errors> {
-        let event = trace.read(payload)?;
-        let kind = event.kind()?;
-        trace.kind = Some(kind);
         if self.config.mode == Mode::Shadow {
-            return Ok(Box::pin(self.shadow(&event, kind, payload, deadline, trace)).await?);
+            return Ok(Box::pin(self.shadow(event, kind, payload, deadline, trace)).await?);
         }
         // Boxed: the compiler's limits on nested futures are near, and the answer
         // to any of them shouldn't cost the memory of the largest.
         match kind {
             Kind::Escalate => {
-                let request = Request::from_event(&event, payload, self.config.duration_unit)?;
+                let request = Request::from_event(event, payload, self.config.duration_unit)?;
                 self.check_org(&request.run)?;
                 Ok(Box::pin(self.escalate(&request, deadline, trace)).await?)
             }
             Kind::Deescalate => {
-                let ending = Ending::from_event(&event)?;
+                let ending = Ending::from_event(event)?;
                 let by = Ender::event(deadline);
                 self.check_org_of_end(&ending.run, by).await?;
                 Ok(Box::pin(self.end(ending, by)).await?)
             }
             Kind::DryRun => {
-                let request = Request::from_event(&event, payload, self.config.duration_unit)?;
+                let request = Request::from_event(event, payload, self.config.duration_unit)?;
                 self.check_org(&request.run)?;
                 Ok(Box::pin(self.dry_run(&request, deadline, trace)).await?)
             }

@@ -93,7 +93,7 @@ impl Run {
         &self.srn[..self.org_end]
     }
 
-    /// The last part: a UUID.
+    /// The last part: from Sym a UUID.
     pub fn id(&self) -> &str {
         &self.srn[self.id_start..]
     }

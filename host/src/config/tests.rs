@@ -1,6 +1,7 @@
 //! All that is wrong is said at once, and what holds where nothing is said.
 
 use super::*;
+use crate::error::Error;
 
 const MINIMAL: &[(&str, &str)] = &[
     ("PLUGINS", "dir:///p"),
@@ -13,7 +14,8 @@ fn config(variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
         let found = variables.iter().rev().find(|(key, _)| *key == name);
         found.map(|(_, value)| (*value).to_owned())
     };
-    Config::from_env(lookup).map_err(|errors| errors.iter().map(Error::to_string).collect())
+    Config::from_env(lookup)
+        .map_err(|errors| errors.as_slice().iter().map(Error::to_string).collect())
 }
 
 fn with(more: &[(&'static str, &'static str)]) -> Result<Config, Vec<String>> {

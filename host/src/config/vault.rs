@@ -108,6 +108,7 @@ fn is_url_path(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::config::Config;
+    use crate::error::Errors;
 
     fn problems(place: &str, address: &str) -> Vec<String> {
         let lookup = |name: &str| match name {
@@ -117,7 +118,8 @@ mod tests {
             "VAULT_ADDR" => Some(address.to_owned()),
             _ => None,
         };
-        let errors = Config::from_env(lookup).err().unwrap_or_default();
+        let errors = Config::from_env(lookup).err();
+        let errors = errors.as_ref().map_or(&[][..], Errors::as_slice);
         errors.iter().map(ToString::to_string).collect()
     }
 

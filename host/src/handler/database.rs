@@ -146,7 +146,7 @@ impl Database {
     ///
     /// # Errors
     /// `database-unavailable` where nobody was reached: for a second try there is no time.
-    pub(super) async fn warm_up(&self, aws: &Aws) -> Result<()> {
+    pub(super) async fn ensure_connected(&self, aws: &Aws) -> Result<()> {
         let mut ledger = self.ledger.lock().await;
         match self.usable(&mut ledger, aws).await {
             Ok(kept) => *ledger = Some(kept),

@@ -30,7 +30,7 @@ impl Ready {
             spent,
         } = self.authorized_plan(request, deadline, trace).await?;
         // Who is asked about it now is mostly given it soon.
-        release.get_ready(&request.target.name, spent);
+        release.start_ahead(&request.target.name, spent);
         let grant = self.new_grant(request, &release);
         let until = self.until(request);
         let words = match plan.strategy() {

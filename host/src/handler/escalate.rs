@@ -49,7 +49,7 @@ impl Ready {
             spent,
         } = self.authorized_plan(request, deadline, trace).await?;
         // From here on the event waits for the database.
-        release.get_ready(&request.target.name, spent);
+        release.start_ahead(&request.target.name, spent);
         let grant = self.new_grant(request, &release);
         match plan.strategy() {
             Strategy::Role => Box::pin(self.lend(&grant, &plan)).await,
@@ -76,7 +76,8 @@ impl Ready {
             let plan = plan.await?;
             Ok((release, plan))
         };
-        let (connected, planned) = tokio::join!(self.database.warm_up(&self.aws), planning);
+        let (connected, planned) =
+            tokio::join!(self.database.ensure_connected(&self.aws), planning);
         let authorized = match planned {
             Ok((release, plan)) => self.authorize(plan).await.map(|plan| (release, plan)),
             Err(error) => Err(error),

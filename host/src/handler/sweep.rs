@@ -9,8 +9,8 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use super::ending::{Disabled, Ender};
-use super::{Body, Errors, Ready, Selection};
-use crate::error::{Code, Error, Result};
+use super::{Body, Ready, Selection};
+use crate::error::{Code, Error, Errors, Result};
 use crate::event::printable;
 use crate::metrics::{self, Measured};
 use crate::postgres::sweep::{OpenGrant, Overdue, Strays};
@@ -213,11 +213,8 @@ impl Ready {
             ));
         }
         errors.extend(elsewhere);
-        if errors.is_empty() {
-            Ok(body)
-        } else {
-            Err(Errors(errors))
-        }
+        Errors::none(errors)?;
+        Ok(body)
     }
 
     /// Runs that aren't open, and whose users are there. Where that can't be looked up, nothing

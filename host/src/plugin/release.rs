@@ -197,7 +197,7 @@ impl Release {
     /// Gives back what is left of this event's calls, and starts ahead what the next
     /// request for this target would wait for. For when an event is about to wait for
     /// somebody else.
-    pub fn get_ready(&self, target: &str, spent: Vec<Spent>) {
+    pub fn start_ahead(&self, target: &str, spent: Vec<Spent>) {
         let resolver = self.resolver.as_ref().and_then(Plugin::start_ahead);
         // One target's at a time: a release may have hundreds, and a small function has
         // not the memory.

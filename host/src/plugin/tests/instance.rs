@@ -72,10 +72,10 @@ async fn an_event_that_waits_has_the_next_one_started_by_the_way() {
         .expect("loads");
     let ahead = resolver_of(&release).ahead();
     // How it starts is known after the first call alone.
-    release.get_ready("readonly", Vec::new());
+    release.start_ahead("readonly", Vec::new());
     assert!(ahead.take("run").await.is_none());
     let answer = ask(&release).await;
-    release.get_ready("readonly", vec![answer.spent]);
+    release.start_ahead("readonly", vec![answer.spent]);
     assert!(ahead.take("run").await.is_some());
 }
 
@@ -97,7 +97,7 @@ async fn one_target_at_a_time_has_an_instance_ahead() {
         let starting = plugin(name).start_ahead().expect("is not done");
         starting.start.await;
     }
-    release.get_ready("b", Vec::new());
+    release.start_ahead("b", Vec::new());
     assert!(plugin("a").ahead().take("run").await.is_none());
     assert!(plugin("b").ahead().take("run").await.is_some());
 }
@@ -112,7 +112,7 @@ async fn one_that_takes_much_memory_to_start_is_not_started_ahead() {
             .await
             .expect("loads");
         let answer = ask(&release).await;
-        release.get_ready("readonly", vec![answer.spent]);
+        release.start_ahead("readonly", vec![answer.spent]);
         let ahead = resolver_of(&release).ahead().take("run").await;
         assert_eq!(ahead.is_some(), is_ahead, "{pages}");
     }
