@@ -65,7 +65,7 @@ const MAX_INITIALIZERS: u64 = 60_000;
 const MAX_IMAGE_BYTES: u64 = 64 << 20;
 
 /// Most elements of all tables together that are known when compiling, from the
-/// beginning of a table to the last of them. Compiling takes 12 bytes of memory for
+/// beginning of a table to the last of them. Compiling takes 15 bytes of memory for
 /// each. A component from Go has 6,000.
 const MAX_TABLE_ELEMENTS: u64 = 1_000_000;
 
@@ -114,6 +114,9 @@ pub(super) fn reference() -> String {
          | {MAX_TABLE_ELEMENTS} | elements of tables | From the beginning of a table to the last that is known when compiling, of all core modules. Go has 6,000. |\n\
          | {MAX_INITIALIZERS} | initializers of one core module | Elements, operators of constant expressions, and {INITIALIZERS_OF_DATA} for each data segment that is not known when compiling. Compiling takes 7 kB of memory for each. Python has up to 5,500. |\n\
          | {MAX_ENTRIES} | entries of all instances | Functions, globals, imports, exports and passive elements of each core instance, which has up to 32 bytes for each, and what components make of them, a canonical function being {ENTRIES_OF_CANONICAL}. Python has 24,500. |\n\n\
+         At one of these limits the process that compiles has up to 770 MB, 48 MB of them without a component: \
+         `cargo test --workspace --lib -- --ignored --nocapture what_compiling_takes_at_the_limits`.\n\
+         Only where the values of a hundred variables differ in ten thousand blocks did it have 1.7 GB, after 50 seconds.\n\n\
          Of native code they are not looked at again: `symctl publish` has looked at the component.\n\
          Whoever signs native code of anything else can have it take memory that `memory_bytes` doesn't count, \
          as it can do everything that machine code can ([security.md](security.md)).\n"
@@ -950,6 +953,7 @@ mod tests {
     // process of its own, as what one gives back may stay with its process.
     #[test]
     #[ignore = "measures"]
+    #[allow(clippy::print_stdout, reason = "it is for who measures")]
     #[cfg(all(target_os = "linux", feature = "compiler"))]
     fn what_compiling_takes_at_the_limits() {
         const CASE: &str = "SYM_TEST_EXTENT";
@@ -1000,13 +1004,6 @@ mod tests {
             (
                 "copies of memory",
                 in_one("local.get 0 local.get 0 local.get 0 memory.copy ", 100_000),
-            ),
-            (
-                "rotations",
-                in_one(
-                    "local.get 0 local.get 0 i32.rotl local.set 0 ",
-                    MAX_COST / 23_300,
-                ),
             ),
             (
                 "variables",
