@@ -42,7 +42,7 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
                 "a database user `{user}` exists already and was not made for this run: the resolver has to name another for each run"
             ),
         ),
-        ("user-refused", _) => (
+        ("user-refused", "ours") => (
             Code::UserRefused,
             format!("database user `{user}` belongs to this function, so nothing is lent to it"),
         ),
@@ -76,7 +76,8 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
                 "login" => {
                     "may log in, and whoever it is lent to could set its password (before PostgreSQL 16)"
                 }
-                _ => "belongs to this function",
+                "ours" => "belongs to this function",
+                _ => return unknown(code, why),
             };
             let through = text("through");
             let sentence = if through == role {
@@ -110,7 +111,7 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
             Code::RunEnded,
             "this run's time is over: send a new request".to_owned(),
         ),
-        ("run-ended", _) => (
+        ("run-ended", "ending" | "overtaken") => (
             Code::RunEnded,
             "this run is being ended: send a new request".to_owned(),
         ),
@@ -122,7 +123,7 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
                 serial = why["serial"]
             ),
         ),
-        ("release-refused", _) => (
+        ("release-refused", "") => (
             Code::InvalidPlugin,
             surpassed(&why["serial"], &why["highest"]),
         ),
@@ -137,7 +138,7 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
                  they mean, or look through what was left (docs/operations.md)"
             ),
         ),
-        ("setup", _) => (
+        ("setup", "no-createrole") => (
             Code::DatabaseSetup,
             format!(
                 "`{bot}` may not make users: an administrator has to run `ALTER ROLE {} CREATEROLE`",
@@ -161,7 +162,7 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
             Code::RunConflict,
             "the ledger doesn't know this run: look at its name (`symctl grants`)".to_owned(),
         ),
-        ("run-conflict", _) => (
+        ("run-conflict", "") => (
             Code::RunConflict,
             "this run began with another strategy: end it, and send a new request".to_owned(),
         ),
@@ -252,19 +253,41 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
                  in the database still depends on it; the function's log names it"
             ),
         ),
-        ("access-remains", _) => (
+        ("access-remains", "not-ours") => (
             Code::AccessRemains,
             format!(
                 "database user `{user}` doesn't look like the one that was made for this run, so it was left alone: an administrator has to look"
             ),
         ),
-        _ => return Error::internal(format!("unknown refusal {why}")),
+        _ => return unknown(code, why),
     };
     let error = Error::new(code, sentence);
     match why["blockers"].as_str() {
         Some(blockers) => error.with_source(blockers.to_owned()),
         None => error,
     }
+}
+
+/// Of a ledger that is newer than this version.
+fn unknown(code: &str, why: &Value) -> Error {
+    let code = match code {
+        "user-refused" => Code::UserRefused,
+        "role-refused" => Code::RoleRefused,
+        "run-ended" => Code::RunEnded,
+        "run-conflict" => Code::RunConflict,
+        "release-refused" => Code::InvalidPlugin,
+        "access-remains" => Code::AccessRemains,
+        "setup" => Code::DatabaseSetup,
+        _ => return Error::internal(format!("unknown refusal {why}")),
+    };
+    Error::new(
+        code,
+        format!(
+            "the ledger refuses this by a rule that this version doesn't know (`{}`): have each function and `symctl` of \
+             the newest version that the ledger has seen",
+            printable(why["why"].as_str().unwrap_or_default(), 40)
+        ),
+    )
 }
 
 /// Of a release that is older than one that was accepted.
@@ -286,6 +309,44 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// What the ledger's SQL refuses has a sentence of its own.
+    #[test]
+    fn each_refusal_of_the_ledger_is_known() {
+        let sql = super::super::schema::to_sql();
+        let mut seen = 0;
+        for refusal in sql.split("sym.refuse('").skip(1) {
+            let statement = refusal.split(';').next().unwrap_or_default();
+            let code = statement.split('\'').next().unwrap_or_default();
+            // These are never shown.
+            if ["already-granted", "transaction-ended"].contains(&code) {
+                continue;
+            }
+            let why = ["\"why\": \"", "'why', '"].iter().find_map(|key| {
+                let rest = statement.split_once(key)?.1;
+                rest.split(['"', '\'']).next()
+            });
+            // `check_role` has it in a variable.
+            let why = match why {
+                None if code == "role-refused" => "owner",
+                why => why.unwrap_or_default(),
+            };
+            let error = sentence(code, &json!({"why": why}), Names::default());
+            assert_ne!(error.code(), Code::Internal, "{code} {why}");
+            assert!(!error.message().contains("doesn't know ("), "{code} {why}");
+            seen += 1;
+        }
+        assert!(seen > 20, "{seen}");
+        let newer = json!({"why": "of-tomorrow"});
+        for code in ["access-remains", "role-refused", "setup"] {
+            let error = sentence(code, &newer, Names::default());
+            assert!(
+                error.message().contains("doesn't know (`of-tomorrow`)"),
+                "{}",
+                error.message()
+            );
+        }
+    }
 
     /// Without quotes they would fail, or mean others. Those of users and roles come as
     /// PostgreSQL writes them.
