@@ -25,6 +25,8 @@ DECLARE
     passed_on text[];
     ours constant text := current_setting('role');
     powerless constant text[] := ARRAY[pg_get_userbyid(leaver), heir];
+    setting text;
+    is_done boolean;
     is_locked boolean := false;
     is_cut_short boolean := false;
     remains text;

@@ -40,7 +40,11 @@
                         NULL;
                 END;
             END LOOP;
-            EXIT WHEN {is_done};
+            -- By the index, however little is known of the catalog when this is planned.
+            setting := set_config('enable_seqscan', 'off', false);
+            is_done := {is_done};
+            setting := set_config('enable_seqscan', 'on', false);
+            EXIT WHEN is_done;
         END LOOP;
         {end_object}
         EXIT WHEN {is_dropping} AND is_locked;
