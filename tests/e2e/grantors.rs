@@ -24,6 +24,14 @@ async fn third_reads(world: &World) -> anyhow::Result<bool> {
     Ok(reads.as_deref() == Some("true"))
 }
 
+/// As a target's statement would.
+async fn lend_select(world: &World, user: &str, option: &str) -> anyhow::Result<()> {
+    let lend = format!("GRANT SELECT ON secret TO {user} {option}");
+    world
+        .sql(&format!("SET ROLE sym_bot; {lend}; RESET ROLE"))
+        .await
+}
+
 /// The privileges on `secret` and its columns, but for its owner's and the function's.
 async fn left_on_secret(world: &World) -> anyhow::Result<Option<String>> {
     world
@@ -126,12 +134,7 @@ async fn what_was_passed_on_beside_a_decoy_goes() -> anyhow::Result<()> {
     let world = world_with_an_owner().start().await?;
     let leaver = world.leaver().await?;
     let stranger = world.stranger().await?;
-    world
-        .sql(&format!(
-            "SET ROLE sym_bot; GRANT SELECT ON secret TO {} WITH GRANT OPTION; RESET ROLE",
-            leaver.user
-        ))
-        .await?;
+    lend_select(&world, &leaver.user, "WITH GRANT OPTION").await?;
     leaver
         .session
         .batch_execute(
@@ -163,12 +166,7 @@ async fn what_a_colleague_passed_on_is_not_forgotten() -> anyhow::Result<()> {
         .await?;
     let leaver = world.leaver().await?;
     let stranger = world.stranger().await?;
-    world
-        .sql(&format!(
-            "SET ROLE sym_bot; GRANT SELECT ON secret TO {} WITH GRANT OPTION; RESET ROLE",
-            leaver.user
-        ))
-        .await?;
+    lend_select(&world, &leaver.user, "WITH GRANT OPTION").await?;
     leaver
         .session
         .batch_execute("GRANT SELECT ON public.secret TO stranger WITH GRANT OPTION")
@@ -208,12 +206,7 @@ async fn what_others_had_before_stays_theirs() -> anyhow::Result<()> {
         .start()
         .await?;
     let leaver = world.leaver().await?;
-    world
-        .sql(&format!(
-            "SET ROLE sym_bot; GRANT SELECT ON secret TO {}; RESET ROLE",
-            leaver.user
-        ))
-        .await?;
+    lend_select(&world, &leaver.user, "").await?;
     ensure!(third_reads(&world).await?);
     world.end_removes(&leaver).await?;
     ensure!(third_reads(&world).await?);
