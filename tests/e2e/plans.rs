@@ -108,12 +108,9 @@ async fn a_users_memberships_are_found_beside_any_number_of_others() -> anyhow::
     );
     let world = World::builder().sql(&crowd).start().await?;
     world.still_works().await?;
-    let database = world.postgres.admin_in("app").await?;
+    let database = world.admin_planning_as_the_function().await?;
     database
-        .batch_execute(
-            "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off;
-             PREPARE lookup (oid) AS SELECT * FROM sym.memberships_of($1)",
-        )
+        .batch_execute("PREPARE lookup (oid) AS SELECT * FROM sym.memberships_of($1)")
         .await?;
     let rows = database
         .query("EXPLAIN (COSTS OFF) EXECUTE lookup (1)", &[])
