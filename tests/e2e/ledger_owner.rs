@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use crate::fixture::{BOT, Event, OLD_SCHEMA, SWEEP, World};
+use crate::fixture::{BOT, Event, OLD_SCHEMA, SWEEP, World, refusal};
 
 /// Whose each thing in schema `sym` is.
 const OWNERS: &str = "SELECT string_agg(DISTINCT owner::regrole::text, ',') FROM (
@@ -396,5 +396,236 @@ async fn an_older_setup_replaces_no_newer_ledger() -> anyhow::Result<()> {
     let refused = admin.batch_execute(&setup).await.expect_err("is refused");
     let refused = refused.as_db_error().context("is the server's")?.message();
     assert!(refused.contains("the ledger has version 99"), "{refused}");
+    Ok(())
+}
+
+/// What a function with a user of its own logs in with, which shares the ledger.
+const OWN_USER: [(&str, &str); 3] = [
+    ("DB_USER", "sym_bot2"),
+    ("DB_PASSWORD", "second"),
+    ("LEDGER_OWNER", "sym_bot"),
+];
+
+const MAKE_OWN_USER: &str =
+    "CREATE ROLE sym_bot2 LOGIN PASSWORD 'second'; GRANT USAGE ON SCHEMA sym TO sym_bot2;
+    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sym TO sym_bot2";
+
+/// The one that the ledger belongs to is upgraded at another time.
+#[tokio::test]
+async fn a_function_with_a_user_of_its_own_ends_access_by_an_older_ledger() -> anyhow::Result<()> {
+    let world = World::builder().sql(MAKE_OWN_USER).start().await?;
+    let before = world.state().await?;
+    let (role, user, lost) = (
+        Event::escalate(),
+        Event::escalate_temporary_user(),
+        Event::escalate(),
+    );
+    for event in [&role, &user] {
+        world.body(event).await?;
+    }
+    world.sql(OLD_SCHEMA).await?;
+    let own = world.another(&OWN_USER).await?;
+    let sentence = "the ledger in database `app` is older than this function, so no access begins: the function of \
+        `sym_bot`, of the same release, brings it up to date with its next event [database-setup]";
+    for begins in [
+        Event::escalate(),
+        Event::escalate_temporary_user(),
+        Event::escalate().dry_run(),
+        Event::escalate_temporary_user().dry_run(),
+    ] {
+        let answer = world.send_to(&own, &begins.to_string()).await?;
+        assert_eq!(answer, refusal(sentence));
+    }
+    for event in [&role, &user] {
+        world.body_of(&own, &event.end().to_string()).await?;
+    }
+    assert_eq!(world.body_of(&own, SWEEP).await?["swept"], 0);
+    world.is_as(&before).await?;
+    let comment = "SELECT obj_description('sym'::regnamespace)";
+    assert_eq!(
+        world.query(comment).await?.as_deref(),
+        Some("sym-postgres 0")
+    );
+
+    // The same connection finds it up to date.
+    world.lambda.restart().await?;
+    world.body(&lost).await?;
+    let event = Event::escalate();
+    world.body_of(&own, &event.to_string()).await?;
+
+    // What an older one doesn't have is said, and written down.
+    world
+        .sql(&format!(
+            "{OLD_SCHEMA} DROP FUNCTION sym.finish(text, boolean)"
+        ))
+        .await?;
+    let own = world.another(&OWN_USER).await?;
+    world.body_of(&own, &event.end().to_string()).await?;
+    let answer = world.send_to(&own, &lost.end().to_string()).await?;
+    let sentence = "the ledger in database `app` is older than this function, and lacks what this needs: the function of \
+        `sym_bot`, of the same release, brings it up to date with its next event [database-setup]";
+    assert_eq!(answer, refusal(sentence));
+    assert!(!world.is_member("sym_user", "readonly").await?);
+    world.lambda.restart().await?;
+    assert_eq!(world.sweep().await?, 1);
+    world.is_as(&before).await
+}
+
+#[tokio::test]
+async fn a_function_with_a_user_of_its_own_works_with_a_newer_ledger() -> anyhow::Result<()> {
+    let world = World::builder().sql(MAKE_OWN_USER).start().await?;
+    let before = world.state().await?;
+    let (role, user) = (Event::escalate(), Event::escalate_temporary_user());
+    for event in [&role, &user] {
+        world.body(event).await?;
+    }
+    world
+        .sql(&format!(
+            "{OLD_SCHEMA} COMMENT ON SCHEMA sym IS 'sym-postgres 99'"
+        ))
+        .await?;
+    let own = world.another(&OWN_USER).await?;
+    for event in [&role, &user] {
+        world.body_of(&own, &event.end().to_string()).await?;
+    }
+    assert_eq!(world.body_of(&own, SWEEP).await?["swept"], 0);
+    let events = [Event::escalate(), Event::escalate_temporary_user()];
+    for event in &events {
+        world
+            .body_of(&own, &event.to_string())
+            .await
+            .with_context(|| event.to_string())?;
+    }
+    world.sql("DROP FUNCTION sym.finish(text, boolean)").await?;
+    let answer = world.send_to(&own, &events[0].end().to_string()).await?;
+    // Nothing was open that could keep it, or the answer says what is to be done.
+    if answer["errors"] != serde_json::json!([]) {
+        assert!(
+            answer.to_string().contains("upgrade this one too"),
+            "{answer}"
+        );
+    }
+    let answer = world.send_to(&own, &events[1].end().to_string()).await?;
+    assert!(
+        answer.to_string().contains("upgrade this one too"),
+        "{answer}"
+    );
+    world.sql(OLD_SCHEMA).await?;
+    world.lambda.restart().await?;
+    world.sweep().await?;
+    world.is_as(&before).await
+}
+
+#[tokio::test]
+async fn a_function_with_a_user_of_its_own_is_told_what_it_lacks() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE sym_bot2 LOGIN PASSWORD 'second'; GRANT CREATE ON DATABASE app TO sym_bot2")
+        .start()
+        .await?;
+    let own = world.another(&OWN_USER).await?;
+    let event = Event::escalate();
+    let answer = world.send_to(&own, &event.to_string()).await?;
+    let text = answer.to_string();
+    let (_, advice) = text
+        .split_once(", in database `app`, `")
+        .context("has it")?;
+    let (grants, _) = advice.split_once('`').context("has it")?;
+    world.sql(&format!("SET ROLE sym_bot; {grants}")).await?;
+    world.body_of(&own, &event.to_string()).await?;
+    world.body_of(&own, &event.end().to_string()).await?;
+    // It makes none of its own.
+    world.sql("ALTER SCHEMA sym RENAME TO kept").await?;
+    let own = world.another(&OWN_USER).await?;
+    let answer = world.send_to(&own, &event.to_string()).await?;
+    assert!(
+        answer
+            .to_string()
+            .contains("there is no ledger in database `app`"),
+        "{answer}"
+    );
+    Ok(())
+}
+
+/// Not even with the login that may.
+#[tokio::test]
+async fn a_person_brings_no_ledger_up_to_date() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    world.sql(OLD_SCHEMA).await?;
+    let comment = "SELECT obj_description('sym'::regnamespace)";
+    for command in [
+        &["grants"][..],
+        &["sweep", "--dry-run"],
+        &["sweep"],
+        &["revoke", "--all"],
+        &["doctor"],
+    ] {
+        let refused = world.symctl(command).await?;
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        let said = format!("{}{}", refused.stdout, refused.stderr);
+        assert!(
+            said.contains("is older than this `symctl`")
+                && said.contains("brings it up to date with its next event"),
+            "{refused:?}"
+        );
+        assert_eq!(
+            world.query(comment).await?.as_deref(),
+            Some("sym-postgres 0")
+        );
+    }
+    world.sql("DROP SCHEMA sym CASCADE").await?;
+    let doctor = world.symctl(&["doctor"]).await?;
+    let found = "FAIL database: there is no ledger in database `app`: check `LEDGER_DB` and `DB_NAME`; where they are right, \
+        run what `symctl setup-sql` prints";
+    assert!(doctor.stdout.contains(found), "{doctor:?}");
+    let setup = world.ledger_setup("app", "sym_bot").await?;
+    let admin = world.postgres.admin_in("app").await?;
+    admin.batch_execute(&setup).await?;
+    let doctor = world.symctl(&["doctor"]).await?;
+    assert_eq!(doctor.code, Some(0), "{doctor:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn symctl_works_with_the_variables_of_a_function_with_a_user_of_its_own() -> anyhow::Result<()>
+{
+    let world = World::builder()
+        .sql(MAKE_OWN_USER)
+        .sql(
+            "CREATE ROLE on_call LOGIN PASSWORD 'on call'; GRANT USAGE ON SCHEMA sym TO on_call;
+             GRANT EXECUTE ON FUNCTION sym.give_back(text, jsonb), sym.open_grants() TO on_call",
+        )
+        .start()
+        .await?;
+    let before = world.state().await?;
+    for _ in 0..2 {
+        world.body(&Event::escalate()).await?;
+        world.body(&Event::escalate_temporary_user()).await?;
+    }
+    let doctor = world.symctl_with(&["doctor"], &OWN_USER).await?;
+    assert_eq!(doctor.code, Some(0), "{doctor:?}");
+    let grants = world.symctl_with(&["grants", "--json"], &OWN_USER).await?;
+    assert_eq!(
+        grants.json()?.as_array().map(Vec::len),
+        Some(4),
+        "{grants:?}"
+    );
+    world.let_time_pass().await?;
+    world.body(&Event::escalate()).await?;
+    let swept = world.symctl_with(&["sweep", "--json"], &OWN_USER).await?;
+    assert_eq!(swept.json()?.as_array().map(Vec::len), Some(4), "{swept:?}");
+    let revoked = world.symctl_with(&["revoke", "--all"], &OWN_USER).await?;
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    world.is_as(&before).await?;
+
+    let on_call = [
+        ("DB_USER", "on_call"),
+        ("DB_PASSWORD", "on call"),
+        ("LEDGER_OWNER", "sym_bot"),
+    ];
+    let refused = world.symctl_with(&["grants"], &on_call).await?;
+    assert!(
+        refused.stderr.contains("log in as `sym_bot`") && !refused.stderr.contains("GRANT"),
+        "{refused:?}"
+    );
     Ok(())
 }

@@ -101,8 +101,16 @@ pub struct Connection {
     is_used_up: bool,
     acts_as: Option<String>,
     lock_timeout: Duration,
+    /// Where the ledger is another's, and was older than this version.
+    behind: Option<Behind>,
     /// Dropped with the rest, and behind `client`: see [`watch`](Self::watch).
     _in_use: oneshot::Sender<()>,
+}
+
+/// A ledger that another function has to bring up to date.
+struct Behind {
+    database: String,
+    owner: String,
 }
 
 /// How many statements are under way at once. More gain nothing, and each waits
@@ -189,7 +197,8 @@ struct Greeting {
 }
 
 impl Connection {
-    /// Connects to the ledger's database, and brings schema `sym` up to date.
+    /// Connects to the ledger's database. Where that is the function's own, its function brings
+    /// schema `sym` up to date.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -212,38 +221,71 @@ impl Connection {
                 "the server is read-only: a standby, or `default_transaction_read_only`",
             ));
         }
-        match (greeting.owner, who) {
-            (Some(owner), _) if owner == config.user => {}
-            (Some(owner), Who::Function) if owner == config.ledger_owner => {}
-            // No SET ROLE would hold what somebody has put there for a superuser to run.
-            (Some(owner), Who::Person) if owner != config.ledger_owner => {
-                return Err(Failure::setup(format!(
-                    "schema `sym` in database `{}` belongs to `{owner}`: if that is the function's user, name it in \
-                     `LEDGER_OWNER`, and in no case otherwise",
-                    config.ledger
-                )));
+        let ledger = &config.ledger;
+        let Some(owner) = greeting.owner else {
+            if who == Who::Function && config.ledger_owner == config.user {
+                schema::migrate(&connection, ledger).await?;
+                return Ok(connection);
             }
-            (None, Who::Function) => {}
-            // Its functions would run as us.
-            (Some(_), Who::Function) => return Err(schema::not_ours(&config.ledger)),
-            (None, Who::Person) => {
-                return Err(Failure::setup(format!(
-                    "there is no ledger in database `{}`: check `LEDGER_DB` and `DB_NAME`",
-                    config.ledger
-                )));
-            }
-            (Some(owner), Who::Person) => {
-                connection.act_as(&owner, config).await?;
-                // What a person made or changed would not be the function's.
-                return schema::check(&connection, &config.ledger)
-                    .await
-                    .map(|()| connection);
-            }
+            // What another made would not be the function's.
+            return Err(Failure::setup(format!(
+                "there is no ledger in database `{ledger}`: check `LEDGER_DB` and `DB_NAME`; where they are right, run what \
+                 `symctl setup-sql` prints"
+            )));
+        };
+        let is_own = owner == config.user;
+        if !is_own && owner != config.ledger_owner {
+            return Err(match who {
+                // Its functions would run as us.
+                Who::Function => schema::not_ours(ledger),
+                // No SET ROLE would hold what somebody has put there for a superuser to run.
+                Who::Person => Failure::setup(format!(
+                    "schema `sym` in database `{ledger}` belongs to `{owner}`: if that is the function's user, name it in \
+                     `LEDGER_OWNER`, and in no case otherwise"
+                )),
+            });
         }
-        if !greeting.is_schema_current {
-            schema::migrate(&connection, &config.ledger).await?;
+        match who {
+            Who::Function if greeting.is_schema_current => {}
+            Who::Function if is_own => schema::migrate(&connection, ledger).await?,
+            Who::Function => {
+                let standing = schema::standing(&connection).await?;
+                if !standing.may_use {
+                    return Err(may_not_use(&owner, config));
+                }
+                connection.behind = (!standing.is_current).then(|| Behind {
+                    database: ledger.clone(),
+                    owner,
+                });
+            }
+            Who::Person => {
+                if !is_own {
+                    connection.act_as_or_alone(&owner, config).await?;
+                }
+                // What a person made or changed would not be the function's.
+                schema::check(&connection, ledger).await?;
+            }
         }
         Ok(connection)
+    }
+
+    /// Acts as the ledger's owner, or goes on without: who may call all of the ledger's functions,
+    /// as another function's user, needs no more.
+    async fn act_as_or_alone(&mut self, owner: &str, config: &Database) -> Result<()> {
+        let Err(refused) = self.act_as(owner, config).await else {
+            return Ok(());
+        };
+        let standing = schema::standing(self).await?;
+        if standing.may_call_all {
+            return Ok(());
+        }
+        if standing.may_use {
+            return Err(Failure::setup(format!(
+                "`{}` may call some of the ledger's functions, and not all: log in as `{owner}`, whose ledger it is",
+                config.user
+            )));
+        }
+        Err(refused)
     }
 
     /// Does all that follows with the rights of the ledger's owner.
@@ -265,6 +307,33 @@ impl Connection {
         })?;
         self.acts_as = Some(owner.to_owned());
         Ok(())
+    }
+
+    /// Refuses to begin access by a ledger that is older than this version, and another's to bring
+    /// up to date. What ends access goes on with it.
+    ///
+    /// # Errors
+    /// `database-setup`, or what the connection ran into.
+    pub(crate) async fn check_begins(&self) -> Result<()> {
+        match &self.behind {
+            // It may have been brought up to date since we connected.
+            Some(behind) if !schema::standing(self).await?.is_current => Err(behind.refusal()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Of a call of ours that failed: a function that isn't there says which side is older.
+    fn failed(&self, query: &Query<'_>, error: tokio_postgres::Error) -> Failure {
+        let failure = query.failed(error);
+        if query.is_foreign || !failure.is_of_missing_function() {
+            return failure;
+        }
+        failure.because_of_setup(match &self.behind {
+            Some(behind) => behind.sentence("and lacks what this needs"),
+            None => "the ledger has no such function as this version calls, as another version has brought it up to date: \
+                     upgrade this one too"
+                .to_owned(),
+        })
     }
 
     /// As whom a person does what they do, where that isn't their login.
@@ -358,6 +427,7 @@ impl Connection {
             is_used_up: false,
             acts_as: None,
             lock_timeout: LOCK_TIMEOUT,
+            behind: None,
             _in_use: in_use,
         }
     }
@@ -485,7 +555,7 @@ impl Connection {
         let answer = self.client.query_typed(query.sql, &query.arguments);
         let result = answer_in(ANSWER_TIMEOUT, answer).await?;
         crash::after(query.sql);
-        result.map_err(|error| query.failed(error))
+        result.map_err(|error| self.failed(query, error))
     }
 
     /// One call of one of our functions: JSON out.
@@ -508,7 +578,7 @@ impl Connection {
             let results = answer_in(ANSWER_TIMEOUT * PIPELINE as u32, answers).await?;
             crash::after("pipeline");
             for (query, result) in batch.iter().zip(results) {
-                result.map_err(|error| query.failed(error))?;
+                result.map_err(|error| self.failed(query, error))?;
             }
         }
         Ok(())
@@ -518,6 +588,30 @@ impl Connection {
     pub(crate) fn take_warnings(&mut self) -> Vec<Warning> {
         std::iter::from_fn(|| self.notices.try_recv().ok()).collect()
     }
+}
+
+impl Behind {
+    fn sentence(&self, so: &str) -> String {
+        let Self { database, owner } = self;
+        format!(
+            "the ledger in database `{database}` is older than this function, {so}: the function of `{owner}`, of the same \
+             release, brings it up to date with its next event"
+        )
+    }
+
+    fn refusal(&self) -> Failure {
+        Failure::setup(self.sentence("so no access begins"))
+    }
+}
+
+/// Of a function with a user of its own.
+fn may_not_use(owner: &str, config: &Database) -> Failure {
+    let user = identifier(&config.user).unwrap_or_default();
+    Failure::setup(format!(
+        "`{}` may not call the functions of `{owner}`'s ledger: have an administrator run, in database `{}`, `GRANT USAGE ON \
+         SCHEMA sym TO {user}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sym TO {user}`",
+        config.user, config.ledger
+    ))
 }
 
 /// Waits for an answer, but not for ever. What was asked may be done all the

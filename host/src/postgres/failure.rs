@@ -94,6 +94,12 @@ impl Failure {
         })
     }
 
+    /// The same, said to be schema `sym`'s.
+    pub(crate) fn because_of_setup(mut self, sentence: String) -> Self {
+        self.kind = Kind::Setup { sentence };
+        self
+    }
+
     pub(crate) fn warning(warning: Warning) -> Self {
         let Warning { state, text } = warning;
         Self::new(Kind::Warning { state, text })
@@ -186,6 +192,16 @@ impl Failure {
     /// Whether the server refused a statement for a reason of its own.
     pub fn is_statement_refused(&self) -> bool {
         matches!(self.kind, Kind::Refused { .. })
+    }
+
+    /// Whether what was called isn't there: the call itself, and nothing that it ran.
+    pub(crate) fn is_of_missing_function(&self) -> bool {
+        let error = self.source.as_ref();
+        error
+            .and_then(tokio_postgres::Error::as_db_error)
+            .is_some_and(|error| {
+                *error.code() == SqlState::UNDEFINED_FUNCTION && error.where_().is_none()
+            })
     }
 
     /// Whether this SQLSTATE is the reason.

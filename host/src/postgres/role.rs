@@ -37,6 +37,7 @@ pub async fn lend(
     user: &RoleName,
     role: &RoleName,
 ) -> Result<Grant> {
+    connection.check_begins().await?;
     let mut request = grant.to_json();
     request["user"] = json!(user.as_str());
     request["role"] = json!(role.as_str());

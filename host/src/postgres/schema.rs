@@ -215,25 +215,57 @@ pub(super) fn not_ours(database: &str) -> Failure {
 const INSTALLED: &str =
     "substring(obj_description(oid, 'pg_namespace') FROM 'sym-postgres ([0-9]{1,6})')::int4";
 
-/// Refuses to work with a ledger of an earlier version, where it isn't ours to bring up
-/// to date.
+/// How schema `sym`, which is another's, stands to who logs in.
+pub(super) struct Standing {
+    /// Whether it is of this version, or a later one.
+    pub(super) is_current: bool,
+    /// Whether any of its functions may be called.
+    pub(super) may_use: bool,
+    /// Whether each may.
+    pub(super) may_call_all: bool,
+}
+
+/// Looks how it stands, where there is one.
+pub(super) async fn standing(connection: &Connection) -> Result<Standing> {
+    // Who may not look into a schema may not ask for its functions by name.
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = n.oid AND p.proname = 'version_{VERSION}') \
+                    OR coalesce({INSTALLED} >= {VERSION}, false), \
+                has_schema_privilege(n.oid, 'USAGE') AND coalesce(f.some, false), \
+                has_schema_privilege(n.oid, 'USAGE') AND coalesce(f.each, false) \
+         FROM (SELECT oid FROM pg_namespace WHERE nspname = 'sym') n, \
+              LATERAL (SELECT bool_or(may) AS some, bool_and(may) AS each \
+                       FROM (SELECT has_function_privilege(p.oid, 'EXECUTE') AS may \
+                             FROM pg_proc p WHERE p.pronamespace = n.oid) p) f"
+    );
+    let rows = connection.query(&Query::new(&sql)).await?;
+    match rows.first() {
+        Some(row) => Ok(Standing {
+            is_current: row.try_get(0)?,
+            may_use: row.try_get(1)?,
+            may_call_all: row.try_get(2)?,
+        }),
+        None => Ok(Standing {
+            is_current: false,
+            may_use: false,
+            may_call_all: false,
+        }),
+    }
+}
+
+/// Refuses a person's work with a ledger of an earlier version, which is the function's to bring
+/// up to date.
 ///
 /// # Errors
 /// `database-setup`.
 pub(super) async fn check(connection: &Connection, database: &str) -> Result<()> {
-    let sql = format!(
-        "SELECT to_regproc('{}') IS NOT NULL OR coalesce({INSTALLED} > {VERSION}, false) FROM pg_namespace WHERE nspname = 'sym'",
-        marker()
-    );
-    let rows = connection.query(&Query::new(&sql)).await?;
-    match rows.first().map(|row| row.try_get(0)) {
-        Some(Ok(true)) => Ok(()),
-        Some(Err(error)) => Err(error.into()),
-        _ => Err(Failure::setup(format!(
-            "the ledger in database `{database}` is older than this `symctl`, whose version is {VERSION}: send the \
-             function of the same release an event, which brings it up to date"
-        ))),
+    if standing(connection).await?.is_current {
+        return Ok(());
     }
+    Err(Failure::setup(format!(
+        "the ledger in database `{database}` is older than this `symctl`, whose version is {VERSION}: the function of the \
+         same release brings it up to date with its next event, such as its sweep"
+    )))
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ pub async fn prepare(
     user: &RoleName,
     secret: &str,
 ) -> Result<Grant> {
+    connection.check_begins().await?;
     let mut request = grant.to_json();
     request["user"] = json!(user.as_str());
     request["secret"] = json!(secret);
@@ -76,6 +77,7 @@ pub async fn make<T>(
     verifier: &Verifier,
     store: impl AsyncFnOnce(&Grant) -> T,
 ) -> Result<(Grant, Option<T>)> {
+    connection.check_begins().await?;
     let sender = &*connection;
     let storing = async {
         let begun = future::join(
