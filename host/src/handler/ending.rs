@@ -200,9 +200,10 @@ impl Ready {
         let (cleared, secret) = future::join(clear, forget).await;
         // First what the person with the password can still use: a login, a session, a role.
         let kept = user.kept.as_deref();
+        let owner = &self.config.database.ledger_owner;
         let kept = |is_login: bool| match kept {
             Some(why) if (why != "membership") == is_login => {
-                Err(Failure::user_kept(name, why).into_error(names))
+                Err(Failure::user_kept(name, why, owner).into_error(names))
             }
             _ => Ok(()),
         };

@@ -106,10 +106,10 @@ impl Failure {
     }
 
     /// A temporary user could not be disabled wholly, for this reason (see
-    /// `sym.disable_user`).
-    pub fn user_kept(user: &str, why: &str) -> Self {
+    /// `sym.disable_user`), by the ledger's owner. `user` is as a statement names it.
+    pub fn user_kept(user: &str, why: &str, owner: &str) -> Self {
         let code = "access-remains".to_owned();
-        let why = serde_json::json!({"why": why, "user": user});
+        let why = serde_json::json!({"why": why, "user": user, "owner": owner});
         Self::new(Kind::Refusal { code, why })
     }
 

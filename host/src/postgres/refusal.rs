@@ -216,6 +216,25 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
                  administrator has to run `ALTER ROLE {user} NOLOGIN NOSUPERUSER NOREPLICATION NOBYPASSRLS`"
             ),
         ),
+        ("access-remains", "no-admin") => (
+            Code::AccessRemains,
+            format!(
+                "temporary user `{user}` could not be disabled, and can still log in: `{}` has no ADMIN option on it, as after an \
+                 upgrade of the server from 15 or older; a superuser has to run `GRANT {user} TO {} WITH ADMIN TRUE, INHERIT \
+                 FALSE, SET FALSE`, and the next sweep ends it",
+                text("owner"),
+                identifier(why["owner"].as_str().unwrap_or_default()).unwrap_or_default()
+            ),
+        ),
+        ("access-remains", "no-createrole") => (
+            Code::AccessRemains,
+            format!(
+                "temporary user `{user}` could not be disabled, and can still log in: `{}` may not change users; an administrator \
+                 has to run `ALTER ROLE {} CREATEROLE`, and the next sweep ends it",
+                text("owner"),
+                identifier(why["owner"].as_str().unwrap_or_default()).unwrap_or_default()
+            ),
+        ),
         ("access-remains", "worker") => (
             Code::AccessRemains,
             format!(

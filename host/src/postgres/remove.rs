@@ -52,7 +52,7 @@ pub struct Disabled {
     /// none any more.
     pub user: Option<String>,
     /// Why not all of that could be done: the user, or a `membership`, is `held` by an open
-    /// transaction, or the user is `privileged`. The rest is done all the same.
+    /// transaction, the user is `privileged`, or we have `no-admin` on it or `no-createrole`. The rest is done all the same.
     pub kept: Option<String>,
     /// Names of the roles it had, and of those above them, that own something now, and owned
     /// nothing before.

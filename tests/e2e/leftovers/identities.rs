@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{TemporaryUser, denied};
+use super::{TemporaryUser, denied, has_set_option, is_ended};
 use crate::fixture::{BOT, Event, SWEEP, World, refusal, success};
 
 #[tokio::test]
@@ -51,6 +51,63 @@ async fn a_user_that_was_made_a_superuser_is_said() -> anyhow::Result<()> {
         .sql(&format!("ALTER ROLE {} NOLOGIN NOSUPERUSER", user.name))
         .await?;
     assert_eq!(world.send(&user.event.end()).await?, success(json!({})));
+    assert!(!world.role_exists(&user.name).await?);
+    Ok(())
+}
+
+/// `pg_upgrade` and `pg_dumpall` make all memberships a superuser's, and nobody gets ADMIN on a user
+/// that was made before 16.
+#[tokio::test]
+async fn a_user_from_before_an_upgrade_is_said_to_need_its_admin_option() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    if !has_set_option(&world) {
+        return Ok(()); // An upgrade to 16 or later is what this is about.
+    }
+    let user = TemporaryUser::make(&world).await?;
+    let name = &user.name;
+    let upgrade = format!(
+        "REVOKE {name} FROM sym_bot GRANTED BY postgres CASCADE; REVOKE sym_managed FROM {name} GRANTED BY sym_bot;
+         REVOKE readonly FROM {name} GRANTED BY sym_bot; GRANT readonly TO {name};
+         UPDATE sym.grants SET server_version = 150000"
+    );
+    world.sql(&upgrade).await?;
+    let grant = format!("GRANT {name} TO sym_bot WITH ADMIN TRUE, INHERIT FALSE, SET FALSE");
+    let sentence = format!(
+        "temporary user `{name}` could not be disabled, and can still log in: `sym_bot` has no ADMIN option on it, as after \
+         an upgrade of the server from 15 or older; a superuser has to run `{grant}`, and the next sweep ends it \
+         [access-remains]"
+    );
+    let end = user.event.end().to_string();
+    for sent in [end.as_str(), SWEEP] {
+        let session = user.session(&world).await;
+        assert_eq!(world.send_text(sent).await?, refusal(&sentence));
+        // Until then each try ends the sessions.
+        assert!(is_ended(&session).await);
+        assert_eq!(
+            world.run_state(&user.event).await?.as_deref(),
+            Some("ending")
+        );
+    }
+    world.sql(&grant).await?;
+    assert_eq!(world.sweep().await?, 1);
+    assert!(!world.role_exists(name).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_that_the_function_may_not_change_is_said() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let user = TemporaryUser::make(&world).await?;
+    world.sql("ALTER ROLE sym_bot NOCREATEROLE").await?;
+    let mend = "ALTER ROLE sym_bot CREATEROLE";
+    let sentence = format!(
+        "temporary user `{}` could not be disabled, and can still log in: `sym_bot` may not change users; an administrator \
+         has to run `{mend}`, and the next sweep ends it [access-remains]",
+        user.name
+    );
+    assert_eq!(world.send(&user.event.end()).await?, refusal(&sentence));
+    world.sql(mend).await?;
+    assert_eq!(world.sweep().await?, 1);
     assert!(!world.role_exists(&user.name).await?);
     Ok(())
 }

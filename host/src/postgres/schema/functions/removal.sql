@@ -23,6 +23,21 @@ BEGIN
     RETURN false;
 END $$;
 
+-- Why `bar_user` lacks the right to do it: the user is `privileged`, as somebody has made it; or
+-- the bot has `no-createrole`, or, since 16, `no-admin` on the user. A user that was made on a
+-- server before 16 has nobody with ADMIN on it after an upgrade.
+CREATE OR REPLACE FUNCTION sym.why_not_barred(user_oid oid) RETURNS text
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    is_since_16 constant boolean := current_setting('server_version_num')::int >= 160000;
+BEGIN
+    RETURN (SELECT CASE WHEN r.rolsuper OR r.rolreplication AND NOT is_since_16 THEN 'privileged'
+                        WHEN NOT bot.rolcreaterole THEN 'no-createrole'
+                        WHEN is_since_16 AND NOT pg_has_role(bot.oid, r.oid, 'MEMBER WITH ADMIN OPTION') THEN 'no-admin'
+                        ELSE 'privileged' END
+        FROM pg_roles r, pg_roles bot WHERE r.oid = user_oid AND bot.rolname = current_user);
+END $$;
+
 -- Takes a membership, and returns whether nobody kept us from it. Where another could
 -- not be taken already, there is no time to wait long for this one.
 CREATE OR REPLACE FUNCTION sym.take_membership(role_oid oid, user_oid oid, grantor_oid oid, has_time boolean) RETURNS boolean
@@ -101,7 +116,7 @@ END $$;
 
 -- Removal, stage 1: the user can't log in any more and is a member of nothing.
 -- The access ends with the COMMIT of this; but where `kept` says why not all of it
--- could be done (`held`, `privileged`, `membership`), it has to be done again. `owners` are the
+-- could be done (`held`, `membership`, or as `why_not_barred` says), it has to be done again. `owners` are the
 -- names of the roles that were taken, and of those above them, that own something now.
 CREATE OR REPLACE FUNCTION sym.disable_user(this_run text, ended_by text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -137,7 +152,7 @@ BEGIN
                 kept := 'held';
             END IF;
         EXCEPTION WHEN insufficient_privilege THEN
-            kept := 'privileged';
+            kept := sym.why_not_barred(entry.user_oid);
         END;
         FOR membership IN
             SELECT * FROM sym.memberships_of(entry.user_oid) m ORDER BY m.roleid = entry.user_oid
