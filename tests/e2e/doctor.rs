@@ -1,6 +1,8 @@
 //! What `symctl doctor` says.
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
+use sym_test_support::tools;
 
 use crate::fixture::{Event, World};
 
@@ -249,5 +251,86 @@ async fn the_doctor_names_a_database_without_an_encoding() -> anyhow::Result<()>
     );
     let healthy = world.symctl(&["doctor"]).await?;
     assert_eq!(healthy.code, Some(0), "{healthy:?}");
+    Ok(())
+}
+
+/// Since 16; before, ADMIN comes with it.
+#[tokio::test]
+async fn the_doctor_says_which_roles_the_function_could_use_itself() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    if world.postgres.install().major < 16 {
+        let healthy = world.symctl(&["doctor"]).await?;
+        assert!(!healthy.stdout.contains("INHERIT"), "{healthy:?}");
+        return Ok(());
+    }
+    // As a server that was 15 has it.
+    world
+        .sql("GRANT readonly TO sym_bot WITH INHERIT TRUE, SET TRUE GRANTED BY master")
+        .await?;
+    let noted = world.symctl(&["doctor", "--json"]).await?;
+    assert_eq!(noted.code, Some(0), "{noted:?}");
+    let noted = noted.json()?;
+    let fix = noted
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|finding| finding["subject"] == "roles to lend")
+        .find_map(|finding| finding["fix"].as_str());
+    let fix = fix.unwrap_or_else(|| panic!("{noted}"));
+    assert!(
+        fix.starts_with(
+            "GRANT readonly TO sym_bot WITH INHERIT FALSE, SET FALSE GRANTED BY master;"
+        ),
+        "{fix}"
+    );
+    world.sql(fix).await?;
+    let mended = world.symctl(&["doctor"]).await?;
+    assert!(!mended.stdout.contains("INHERIT"), "{mended:?}");
+    world.still_works().await
+}
+
+/// Who runs a fix is mostly no superuser, as on RDS.
+#[tokio::test]
+async fn an_administrator_can_run_what_the_doctor_says() -> anyhow::Result<()> {
+    let world = World::builder()
+        .variable("STRATEGY", "temporary-user")
+        .sql("CREATE TABLE theirs (); ALTER TABLE theirs OWNER TO sym_managed")
+        .sql("SET SESSION AUTHORIZATION sym_bot; GRANT readonly TO sym_user; RESET SESSION AUTHORIZATION")
+        .start()
+        .await?;
+    let ill = world.symctl(&["doctor", "--json"]).await?.json()?;
+    let fix = |subject: &str| {
+        let findings = ill.as_array().into_iter().flatten();
+        let mut wrong = findings.filter(|finding| finding["is_ok"] == false);
+        let found = wrong.find(|finding| finding["subject"] == subject);
+        found
+            .and_then(|finding| finding["fix"].as_str())
+            .unwrap_or_default()
+    };
+    let master = world.postgres.admin_in("app").await?;
+    master
+        .batch_execute("SET SESSION AUTHORIZATION master")
+        .await?;
+    let owned = fix("sym_managed");
+    let (_, owned) = owned.split_once("administrator: ").context("has it")?;
+    master.batch_execute(owned).await?;
+    // As the page says that it names.
+    let page = std::fs::read_to_string(tools::workspace().join("docs/runbook.md"))?;
+    let taken = fix("membership");
+    let (_, heading) = taken.split_once("docs/runbook.md, `").context("names it")?;
+    let heading = heading.split('`').next().context("names it")?;
+    let (_, section) = page
+        .split_once(&format!("\n## {heading}\n"))
+        .context("is there")?;
+    let (_, block) = section.split_once("```sql\n").context("has a block")?;
+    let (block, _) = block.split_once("```").context("has a block")?;
+    let block = block.replace("-- Here what you came for.", taken);
+    master.batch_execute(&block).await?;
+    let mended = world.symctl(&["doctor"]).await?;
+    assert_eq!(mended.code, Some(0), "{mended:?}");
+    let memberships = "SELECT count(*) FROM pg_auth_members
+        WHERE member = 'master'::regrole AND roleid IN ('sym_bot'::regrole, 'sym_managed'::regrole)
+          AND (to_jsonb(pg_auth_members) ->> 'set_option') IS DISTINCT FROM 'false'";
+    assert_eq!(world.query(memberships).await?.as_deref(), Some("0"));
     Ok(())
 }

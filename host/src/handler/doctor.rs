@@ -11,10 +11,16 @@ use crate::error::{Code, Error};
 use crate::event::printable;
 use crate::plan::Strategy;
 use crate::plugin::{Loaded, Version};
-use crate::postgres::doctor::{Facts, facts};
+use crate::postgres::doctor::{Facts, Usable, facts};
 use crate::postgres::sweep::{StrayUser, Unexplained};
 use crate::postgres::{Connection, Names};
 use crate::sql::quote_identifier;
+
+/// Where it says how an administrator who is no superuser runs what the function's user alone may.
+const AS_OWNER: &str = "docs/runbook.md, `Without Lambda and AWS`";
+
+/// Behind a statement for who made a grant.
+const AS_GRANTOR: &str = "-- as a superuser, or as who is named last";
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
@@ -127,8 +133,7 @@ impl Ready {
         findings
     }
 
-    /// What the function's user has given and no open run explains. While the template is at
-    /// work, as the same user, what it has lent is among it.
+    /// What the function's user has given and no open run explains.
     fn unexplained(&self, found: &Unexplained) -> Vec<Finding> {
         let mut findings: Vec<Finding> = found
             .users
@@ -142,7 +147,7 @@ impl Ready {
                 )
             })
             .collect();
-        let is_templates = self.config.migrates_from_template || self.config.mode == Mode::Shadow;
+        let is_templates = self.may_be_templates();
         findings.extend(found.memberships.iter().map(|membership| {
             let name = |text: &str| printable(text, 80);
             let found = format!(
@@ -157,10 +162,22 @@ impl Ready {
             );
             Finding {
                 is_ok: is_templates,
-                ..Finding::wrong("membership", found, printable(&membership.revoke, 200))
+                ..Finding::wrong(
+                    "membership",
+                    found,
+                    format!(
+                        "{} -- as the function's user ({AS_OWNER}), or a superuser",
+                        printable(&membership.revoke, 300)
+                    ),
+                )
             }
         }));
         findings
+    }
+
+    /// Whether Sym's template is at work, as the same user: what it has lent no run explains.
+    pub(super) fn may_be_templates(&self) -> bool {
+        self.config.migrates_from_template || self.config.mode == Mode::Shadow
     }
 
     /// Whether the function may take the release: its ledger may have seen a later one.
@@ -242,6 +259,16 @@ fn database(
         None => Finding::ok("roles to lend", facts.lendable.join(", ")),
     });
     findings.extend(target_roles(facts, wanted, &format!("TO {bot} {admin}")));
+    findings.extend(facts.usable.iter().map(|Usable { role, fix }| Finding {
+        fix: Some(format!("{} {AS_GRANTOR}", printable(fix, 300))),
+        ..Finding::ok(
+            "roles to lend",
+            format!(
+                "the function's user could use `{}` itself, by INHERIT or SET, which it needs for nothing",
+                printable(role, 80)
+            ),
+        )
+    }));
     findings.push(if facts.can_signal {
         Finding::ok("ending sessions", "allowed")
     } else {
@@ -303,8 +330,8 @@ fn database(
                  members, and what is its own may use what they could",
                 facts.marker_owns.join(", ")
             );
-            let fix =
-                "look at it, and in each database, as an administrator: DROP OWNED BY sym_managed;";
+            let fix = "look at it, and in each database, as an administrator: GRANT sym_managed TO CURRENT_USER; DROP OWNED BY \
+                 sym_managed; REVOKE sym_managed FROM CURRENT_USER;";
             findings.push(Finding::wrong("sym_managed", found, fix));
         }
         if facts.heirs > 0 {
@@ -328,7 +355,8 @@ fn database(
             "ledger",
             format!("`{other}` seems to have another: no event ends what is open there"),
             format!(
-                "LEDGER_DB={other} symctl revoke --all; then DROP SCHEMA sym CASCADE in that database, or name it in LEDGER_DB"
+                "LEDGER_DB={other} symctl revoke --all; then, in that database, as the schema's owner ({AS_OWNER}): DROP SCHEMA sym CASCADE; or name it in \
+                 LEDGER_DB"
             ),
         ));
     }

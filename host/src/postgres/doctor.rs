@@ -33,6 +33,8 @@ pub struct Facts {
     pub passwords_restricted: bool,
     /// Every role on which we have the ADMIN option.
     pub lendable: Vec<String>,
+    /// Since 16: the roles among them that we could use ourselves.
+    pub usable: Vec<Usable>,
     /// Which of the roles that were asked for don't exist.
     pub missing: Vec<String>,
     /// Databases in which the user seems to have a ledger besides this one.
@@ -45,6 +47,15 @@ pub struct Facts {
     pub open: i64,
     /// How many of them should not be.
     pub overdue: i64,
+}
+
+/// A membership in a role that is lent, with INHERIT or SET.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Usable {
+    /// The role, as a statement names it.
+    pub role: String,
+    /// The statement that takes INHERIT and SET, for a superuser or who granted it.
+    pub fix: String,
 }
 
 const FACTS: &str = "SELECT jsonb_build_object( \
@@ -69,6 +80,16 @@ const FACTS: &str = "SELECT jsonb_build_object( \
         WHERE b.rolname = $1 AND m.admin_option AND r.rolname !~ '^sym_' \
           AND NOT EXISTS (SELECT FROM pg_auth_members t JOIN pg_roles s ON s.oid = t.roleid \
                           WHERE t.member = r.oid AND s.rolname = 'sym_managed')), \
+    'usable', (SELECT coalesce(jsonb_agg(to_jsonb(u) ORDER BY u.role, u.fix), '[]') FROM ( \
+        SELECT m.roleid::regrole::text AS role, format('GRANT %s TO %s WITH INHERIT FALSE, SET FALSE GRANTED BY %s;', \
+                   m.roleid::regrole, m.member::regrole, m.grantor::regrole) AS fix \
+        FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles b ON b.oid = m.member, \
+             LATERAL (SELECT to_jsonb(m) AS options) o \
+        WHERE b.rolname = $1 AND r.rolname !~ '^sym_' \
+          AND ((o.options ->> 'inherit_option')::boolean OR (o.options ->> 'set_option')::boolean) \
+          AND EXISTS (SELECT FROM pg_auth_members a WHERE a.roleid = m.roleid AND a.member = m.member AND a.admin_option) \
+          AND NOT EXISTS (SELECT FROM pg_auth_members t JOIN pg_roles s ON s.oid = t.roleid \
+                          WHERE t.member = r.oid AND s.rolname = 'sym_managed')) u), \
     'missing', (SELECT coalesce(jsonb_agg(n ORDER BY n), '[]') FROM unnest($2) n \
         WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = n)), \
     'other_ledgers', sym.other_ledgers(), \
