@@ -43,6 +43,16 @@ locals {
       period      = 900
       of_sweep    = true
     }
+    "grants-unexplained" = {
+      description = "Somebody has access that the function's user gave and the ledger doesn't know: no sweep ends it."
+      namespace   = local.metrics
+      metric      = "GrantsUnexplained"
+      dimensions  = { Function = var.name }
+      statistic   = "Maximum"
+      threshold   = 1
+      period      = 300
+      of_sweep    = true
+    }
     "escalation-failed" = {
       description = "Somebody who was approved did not get access."
       namespace   = local.metrics

@@ -2,11 +2,12 @@
 locals {
   graphs = [
     {
-      title = "Open and overdue grants"
+      title = "Open, overdue and unexplained grants"
       stat  = "Maximum"
       metrics = [
         [local.metrics, "GrantsOpen", "Function", var.name],
         [local.metrics, "GrantsOverdue", "Function", var.name],
+        [local.metrics, "GrantsUnexplained", "Function", var.name],
       ]
     },
     {

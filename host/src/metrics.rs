@@ -118,6 +118,8 @@ metrics! {
         "Grants that are open after a sweep.";
     GRANTS_OVERDUE = "GrantsOverdue", Count, Function,
         "Those of them that should have ended.";
+    GRANTS_UNEXPLAINED = "GrantsUnexplained", Count, Function,
+        "Temporary users, and memberships in roles, that the function's user has given and no open run explains: `symctl doctor` names them, up to 100 of each. In each sweep's line, mostly 0; memberships are not counted while Sym's template is at work (`MIGRATE_FROM`).";
 }
 
 /// What became of an event, for alarms.

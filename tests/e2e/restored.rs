@@ -4,7 +4,7 @@
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use crate::fixture::{Event, World};
+use crate::fixture::{Event, SWEEP, World};
 
 /// What the doctor says is wrong: subject and fix.
 async fn wrong(world: &World, variables: &[(&str, &str)]) -> anyhow::Result<Vec<(String, String)>> {
@@ -33,10 +33,15 @@ async fn what_an_older_ledger_does_not_know_ends_or_is_named() -> anyhow::Result
     assert_eq!(world.sweep().await?, 0);
     let logs = world.lambda.logs();
     assert!(logs.contains("what no open run explains"), "{logs}");
+    assert!(logs.contains("\"GrantsUnexplained\":3"), "{logs}");
+    // The template lends as the same user, and keeps no record.
+    let migrating = world.another(&[("MIGRATE_FROM", "template")]).await?;
+    assert_eq!(world.body_of(&migrating, SWEEP).await?["swept"], 0);
+    let logs = migrating.logs();
+    assert!(logs.contains("\"GrantsUnexplained\":2"), "{logs}");
     let found = wrong(&world, &[]).await?;
     let subjects: Vec<&str> = found.iter().map(|(subject, _)| subject.as_str()).collect();
     assert_eq!(subjects, ["temporary user", "temporary user", "membership"]);
-    // The template lends as the same user, and keeps no record.
     let migrating = wrong(&world, &[("MIGRATE_FROM", "template")]).await?;
     assert_eq!(migrating.len(), 2, "{migrating:?}");
 
@@ -69,6 +74,9 @@ async fn what_an_older_ledger_does_not_know_ends_or_is_named() -> anyhow::Result
     assert_eq!(subject, "membership");
     world.sql(fix).await?;
     assert_eq!(wrong(&world, &[]).await?, []);
+    world.sweep().await?;
+    let logs = world.lambda.logs();
+    assert!(logs.contains("\"GrantsUnexplained\":0"), "{logs}");
     for secret in world.secrets().await? {
         std::fs::remove_file(secret)?;
     }

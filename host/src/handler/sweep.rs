@@ -196,7 +196,11 @@ impl Ready {
             "swept".to_owned(),
             json!(swept.iter().filter(|swept| swept.result.is_ok()).count()),
         );
-        let elsewhere = in_time(deadline.checked_sub(RESERVE / 4), self.look_elsewhere()).await;
+        let elsewhere = in_time(
+            deadline.checked_sub(RESERVE / 4),
+            self.look_elsewhere(measured),
+        )
+        .await;
         let elsewhere = elsewhere.flatten();
         measured.count(metrics::SWEEP_FAILED, elsewhere.iter().count() as u64);
         let is_late = |error: &Error| error.code() == Code::OutOfTime;
@@ -254,8 +258,8 @@ impl Ready {
     }
 
     /// What no sweep of this ledger ends: that in another is an error, and what no run explains
-    /// a warning, as somebody may have granted it by hand.
-    async fn look_elsewhere(&self) -> Option<Error> {
+    /// a warning and counted, as somebody may have granted it by hand.
+    async fn look_elsewhere(&self, measured: &mut Measured) -> Option<Error> {
         let Strays {
             other_ledgers,
             unexplained,
@@ -267,6 +271,11 @@ impl Ready {
             }
         };
         let (users, memberships) = (unexplained.users.len(), unexplained.memberships.len());
+        let counted = match self.may_be_templates() {
+            true => users,
+            false => users + memberships,
+        };
+        measured.count(metrics::GRANTS_UNEXPLAINED, counted as u64);
         if users + memberships > 0 {
             tracing::warn!(
                 users,
