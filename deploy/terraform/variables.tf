@@ -137,7 +137,7 @@ variable "endpoints" {
 ########## Plugins ##########
 
 variable "release_bucket" {
-  description = "Name of the bucket of releases. Null: made of the function's name, the account and the region."
+  description = "Name of the bucket of releases. Null: made of the function's name, the account and the region, where that can be one."
   type        = string
   default     = null
 }

@@ -117,6 +117,12 @@ variable "releases" {
     kms_key_arn = optional(string)
   })
 
+  # Source: Amazon S3 user guide, "General purpose bucket naming rules".
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.releases.bucket)) && !can(regex("[.]{2}|^[0-9]+([.][0-9]+){3}$", var.releases.bucket))
+    error_message = "`${var.releases.bucket}` can't be the name of a bucket: 3 to 63 lower case letters, digits, `-` and `.`. Where it was made of the function's name, set `release_bucket`."
+  }
+
   validation {
     condition     = length(var.releases.trust) > 0
     error_message = "Name at least one key in `plugin_trust`: the line that `symctl keygen` prints."

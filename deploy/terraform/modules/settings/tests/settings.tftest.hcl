@@ -129,6 +129,23 @@ run "refuses_iam_without_the_databases_id" {
   expect_failures = [var.database]
 }
 
+# As made of the function's name.
+run "refuses_a_bucket_of_a_name_with_an_underscore" {
+  command = plan
+  variables {
+    releases = { bucket = "my_fn-releases-123456789012-eu-central-1", prefix = "sym-postgres", trust = ["team:MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="] }
+  }
+  expect_failures = [var.releases]
+}
+
+run "refuses_a_bucket_of_a_name_that_is_too_long" {
+  command = plan
+  variables {
+    releases = { bucket = "sym-postgres-of-the-sandboxes-releases-123456789012-eu-central-1", prefix = "sym-postgres", trust = ["team:MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="] }
+  }
+  expect_failures = [var.releases]
+}
+
 run "refuses_plugins_that_nobody_signs" {
   command = plan
   variables {
@@ -142,7 +159,7 @@ run "takes_what_the_function_takes" {
   command = plan
   variables {
     database = { host = "db.example", port = 65535, user = "sym_bot", auth = "password" }
-    releases = { bucket = "releases", prefix = "sym-postgres", trust = ["team:MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", "kms:MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB=="] }
+    releases = { bucket = "sym-postgres-for-a-sandbox01-releases-123456789012-eu-central-1", prefix = "sym-postgres", trust = ["team:MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", "kms:MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB=="] }
     limits = {
       grantable_roles       = ["readonly"]
       allowed_orgs          = ["healthy-health"]
