@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials as _;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::RequestId as _;
 use aws_sigv4::http_request::{
@@ -162,7 +163,10 @@ impl Aws {
             .await;
         credentials
             .map(Identity::from)
-            .map_err(|error| chain(&error))
+            .map_err(|error| match what_is_not_set(&error) {
+                Some(what) => what.to_owned(),
+                None => chain(&error),
+            })
     }
 
     /// A token that Amazon RDS takes in place of a password, for 15 minutes.
@@ -179,7 +183,7 @@ impl Aws {
             .with_source(why.to_owned())
         };
         let config = self.config().await;
-        let region = config.region().ok_or_else(|| unavailable("no region"))?;
+        let region = config.region().ok_or_else(|| unavailable(NO_REGION))?;
         let identity = self.identity().await.map_err(|why| unavailable(&why))?;
         let signing = SystemTime::now();
         presigned(database, &identity, region.as_ref(), signing)
@@ -203,6 +207,12 @@ fn unread<E>(place: &str, error: &SdkError<E>) -> Error
 where
     E: StdError + ProvideErrorMetadata + 'static,
 {
+    if let Some(what) = what_is_not_set(error) {
+        return Error::new(
+            Code::SecretUnavailable,
+            format!("the function's database password can't be read from {place}: {what}"),
+        );
+    }
     let sentence = if is_passing(error) {
         Error::new(
             Code::SecretUnavailable,
@@ -255,12 +265,37 @@ where
             }
         }
         SdkError::ResponseError(context) => unreadable(context.raw().status().as_u16()),
-        other => chain(other),
+        other => match what_is_not_set(other) {
+            Some(what) => what.to_owned(),
+            None => chain(other),
+        },
     };
     if let Some(id) = error.request_id() {
         text.push_str(&format!(" (AWS's request id: {id})"));
     }
     text
+}
+
+const NO_CREDENTIALS: &str = "there are no AWS credentials: log in, or set `AWS_PROFILE`";
+const NO_REGION: &str = "there is no AWS region: set `AWS_REGION`";
+
+/// What a person's shell lacks, of which the SDK's own words tell all that it tried.
+fn what_is_not_set(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(CredentialsError::CredentialsNotLoaded(_)) = cause.downcast_ref() {
+            return Some(NO_CREDENTIALS);
+        }
+        // Their types are the SDK's own: the first is S3's, the second that of other services.
+        let text = cause.to_string();
+        if text.starts_with("A region must be set")
+            || text.starts_with("Invalid Configuration: Missing Region")
+        {
+            return Some(NO_REGION);
+        }
+        next = cause.source();
+    }
+    None
 }
 
 /// An error and its causes in one line, as each of them shows itself: a chain of

@@ -137,5 +137,46 @@ async fn without_credentials_symctl_says_so_in_one_line() -> anyhow::Result<()> 
     let shown = world.symctl_with(&["grants"], &variables).await?;
     ensure!(shown.stderr.lines().count() == 1, "{shown:?}");
     ensure!(shown.code == Some(2), "{shown:?}");
+
+    let credentials = "there are no AWS credentials: log in, or set `AWS_PROFILE`";
+    let region = "there is no AWS region: set `AWS_REGION`";
+    let nothing = [
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("HOME", "/nonexistent"),
+    ];
+    let regional = [&nothing[..], &[("AWS_REGION", "us-east-1")]].concat();
+    let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+    let logged_in = [&nothing[..], &keys].concat();
+    for (lacking, what) in [(logged_in, region), (regional, credentials)] {
+        for (name, place) in [
+            ("DB_PASSWORD_SECRET", "the secret `bot`"),
+            ("DB_PASSWORD_KEY", "the SSM parameter `bot`"),
+        ] {
+            let variables = [&lacking[..], &[("DB_PASSWORD", ""), (name, "bot")]].concat();
+            let shown = world.symctl_with(&["grants"], &variables).await?;
+            let sentence =
+                format!("the function's database password can't be read from {place}: {what}");
+            ensure!(shown.stderr.contains(&sentence), "{shown:?}");
+            ensure!(shown.code == Some(2), "{shown:?}");
+        }
+        let iam = [
+            &lacking[..],
+            &[
+                ("DB_AUTH", "iam"),
+                ("DB_TLS", "verify-full"),
+                ("DB_PASSWORD", ""),
+            ],
+        ]
+        .concat();
+        let shown = world.symctl_with(&["grants"], &iam).await?;
+        ensure!(
+            shown.stderr.contains(what) && shown.stderr.len() < 300,
+            "{shown:?}"
+        );
+        let keygen = ["keygen", "a-key", "--kms-key", "alias/name"];
+        let shown = world.symctl_with(&keygen, &lacking).await?;
+        let sentence = format!("KMS doesn't give the key `alias/name`: {what}\n");
+        ensure!(shown.stderr.ends_with(&sentence), "{shown:?}");
+    }
     Ok(())
 }

@@ -1,10 +1,8 @@
 //! Amazon S3, or what speaks like it.
 
-use std::error::Error as StdError;
 use std::io::Write;
 use std::time::SystemTime;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 
@@ -162,24 +160,5 @@ fn unavailable<E>(error: SdkError<E>) -> StoreError
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
-    StoreError::Unavailable(match what_is_not_set(&error) {
-        Some(what) => what.to_owned(),
-        None => cause(&error),
-    })
-}
-
-/// What a person's shell lacks, of which the SDK's own words tell all that it tried.
-fn what_is_not_set(error: &(dyn StdError + 'static)) -> Option<&'static str> {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if let Some(CredentialsError::CredentialsNotLoaded(_)) = cause.downcast_ref() {
-            return Some("there are no AWS credentials: log in, or set `AWS_PROFILE`");
-        }
-        // Its type is the SDK's own.
-        if cause.to_string().starts_with("A region must be set") {
-            return Some("there is no AWS region: set `AWS_REGION`");
-        }
-        next = cause.source();
-    }
-    None
+    StoreError::Unavailable(cause(&error))
 }
