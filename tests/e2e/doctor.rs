@@ -190,6 +190,118 @@ async fn the_doctor_says_which_allowed_roles_can_not_be_lent() -> anyhow::Result
     Ok(())
 }
 
+/// As where the administrator doesn't own the schema, and everybody's right was taken.
+#[tokio::test]
+async fn the_doctor_says_what_a_leaver_waits_for() -> anyhow::Result<()> {
+    let world = World::builder()
+        .variable("STRATEGY", "temporary-user")
+        .sql("GRANT CREATE ON SCHEMA public TO readonly")
+        .start()
+        .await?;
+    let leaver = world.leaver().await?;
+    leaver
+        .session
+        .batch_execute("CREATE FUNCTION public.own() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        .await?;
+    world
+        .sql("REVOKE CREATE ON SCHEMA public FROM sym_graveyard, PUBLIC")
+        .await?;
+    let look = async || {
+        let found = world.symctl(&["doctor", "--json"]).await?;
+        let findings = found.json()?;
+        let mut findings = findings.as_array().cloned().unwrap_or_default();
+        findings.retain(|finding| {
+            finding["fix"] == "GRANT USAGE, CREATE ON SCHEMA public TO sym_graveyard;"
+        });
+        anyhow::Ok((found.code, findings))
+    };
+    // Nothing waits for it yet.
+    let (code, findings) = look().await?;
+    assert_eq!((code, &findings[0]["is_ok"]), (Some(0), &json!(true)));
+    let answer = world.send(&leaver.event.end()).await?.to_string();
+    assert!(answer.contains("could not be dropped"), "{answer}");
+    let (code, findings) = look().await?;
+    assert_eq!((code, &findings[0]["is_ok"]), (Some(1), &json!(false)));
+    world
+        .sql(findings[0]["fix"].as_str().unwrap_or_default())
+        .await?;
+    world.sweep_removes(&leaver).await?;
+    assert_eq!(look().await?, (Some(0), Vec::new()));
+    Ok(())
+}
+
+/// The ADMIN option alone lends nothing.
+#[tokio::test]
+async fn the_doctor_says_which_roles_are_never_lent() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql(
+            "CREATE ROLE owner1; CREATE TABLE owned (); ALTER TABLE owned OWNER TO owner1; CREATE ROLE above; GRANT owner1 TO above;
+             CREATE ROLE login1 LOGIN; GRANT owner1, above, login1 TO sym_bot WITH ADMIN OPTION",
+        )
+        .file(
+            "plugins.toml",
+            "[resolver]\ncomponent = \"default-resolver.wasm\"\n\
+             [targets.readonly]\n[targets.owner1]\n[targets.login1]\n",
+        )
+        .start()
+        .await?;
+    let owner = "role `owner1` is never lent: it owns objects";
+    let above = "role `above` is never lent: it is a member of `owner1`, which owns objects";
+    let login = "role `login1` is never lent: it may log in, and whoever it is lent to could set its password (before \
+                 PostgreSQL 16)";
+    let before_16 = world.postgres.install().major < 16;
+    let look = async |allowed: &str| {
+        let variables = [("GRANTABLE_ROLES", allowed)];
+        let found = world
+            .symctl_with(
+                &["doctor", "--json"],
+                &variables[usize::from(allowed.is_empty())..],
+            )
+            .await?;
+        let findings = found.json()?;
+        let of = |subject: &str| {
+            let mut findings = findings.as_array().into_iter().flatten();
+            let finding = findings.find(|finding| finding["subject"] == subject);
+            finding.map(|finding| (finding["is_ok"].clone(), finding["found"].clone()))
+        };
+        anyhow::Ok((found.code, of("roles to lend"), of("roles of targets")))
+    };
+    let (code, lent, of_targets) = look("").await?;
+    let (lendable, not_of_targets) = match before_16 {
+        true => ("readonly", format!("{login}, {owner}")),
+        false => ("login1, readonly", owner.to_owned()),
+    };
+    let not_of_targets = Some((json!(false), json!(not_of_targets)));
+    let found = json!(format!("{lendable}; of others, {above}"));
+    assert_eq!((code, lent), (Some(1), Some((json!(true), found))));
+    assert_eq!(of_targets, not_of_targets);
+
+    let (code, lent, of_targets) = look("readonly,above").await?;
+    let found = json!(format!("readonly; of GRANTABLE_ROLES not all: {above}"));
+    assert_eq!((code, lent), (Some(1), Some((json!(true), found))));
+    assert_eq!(of_targets, not_of_targets);
+    let (_, lent, _) = look("owner1").await?;
+    let found = json!(format!("none of GRANTABLE_ROLES: {owner}"));
+    assert_eq!(lent, Some((json!(false), found)));
+
+    // It says what the event says.
+    let event = Event::escalate().target("owner1");
+    world
+        .refuses(&event, &format!("{owner} [role-refused]"))
+        .await
+}
+
+#[tokio::test]
+async fn the_doctor_names_the_file_that_is_missing() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let file = world.plugins_directory().join("plugins.toml");
+    std::fs::remove_file(&file)?;
+    let ill = world.symctl(&["doctor"]).await?;
+    let found = format!("{}: No such file or directory", file.display());
+    assert!(ill.stdout.contains(&found), "{ill:?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_doctor_looks_at_the_database_of_targets_too() -> anyhow::Result<()> {
     let world = World::start().await?;

@@ -11,7 +11,8 @@ use crate::error::{Code, Error};
 use crate::event::printable;
 use crate::plan::Strategy;
 use crate::plugin::{Loaded, Version};
-use crate::postgres::doctor::{Facts, Usable, facts};
+use crate::postgres::doctor::{Facts, Usable, facts, heirs_may_create};
+use crate::postgres::failure;
 use crate::postgres::sweep::{StrayUser, Unexplained};
 use crate::postgres::{Connection, Names};
 use crate::sql::quote_identifier;
@@ -113,12 +114,16 @@ impl Ready {
         ];
         let look =
             async |connection: &mut Connection| facts(connection, bot, &roles, &databases).await;
+        let mut looks_at_targets = self.database.is_split();
+        let mut is_overdue = false;
         match self
             .database
             .with_ledger(&self.aws, Names::default(), look)
             .await
         {
             Ok(facts) => {
+                looks_at_targets |= makes_users;
+                is_overdue = facts.overdue > 0;
                 findings.extend(database(&facts, bot, allowed, &wanted, makes_users));
                 findings.extend(self.unexplained(&facts.unexplained));
                 if let Some(version) = published {
@@ -127,8 +132,15 @@ impl Ready {
             }
             Err(error) => findings.push(Finding::error("database", &error)),
         }
-        if self.database.is_split() {
-            findings.push(self.targets_database().await);
+        if looks_at_targets {
+            let name = &self.config.database.name;
+            let connected = self.database.connect_to(&self.aws, name).await;
+            if makes_users && let Ok(connection) = &connected {
+                findings.extend(heirs(connection, name, is_overdue).await);
+            }
+            if self.database.is_split() {
+                findings.push(targets_database(name, connected));
+            }
         }
         findings
     }
@@ -192,17 +204,42 @@ impl Ready {
             Err(error) => Finding::error(subject, &error),
         }
     }
+}
 
-    /// The one in which targets' statements run, where the ledger's is another.
-    async fn targets_database(&self) -> Finding {
-        let subject = "targets' database";
-        let name = &self.config.database.name;
-        match self.database.connect_to(&self.aws, name).await {
-            Ok(_) => Finding::ok(subject, format!("`{name}` can be connected to")),
-            Err(failure) => Finding::error(subject, &failure.into_error(Names::default())),
-        }
+/// The one in which targets' statements run, where the ledger's is another.
+fn targets_database(name: &str, connected: failure::Result<Connection>) -> Finding {
+    let subject = "targets' database";
+    match connected {
+        Ok(_) => Finding::ok(subject, format!("`{name}` can be connected to")),
+        Err(failure) => Finding::error(subject, &failure.into_error(Names::default())),
     }
 }
+
+/// What keeps what temporary users make in schema `public` from getting an heir. Where nobody
+/// may make anything there, it keeps nothing; where something `is_overdue`, it may wait for this.
+async fn heirs(connection: &Connection, name: &str, is_overdue: bool) -> Option<Finding> {
+    let subject = "sym_graveyard";
+    match heirs_may_create(connection).await {
+        Ok(Some(false)) => Some(Finding {
+            is_ok: !is_overdue,
+            ..Finding::wrong(
+                subject,
+                format!(
+                    "may not create in schema `public` of database `{name}`, as that schema's owner has to let it: who has \
+                     made something there can't be dropped"
+                ),
+                CREATE_IN_PUBLIC,
+            )
+        }),
+        Ok(_) => None,
+        Err(failure) => Some(Finding::error(
+            subject,
+            &failure.into_error(Names::default()),
+        )),
+    }
+}
+
+const CREATE_IN_PUBLIC: &str = "GRANT USAGE, CREATE ON SCHEMA public TO sym_graveyard;";
 
 /// The commands that a refusal names, with the serial that they need.
 fn fix_of_release(sentence: &str) -> String {
@@ -248,15 +285,7 @@ fn database(
     )];
     findings.push(match allowed {
         Some(allowed) => allowed_roles(facts, allowed, &format!("TO {bot} {admin}")),
-        None if facts.lendable.is_empty() => {
-            let fix = format!("GRANT readonly TO {bot} {admin};");
-            Finding::wrong(
-                "roles to lend",
-                "none: the ADMIN option is missing on every role",
-                fix,
-            )
-        }
-        None => Finding::ok("roles to lend", facts.lendable.join(", ")),
+        None => any_roles(facts, wanted, format!("GRANT readonly TO {bot} {admin};")),
     });
     findings.extend(target_roles(facts, wanted, &format!("TO {bot} {admin}")));
     findings.extend(facts.usable.iter().map(|Usable { role, fix }| Finding {
@@ -317,6 +346,11 @@ fn database(
                     "is there, but the function's user may not use it",
                     format!("{grant};"),
                 ),
+                None if group == "sym_graveyard" => Finding::wrong(
+                    group,
+                    "is missing",
+                    format!("CREATE ROLE {group} NOLOGIN; {grant}; {CREATE_IN_PUBLIC}"),
+                ),
                 None => Finding::wrong(
                     group,
                     "is missing",
@@ -376,15 +410,40 @@ fn database(
     findings
 }
 
+/// Without GRANTABLE_ROLES: which can be lent, and why others can't on which there is the
+/// ADMIN option. What targets want has a finding of its own.
+fn any_roles(facts: &Facts, wanted: &BTreeSet<String>, fix: String) -> Finding {
+    let subject = "roles to lend";
+    let never = |is_shown: &dyn Fn(&String) -> bool| {
+        let shown = facts.never_lent.iter().filter(|(role, _)| is_shown(role));
+        let sentences: Vec<&str> = shown.map(|(_, sentence)| sentence.as_str()).collect();
+        sentences.join(", ")
+    };
+    if facts.lendable.is_empty() {
+        let why = match facts.never_lent.is_empty() {
+            true => "the ADMIN option is missing on every role".to_owned(),
+            false => never(&|_| true),
+        };
+        return Finding::wrong(subject, format!("none: {why}"), fix);
+    }
+    let names: Vec<&str> = facts.lendable.iter().map(String::as_str).collect();
+    let names = names.join(", ");
+    let why = never(&|role| !wanted.contains(role));
+    if why.is_empty() {
+        return Finding::ok(subject, names);
+    }
+    Finding::ok(subject, format!("{names}; of others, {why}"))
+}
+
 /// Of the roles that GRANTABLE_ROLES allows, which can be lent, and why others can't.
 /// One that can is enough: functions of several databases may share a list.
 fn allowed_roles(facts: &Facts, allowed: &BTreeSet<String>, to_bot: &str) -> Finding {
     let (lendable, others): (Vec<&String>, Vec<&String>) = allowed
         .iter()
-        .partition(|role| facts.lendable.contains(role));
+        .partition(|role| facts.lendable.contains(*role));
     let (why, grants) = why_not_lendable(facts, &others, to_bot);
     let fix = if grants.is_empty() {
-        "name in GRANTABLE_ROLES what exists".to_owned()
+        "name in GRANTABLE_ROLES what can be lent".to_owned()
     } else {
         grants
     };
@@ -410,16 +469,19 @@ fn allowed_roles(facts: &Facts, allowed: &BTreeSet<String>, to_bot: &str) -> Fin
 fn target_roles(facts: &Facts, wanted: &BTreeSet<String>, to_bot: &str) -> Option<Finding> {
     let others: Vec<&String> = wanted
         .iter()
-        .filter(|role| !facts.lendable.contains(role))
+        .filter(|role| !facts.lendable.contains(*role))
         .collect();
     if others.is_empty() {
         return None;
     }
     let (why, grants) = why_not_lendable(facts, &others, to_bot);
-    let fix = if grants.is_empty() {
+    let is_missing = |role: &&String| facts.missing.contains(role);
+    let fix = if !grants.is_empty() {
+        grants
+    } else if others.iter().any(is_missing) {
         "create it, or name another in plugins.toml".to_owned()
     } else {
-        grants
+        "name another in plugins.toml".to_owned()
     };
     Some(Finding::wrong("roles of targets", why, fix))
 }
@@ -431,6 +493,8 @@ fn why_not_lendable(facts: &Facts, roles: &[&String], to_bot: &str) -> (String, 
     for role in roles {
         if facts.missing.contains(role) {
             why.push(format!("`{role}` doesn't exist"));
+        } else if let Some(sentence) = facts.never_lent.get(*role) {
+            why.push(sentence.clone());
         } else {
             why.push(format!("the ADMIN option on `{role}` is missing"));
             let role = quote_identifier(role).unwrap_or_default();

@@ -197,15 +197,17 @@ pub(super) fn read_directory_with(
     root: &Path,
     parse: fn(&str) -> Result<Manifest, Problems<'_>>,
 ) -> Result<ReadDirectory> {
-    let unavailable = |error: io::Error| {
+    let unavailable = |path: &Path, error: io::Error| {
         Error::new(Code::ReleaseUnavailable, "the plugins can't be read")
             .with_pointer(": the function's log says which and why")
-            .with_source(format!("{}: {error}", root.display()))
+            .with_source(format!("{}: {error}", path.display()))
     };
-    let root = root.canonicalize().map_err(unavailable)?;
+    let root = root
+        .canonicalize()
+        .map_err(|error| unavailable(root, error))?;
     let text =
         read(&root, manifest::FILE_NAME, manifest::MAX_BYTES).map_err(|error| match error {
-            ReadError::Io(error) => unavailable(error),
+            ReadError::Io(error) => unavailable(&root.join(manifest::FILE_NAME), error),
             wrong => invalid_directory(&format!("`{}` {wrong}", manifest::FILE_NAME)),
         })?;
     let Ok(text) = String::from_utf8(text) else {

@@ -1,10 +1,12 @@
 //! What has to be there before the first event, looked up by name.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Deserialize;
 use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Query};
-use super::failure::Result;
+use super::failure::{Names, Result};
 use super::sweep::Unexplained;
 use crate::error::Error;
 
@@ -31,9 +33,13 @@ pub struct Facts {
     pub can_signal_workers: Option<bool>,
     /// RDS keeps commands with passwords for `rds_password`, and we aren't in it.
     pub passwords_restricted: bool,
-    /// Every role on which we have the ADMIN option.
-    pub lendable: Vec<String>,
-    /// Since 16: the roles among them that we could use ourselves.
+    /// The roles that the ledger lends: of those that were asked for, and of those on which we
+    /// have the ADMIN option.
+    pub lendable: BTreeSet<String>,
+    /// The sentence for each of these that it never lends, whatever is granted.
+    #[serde(skip)]
+    pub never_lent: BTreeMap<String, String>,
+    /// Since 16: the roles on which we have the ADMIN option and that we could use ourselves.
     pub usable: Vec<Usable>,
     /// Which of the roles that were asked for don't exist.
     pub missing: Vec<String>,
@@ -115,10 +121,46 @@ pub async fn facts(
         .with(&roles, Type::TEXT_ARRAY)
         .with(&databases, Type::TEXT_ARRAY);
     let answer = connection.call(&query).await?;
-    let facts = Facts::deserialize(&answer);
-    facts.map_err(|error| {
-        Error::internal("the server's answer is not as expected")
-            .with_source(error)
-            .into()
-    })
+    let mut facts = Facts::deserialize(&answer).map_err(|error| {
+        Error::internal("the server's answer is not as expected").with_source(error)
+    })?;
+    let asked = roles.iter().map(|role| (*role).to_owned());
+    let mut looked_at: BTreeSet<String> = asked.chain(facts.lendable).collect();
+    looked_at.retain(|role| !facts.missing.contains(role));
+    facts.lendable = BTreeSet::new();
+    for role in looked_at {
+        let query = Query::new(CHECK).with(&role, Type::NAME);
+        match connection.query(&query).await {
+            Ok(_) => {
+                facts.lendable.insert(role);
+            }
+            Err(failure) if failure.refused_why() == Some("no-admin") => {}
+            Err(failure) if failure.is_refusal("role-refused") => {
+                let names = Names {
+                    role: &role,
+                    bot,
+                    ..Names::default()
+                };
+                let sentence = failure.into_error(names).message().to_owned();
+                facts.never_lent.insert(role, sentence);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(facts)
+}
+
+/// What an event asks before it lends a role.
+const CHECK: &str = "SELECT sym.check_role(oid) FROM pg_roles WHERE rolname = $1";
+
+/// Whether an heir of what a temporary user has made in schema `public` may get it: of the
+/// database of this connection. None where there is no such schema, or no `sym_graveyard`.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn heirs_may_create(connection: &Connection) -> Result<Option<bool>> {
+    let sql = "SELECT has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_schema_privilege(r.oid, n.oid, 'CREATE') \
+               FROM pg_roles r, pg_namespace n WHERE r.rolname = 'sym_graveyard' AND n.nspname = 'public'";
+    let rows = connection.query(&Query::new(sql)).await?;
+    Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
 }

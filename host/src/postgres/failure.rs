@@ -189,6 +189,14 @@ impl Failure {
         matches!(&self.kind, Kind::Refusal { code, .. } if code == wanted)
     }
 
+    /// Why one of our functions refused, in its own word.
+    pub(crate) fn refused_why(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Refusal { why, .. } => why["why"].as_str(),
+            _ => None,
+        }
+    }
+
     /// Whether the server refused a statement for a reason of its own.
     pub fn is_statement_refused(&self) -> bool {
         matches!(self.kind, Kind::Refused { .. })
