@@ -1,9 +1,10 @@
 //! `symctl setup-sql`: the SQL that an administrator runs once.
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 use sym_host::plan::Strategy;
 use sym_host::postgres::setup::Setup;
+use sym_host::sql::quote_identifier;
 
 use crate::output::{self, Status};
 
@@ -34,9 +35,16 @@ pub(crate) struct SetupSqlArgs {
     // the larger more than anybody should give unasked.
     #[arg(long, value_enum)]
     strategy: StrategyArg,
-    /// Have pg_cron end what is overdue, every minute.
-    #[arg(long)]
-    pg_cron: bool,
+    /// Have pg_cron end what is overdue, every minute. It is in this database
+    /// (cron.database_name), or in `postgres`.
+    #[arg(
+        long,
+        value_name = "DATABASE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "postgres"
+    )]
+    pg_cron: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -46,20 +54,42 @@ enum StrategyArg {
 }
 
 pub(crate) fn run(args: &SetupSqlArgs) -> anyhow::Result<Status> {
-    if args.roles.iter().any(String::is_empty) {
+    let roles: Vec<String> = args
+        .roles
+        .iter()
+        .map(|role| role.trim().to_owned())
+        .collect();
+    if roles.iter().any(String::is_empty) {
         bail!("a role in `--roles` has no name: separate the names by one comma each");
+    }
+    let names = [
+        ("--database", Some(&args.database)),
+        ("--ledger", args.ledger.as_ref()),
+        ("--user", Some(&args.user)),
+        ("--pg-cron", args.pg_cron.as_ref()),
+    ];
+    let names = names
+        .into_iter()
+        .filter_map(|(option, name)| Some((option, name?)))
+        .chain(roles.iter().map(|role| ("--roles", role)));
+    for (option, name) in names {
+        quote_identifier(name).map_err(|error| anyhow!("`{option}` {error}"))?;
+        // psql's own commands end with the line.
+        if name.contains(char::is_control) {
+            bail!("`{option}` has a control character, such as the end of a line, in a name");
+        }
     }
     let setup = Setup {
         major: args.pg,
         database: args.database.clone(),
         ledger: args.ledger.clone(),
         bot: args.user.clone(),
-        roles: args.roles.clone(),
+        roles,
         strategy: match args.strategy {
             StrategyArg::Role => Strategy::Role,
             StrategyArg::TemporaryUser => Strategy::TemporaryUser,
         },
-        pg_cron: args.pg_cron,
+        pg_cron: args.pg_cron.clone(),
     };
     output::raw(&setup.to_sql()?);
     Ok(Status::Done)

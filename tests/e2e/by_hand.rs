@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use sym_test_support::tools;
+use tokio_postgres::Client;
 
 use crate::fixture::{Event, Everything, ORDERS, PERSON, World, success};
 
@@ -223,11 +224,10 @@ async fn the_setup_gives_nothing_to_a_role_that_is_there() -> anyhow::Result<()>
     world.postgres.create_database("second").await?;
     let second = world.postgres.admin_in("second").await?;
     second.batch_execute("CREATE TABLE salaries ()").await?;
-    let major = world.postgres.install().major.to_string();
-    let setup = ["setup-sql", "--pg", &major, "--database", "second"];
-    let roles = ["--roles", "support,sup port", "--user", "another_bot"];
-    let arguments = [&setup[..], &roles, &["--strategy", "role"]].concat();
-    let sql = world.symctl(&arguments).await?.stdout;
+    let roles = ["--roles", "support, sup port "];
+    let sql = world
+        .setup_sql_with("second", "another_bot", "role", &roles)
+        .await?;
     second.batch_execute(&sql).await?;
     let reads = "SELECT string_agg(r || ' ' || has_table_privilege(r, 'salaries', 'SELECT'), ', ' ORDER BY r DESC)
         FROM unnest(ARRAY['support', 'sup port']) r";
@@ -286,5 +286,170 @@ async fn the_setup_of_an_administrator_who_is_not_everything() -> anyhow::Result
             assert_eq!(world.query(memberships).await?, before);
         }
     }
+    Ok(())
+}
+
+/// A session of the administrator's, in a database of theirs.
+async fn master_in(world: &World, database: &str) -> anyhow::Result<Client> {
+    world.postgres.create_database(database).await?;
+    world
+        .sql(&format!("ALTER DATABASE {database} OWNER TO master"))
+        .await?;
+    let master = world.postgres.admin_in(database).await?;
+    let become_master = "SET SESSION AUTHORIZATION master";
+    master.batch_execute(become_master).await?;
+    Ok(master)
+}
+
+#[tokio::test]
+async fn the_setup_run_again_gives_what_is_missing_and_takes_nothing() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE foreign_role")
+        .start()
+        .await?;
+    let master = master_in(&world, "second").await?;
+    let setup = async |strategy: &str, roles: &str| {
+        world
+            .setup_sql_with("second", "sym_bot2", strategy, &["--roles", roles])
+            .await
+    };
+    master
+        .batch_execute(&setup("role", "readonly").await?)
+        .await?;
+    world
+        .sql("ALTER ROLE sym_bot2 PASSWORD 'bot' CONNECTION LIMIT 7")
+        .await?;
+    let looked = "SELECT rolcreaterole || ' ' || rolconnlimit || ' ' || rolpassword FROM pg_authid WHERE rolname = 'sym_bot2'";
+    let before = world.query(looked).await?.unwrap_or_default();
+    assert!(before.starts_with("false 7 SCRAM-SHA-256$"), "{before}");
+
+    let all = setup("temporary-user", "readonly,foreign_role").await?;
+    if world.postgres.install().major >= 16 {
+        // Nobody has given the administrator what it needs to lend that one.
+        let refused = master.batch_execute(&all).await.expect_err("isn't theirs");
+        let why = refused
+            .as_db_error()
+            .map(|error| error.message().to_owned());
+        assert_eq!(
+            why.as_deref(),
+            Some("permission denied to grant role \"foreign_role\"")
+        );
+        world
+            .sql("GRANT foreign_role TO sym_bot2 WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
+            .await?;
+    }
+    for _ in 0..2 {
+        master.batch_execute(&all).await?;
+    }
+    let expected = before.replacen("false", "true", 1);
+    assert_eq!(world.query(looked).await?, Some(expected.clone()));
+    // One who makes users goes on with that.
+    master
+        .batch_execute(&setup("role", "readonly").await?)
+        .await?;
+    assert_eq!(world.query(looked).await?, Some(expected));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_setup_for_another_version_makes_nothing() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let master = master_in(&world, "second").await?;
+    let setup = world.setup_sql("second", "sym_bot2", "role").await?;
+    let major = world.postgres.install().major;
+    for other in [major - 1, major + 1] {
+        let setup = setup.replace(&format!("<> {major} "), &format!("<> {other} "));
+        let refused = master.batch_execute(&setup).await.expect_err("is another");
+        let why = refused
+            .as_db_error()
+            .map(|error| error.message().to_owned());
+        let told = format!("print it with --pg {major}");
+        assert!(why.is_some_and(|why| why.ends_with(&told)), "{refused:?}");
+    }
+    assert!(!world.role_exists("sym_bot2").await?);
+    Ok(())
+}
+
+/// As on RDS up to PostgreSQL 14, and where the database is somebody else's.
+#[tokio::test]
+async fn the_setup_says_whose_schema_public_is() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let master = master_in(&world, "second").await?;
+    let second = world.postgres.admin_in("second").await?;
+    second
+        .batch_execute("ALTER SCHEMA public OWNER TO postgres")
+        .await?;
+    let setup = world
+        .setup_sql("second", "sym_bot2", "temporary-user")
+        .await?;
+    let warnings = || {
+        let said = "schema public is not yours: have its owner run GRANT USAGE, CREATE ON SCHEMA public TO sym_graveyard";
+        world.postgres.log_text().matches(said).count()
+    };
+    let before = warnings();
+    master.batch_execute(&setup).await?;
+    assert_eq!(warnings(), before + 1);
+    second
+        .batch_execute("GRANT USAGE, CREATE ON SCHEMA public TO sym_graveyard")
+        .await?;
+    master.batch_execute(&setup).await?;
+    assert_eq!(warnings(), before + 1);
+    Ok(())
+}
+
+/// What pg_cron asks of who makes a job, or takes it away: `src/job_metadata.c`.
+const CRON: &str = "CREATE SCHEMA cron;
+    CREATE TABLE cron.job (jobname text, command text, database text, username text DEFAULT current_user,
+                           UNIQUE (jobname, username));
+    GRANT ALL ON cron.job TO PUBLIC;
+    CREATE FUNCTION cron.schedule_in_database(job_name text, schedule text, command text, database text,
+                                              username text DEFAULT NULL, active boolean DEFAULT true) RETURNS bigint
+    LANGUAGE plpgsql AS $$ BEGIN
+        IF schedule_in_database.username IS NOT NULL AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+            RAISE EXCEPTION 'must be superuser to create a job for another role';
+        END IF;
+        INSERT INTO cron.job VALUES (job_name, schedule_in_database.command, schedule_in_database.database)
+            ON CONFLICT ON CONSTRAINT job_jobname_username_key DO UPDATE SET database = excluded.database;
+        RETURN 1;
+    END $$;
+    REVOKE ALL ON FUNCTION cron.schedule_in_database(text, text, text, text, text, boolean) FROM PUBLIC;
+    CREATE FUNCTION cron.unschedule(job_name text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+        DELETE FROM cron.job WHERE jobname = job_name AND username = current_user;
+        IF NOT FOUND THEN RAISE EXCEPTION 'could not find valid entry for job ''%''', job_name; END IF;
+        RETURN true;
+    END $$;
+    GRANT USAGE ON SCHEMA cron TO master WITH GRANT OPTION;
+    GRANT EXECUTE ON FUNCTION cron.schedule_in_database(text, text, text, text, text, boolean) TO master WITH GRANT OPTION;";
+
+#[tokio::test]
+async fn the_job_of_pg_cron_is_the_functions() -> anyhow::Result<()> {
+    let world = World::builder().sql(CRON).start().await?;
+    let members =
+        "SELECT string_agg((to_jsonb(m) - 'oid')::text, ' ' ORDER BY (to_jsonb(m) - 'oid')::text)
+        FROM pg_auth_members m WHERE m.roleid = 'sym_bot'::regrole";
+    let before = world.query(members).await?;
+    let options = ["--roles", "readonly", "--pg-cron=app"];
+    let setup = world
+        .setup_sql_with("app", "sym_bot", "temporary-user", &options)
+        .await?;
+    let master = world.postgres.admin_in("app").await?;
+    master
+        .batch_execute("SET SESSION AUTHORIZATION master")
+        .await?;
+    for _ in 0..2 {
+        master.batch_execute(&setup).await?;
+    }
+    assert_eq!(world.query(members).await?, before);
+    let jobs = "SELECT string_agg(format('%s: %s in %s as %s', jobname, command, database, username), ', ') FROM cron.job";
+    let expected = "sym-expire: SELECT sym.expire() in app as sym_bot";
+    assert_eq!(world.query(jobs).await?.as_deref(), Some(expected));
+
+    let page = fs::read_to_string(tools::workspace().join("docs/operations.md"))?;
+    let mut code = page.split('`');
+    let unschedule = code.find(|code| code.contains("cron.unschedule"));
+    master
+        .batch_execute(unschedule.context("is in the page")?)
+        .await?;
+    assert_eq!(world.query(jobs).await?, None);
     Ok(())
 }

@@ -180,6 +180,39 @@ fn the_setup_is_for_the_strategy_that_is_named() -> anyhow::Result<()> {
 }
 
 #[test]
+fn the_setup_takes_names_as_they_are_meant() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let setup = ["setup-sql", "--pg", "16", "--strategy", "role"];
+    let spaced = ["--database", "app", "--roles", "readonly, support "];
+    let finished = desk.ends(0, &[&setup[..], &spaced].concat())?;
+    assert!(
+        finished.stdout.contains("CREATE ROLE support;"),
+        "{finished:?}"
+    );
+    let long = "a".repeat(64);
+    for (option, name, why) in [
+        ("--user", "", "`--user` is an empty name"),
+        ("--ledger", "", "`--ledger` is an empty name"),
+        (
+            "--user",
+            &long,
+            "`--user` is a name of 64 bytes, at most 63 are allowed",
+        ),
+        (
+            "--ledger",
+            "a\nSELECT 1; --",
+            "`--ledger` has a control character, such as the end of a line, in a name",
+        ),
+    ] {
+        let names = ["--database", "app", "--roles", "readonly", option, name];
+        let finished = desk.ends(1, &[&setup[..], &names].concat())?;
+        assert!(finished.stderr.contains(why), "{finished:?}");
+        assert_eq!(finished.stdout, "", "{finished:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_exit_code_says_whose_it_is() -> anyhow::Result<()> {
     let desk = Desk::new()?;
     desk.ends(0, &["--help"])?;

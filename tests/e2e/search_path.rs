@@ -73,25 +73,12 @@ async fn who_runs_the_setup_runs_nothing_of_others() -> anyhow::Result<()> {
         .sql("CREATE ROLE eve LOGIN")
         .start()
         .await?;
-    let major = world.postgres.install().major.to_string();
     for (database, strategy) in [("first", "temporary-user"), ("second", "role")] {
         world.postgres.create_database(database).await?;
         lay_traps(&world, database).await?;
         let bot = format!("bot_of_{database}");
-        let setup = [
-            "setup-sql",
-            "--pg",
-            &major,
-            "--database",
-            database,
-            "--user",
-            &bot,
-        ];
-        let setup = [&setup[..], &["--roles", "readonly", "--strategy", strategy]].concat();
-        let setup = world.symctl(&setup).await?.stdout;
+        let setup = world.setup_sql(database, &bot, strategy).await?;
         let admin = world.postgres.admin_in(database).await?;
-        // Those are there for the function that the world has.
-        let setup = setup.replace("CREATE ROLE sym_", "-- ");
         run_each(&admin, &setup).await?;
         eve_is_nobody(&world).await?;
         let path: String = admin.query_one("SHOW search_path", &[]).await?.get(0);

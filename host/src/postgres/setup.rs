@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::schema;
+use crate::event::printable;
 use crate::plan::Strategy;
 use crate::sql::{QuoteError, identifier, quote_literal};
 
@@ -21,20 +22,22 @@ pub struct Setup {
     pub roles: Vec<String>,
     /// `temporary-user` needs more than `role`.
     pub strategy: Strategy,
-    /// Have pg_cron end what is overdue, every minute.
-    pub pg_cron: bool,
+    /// The database that has pg_cron, which is to end what is overdue, every minute.
+    pub pg_cron: Option<String>,
 }
 
 impl Setup {
     /// The statements, for psql, with the reason of each.
     ///
     /// Run by the administrator (RDS: the master user) while connected to
-    /// `database`. Without passwords: `\password` sets the bot's.
+    /// `database`, and again as often as they like. Without passwords: `\password` sets
+    /// the bot's. The first error ends it; lines that begin with `\` are psql's own.
     ///
     /// # Errors
     /// A name that can't be one: it holds a NUL.
     pub fn to_sql(&self) -> Result<String, QuoteError> {
         let bot = identifier(&self.bot)?;
+        let name = quote_literal(&self.bot)?;
         let database = identifier(&self.database)?;
         let ledger = self.ledger.as_deref().unwrap_or(&self.database);
         let since_16 = self.major >= 16;
@@ -43,12 +46,24 @@ impl Setup {
             let _ = writeln!(sql, "{text}");
         };
         line(&format!(
-            "-- One-time setup for PostgreSQL {}, strategy {}. Run it as the administrator (RDS: the master user)\n\
-             -- with psql, while connected to database {}.\n",
-            self.major, self.strategy, self.database
+            "-- Setup for PostgreSQL {major}, strategy {}. Run it as the administrator (RDS: the master user) with psql,\n\
+             -- while connected to database {}; again where something has changed.\n\n\
+             \\set ON_ERROR_STOP on",
+            self.strategy,
+            printable(&self.database, 80),
+            major = self.major,
         ));
         line(&format!(
             "-- Nothing that others have made in schema public is called below.\n{PIN}\n"
+        ));
+        line(&format!(
+            "-- What may be said of a membership differs between versions.\n\
+             DO $sym$ DECLARE major int := current_setting('server_version_num')::int / 10000; BEGIN\n    \
+                 IF major <> {major} THEN\n        \
+                     RAISE EXCEPTION 'this setup is for PostgreSQL {major}, and the server is %: print it with --pg %', major, major;\n    \
+                 END IF;\n\
+             END $sym$;\n",
+            major = self.major,
         ));
         line(
             "-- The roles that people ask for. Give each just what it is for; one that you have stays as it is.",
@@ -72,13 +87,24 @@ impl Setup {
         line(
             "-- The function's user. Set its password with \\password: it stays out of this file and of the server's log.",
         );
-        let create_role = if self.strategy == Strategy::TemporaryUser {
-            " CREATEROLE"
+        let (create_role, or_give_it) = if self.strategy == Strategy::TemporaryUser {
+            (
+                " CREATEROLE",
+                format!(
+                    "    ELSIF NOT (SELECT rolcreaterole FROM pg_roles WHERE rolname = {name}) THEN\n        \
+                         ALTER ROLE {bot} CREATEROLE;\n"
+                ),
+            )
         } else {
-            ""
+            ("", String::new())
         };
         line(&format!(
-            "CREATE USER {bot} WITH{create_role} CONNECTION LIMIT 50;"
+            "DO $sym$ BEGIN\n    \
+                 IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {name}) THEN\n        \
+                     CREATE USER {bot} WITH{create_role} CONNECTION LIMIT 50;\n\
+             {or_give_it}    \
+                 END IF;\n\
+             END $sym$;"
         ));
         line(&format!("GRANT CONNECT ON DATABASE {database} TO {bot};"));
         if ledger != self.database {
@@ -92,30 +118,47 @@ impl Setup {
             "-- It may lend these roles. Before PostgreSQL 16 that means that it can use them itself too."
         });
         let lending = if since_16 {
-            "WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
+            " WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
         } else {
-            "WITH ADMIN OPTION"
+            " WITH ADMIN OPTION"
+        };
+        line("-- What is not yours to give may have been given before.");
+        // Since 16 who made the function's user counts as an admin of what that may give, and then
+        // "no possible grantors" are found: an internal error.
+        let give = |group: &str, options: &str, privilege: &str| {
+            let (text, group) = (quote_literal(group)?, identifier(group)?);
+            Ok(format!(
+                "DO $sym$ BEGIN\n    \
+                     GRANT {group} TO {bot}{options};\n\
+                 EXCEPTION WHEN insufficient_privilege OR internal_error THEN\n    \
+                     IF NOT pg_has_role({name}, {text}, '{privilege}') THEN RAISE; END IF;\n\
+                 END $sym$;"
+            ))
         };
         for role in &self.roles {
-            line(&format!("GRANT {} TO {bot} {lending};", identifier(role)?));
+            line(&give(role, lending, WITH_ADMIN)?);
         }
+        let using = if since_16 {
+            " WITH INHERIT TRUE, SET FALSE"
+        } else {
+            ""
+        };
         line("\n-- It ends the sessions of people whose time is over.");
-        line(&format!(
-            "GRANT pg_signal_backend TO {bot}{};",
-            if since_16 {
-                " WITH INHERIT TRUE, SET FALSE"
-            } else {
-                ""
-            }
+        line(&give_predefined(
+            "pg_signal_backend",
+            &bot,
+            &name,
+            using,
+            "no session can be ended, and an open one outlives its access",
         ));
         if self.major >= 18 {
-            line(&format!(
-                "-- And what autovacuum runs of theirs, where it is yours to give.\n\
-                 DO $$ BEGIN\n    \
-                     GRANT pg_signal_autovacuum_worker TO {bot} WITH INHERIT TRUE, SET FALSE;\n\
-                 EXCEPTION WHEN insufficient_privilege THEN\n    \
-                     RAISE WARNING 'pg_signal_autovacuum_worker is not yours to give: an end waits for autovacuum where that runs a user''s functions';\n\
-                 END $$;"
+            line("-- And what autovacuum runs of theirs, where it is yours to give.");
+            line(&give_predefined(
+                "pg_signal_autovacuum_worker",
+                &bot,
+                &name,
+                using,
+                "an end waits for autovacuum where that runs a user''s functions",
             ));
         }
         if self.strategy == Strategy::TemporaryUser {
@@ -124,29 +167,46 @@ impl Setup {
                  -- behind gets a role of its own, sym_graveyard_…, which can't log in and has no rights. sym_admins lets\n\
                  -- another function's user, or a later one, remove them.",
             );
-            line(
-                "CREATE ROLE sym_managed NOLOGIN;\nCREATE ROLE sym_graveyard NOLOGIN;\nCREATE ROLE sym_admins NOLOGIN;",
-            );
-            line(&format!("GRANT sym_managed TO {bot} {lending};"));
+            let make = |group: &str| {
+                format!(
+                    "    IF to_regrole('{group}') IS NULL THEN CREATE ROLE {group} NOLOGIN; END IF;\n"
+                )
+            };
+            let groups = ["sym_managed", "sym_graveyard", "sym_admins"].map(make);
+            line(&format!("DO $sym$ BEGIN\n{}END $sym$;", groups.concat()));
             let inheriting = if since_16 {
-                "WITH ADMIN TRUE, INHERIT TRUE, SET FALSE"
+                " WITH ADMIN TRUE, INHERIT TRUE, SET FALSE"
             } else {
                 lending
             };
-            line(&format!("GRANT sym_graveyard TO {bot} {inheriting};"));
             let full = if since_16 {
                 " WITH INHERIT TRUE, SET TRUE"
             } else {
                 ""
             };
-            line(&format!("GRANT sym_admins TO {bot}{full};"));
+            line(&give("sym_managed", lending, WITH_ADMIN)?);
+            line(&give("sym_graveyard", inheriting, WITH_ADMIN)?);
+            line(&give("sym_admins", full, "MEMBER")?);
             line(
-                "-- A new owner must be able to create where the object is: for that moment those are in sym_graveyard.",
+                "-- A new owner must be able to create where the object is: for that moment those are in sym_graveyard.\n\
+                 DO $sym$ BEGIN\n    \
+                     IF to_regnamespace('public') IS NULL THEN RETURN; END IF;\n    \
+                     BEGIN\n        \
+                         GRANT USAGE, CREATE ON SCHEMA public TO sym_graveyard;\n    \
+                     EXCEPTION WHEN insufficient_privilege THEN\n        \
+                         NULL;\n    \
+                     END;\n    \
+                     -- Where the schema is somebody else's, it mostly only warns.\n    \
+                     IF NOT EXISTS (SELECT FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = 'public'\n                   \
+                                    AND a.grantee = to_regrole('sym_graveyard') AND a.privilege_type = 'CREATE') THEN\n        \
+                         RAISE WARNING 'schema public is not yours: have its owner run GRANT USAGE, CREATE ON SCHEMA public TO sym_graveyard';\n    \
+                     END IF;\n\
+                 END $sym$;",
             );
-            line("GRANT USAGE, CREATE ON SCHEMA public TO sym_graveyard;");
             if self.major < 15 {
                 line(
-                    "-- Before PostgreSQL 15 everybody may create there, temporary users too. If nothing of yours relies on it:\n\
+                    "-- Before PostgreSQL 15 everybody may create there, temporary users too. If nothing of yours relies on it, and\n\
+                     -- sym_graveyard may create there by itself, as the schema's owner:\n\
                      -- REVOKE CREATE ON SCHEMA public FROM PUBLIC;",
                 );
             }
@@ -159,50 +219,93 @@ impl Setup {
             // It is another session.
             line(&format!("\\connect {}\n{PIN}", identifier(ledger)?));
         }
-        let name = quote_literal(&self.bot)?;
         line("-- All of it, or nothing.");
         line("BEGIN;");
         line(&schema::refusal(&name));
-        // Only a superuser may give somebody else a schema without being a member of theirs.
-        let (may_act, with_set) = match since_16 {
-            true => ("SET", " WITH SET TRUE"),
-            false => ("MEMBER", ""),
-        };
+        line(&self.join(&bot, &name));
         line(&format!(
             "DO $sym$ BEGIN\n    \
-                 IF NOT pg_has_role({name}, '{may_act}') THEN\n        \
-                     GRANT {bot} TO CURRENT_USER{with_set};\n        \
-                     PERFORM set_config('sym.setup_joined', 'true', true);\n    \
-                 END IF;\n    \
                  IF to_regnamespace('sym') IS NULL THEN\n        \
                      CREATE SCHEMA sym AUTHORIZATION {bot};\n    \
                  END IF;\n\
              END $sym$;\nSET ROLE {bot};\n"
         ));
         line(&schema::to_sql());
-        line(&format!(
-            "RESET ROLE;\n\
-             DO $sym$ BEGIN\n    \
-                 IF current_setting('sym.setup_joined', true) = 'true' THEN\n        \
-                     REVOKE {bot} FROM CURRENT_USER;\n    \
-                 END IF;\n\
-             END $sym$;\n\
-             COMMIT;"
-        ));
-        if self.pg_cron {
-            let text = |text: &str| quote_literal(text);
+        line(&format!("{}\nCOMMIT;", leave(&bot)));
+        if let Some(cron) = &self.pg_cron {
+            line(
+                "\n-- Every minute the database itself ends what is overdue, whatever became of Lambda, Sym and AWS. This is in\n\
+                 -- the database that has pg_cron (cron.database_name). Only a superuser may make another's job, so this one\n\
+                 -- is made as the function's user, which has to be there too where it is taken away.",
+            );
+            if cron != ledger {
+                line(&format!("\\connect {}\n{PIN}", identifier(cron)?));
+            }
             line(&format!(
-                "\n-- Every minute the database itself ends what is overdue, whatever became of Lambda, Sym and AWS.\n\
-                 -- Run this one in the database that has pg_cron (cron.database_name).\n\
-                 SELECT cron.schedule_in_database('sym-expire', '* * * * *', 'SELECT sym.expire()', {}, {});",
-                text(ledger)?,
-                text(&self.bot)?
+                "BEGIN;\n\
+                 GRANT USAGE ON SCHEMA cron TO {bot};\n\
+                 GRANT EXECUTE ON FUNCTION cron.schedule_in_database(text, text, text, text, text, boolean) TO {bot};\n\
+                 {}\n\
+                 SET ROLE {bot};\n\
+                 SELECT cron.schedule_in_database('sym-expire', '* * * * *', 'SELECT sym.expire()', {});\n\
+                 {}\n\
+                 COMMIT;",
+                self.join(&bot, &name),
+                quote_literal(ledger)?,
+                leave(&bot)
             ));
         }
         line("\nRESET search_path;");
         Ok(sql)
     }
+
+    /// Makes the administrator a member of the function's user, to the end of the
+    /// transaction: only a superuser may give somebody else a schema, or act as them,
+    /// without being one.
+    fn join(&self, bot: &str, name: &str) -> String {
+        let (may_act, with_set) = match self.major >= 16 {
+            true => ("SET", " WITH SET TRUE"),
+            false => ("MEMBER", ""),
+        };
+        format!(
+            "DO $sym$ BEGIN\n    \
+                 IF NOT pg_has_role({name}, '{may_act}') THEN\n        \
+                     GRANT {bot} TO CURRENT_USER{with_set};\n        \
+                     PERFORM set_config('sym.setup_joined', 'true', true);\n    \
+                 END IF;\n\
+             END $sym$;"
+        )
+    }
 }
+
+/// The administrator is who they were, and a member only if they had been one.
+fn leave(bot: &str) -> String {
+    format!(
+        "RESET ROLE;\n\
+         DO $sym$ BEGIN\n    \
+             IF current_setting('sym.setup_joined', true) = 'true' THEN\n        \
+                 REVOKE {bot} FROM CURRENT_USER;\n    \
+             END IF;\n\
+         END $sym$;"
+    )
+}
+
+/// Gives one of PostgreSQL's own roles, or warns what is `missed` without it: a managed
+/// service may keep it for itself.
+fn give_predefined(group: &str, bot: &str, name: &str, options: &str, missed: &str) -> String {
+    format!(
+        "DO $sym$ BEGIN\n    \
+             GRANT {group} TO {bot}{options};\n\
+         EXCEPTION WHEN insufficient_privilege THEN\n    \
+             IF NOT pg_has_role({name}, '{group}', 'USAGE') THEN\n        \
+                 RAISE WARNING '{group} is not yours to give: {missed}';\n    \
+             END IF;\n\
+         END $sym$;"
+    )
+}
+
+/// The privilege of who may lend a role, as `pg_has_role` has it.
+const WITH_ADMIN: &str = "MEMBER WITH ADMIN OPTION";
 
 /// Whoever may create in `public`, which is everybody up to PostgreSQL 14, could have
 /// something there that fits better than PostgreSQL's own, and the administrator would run it.
@@ -224,7 +327,7 @@ mod tests {
                 "select".to_owned(),
             ],
             strategy: Strategy::TemporaryUser,
-            pg_cron: true,
+            pg_cron: Some("postgres".to_owned()),
         }
     }
 
@@ -250,7 +353,7 @@ mod tests {
         assert!(
             sql.contains("GRANT readonly TO sym_bot WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;")
         );
-        assert!(!sql.contains("ADMIN OPTION"));
+        assert!(!sql.contains("sym_bot WITH ADMIN OPTION"));
     }
 
     #[test]
@@ -271,9 +374,43 @@ mod tests {
         let sql = setup(15).to_sql().expect("is made");
         let mut lines = sql
             .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with("--"));
+            .filter(|line| !line.is_empty() && !line.starts_with("--") && !line.starts_with('\\'));
         assert_eq!(lines.next(), Some(PIN));
         assert_eq!(lines.next_back(), Some("RESET search_path;"));
+    }
+
+    /// pg_cron takes the name of another user from a superuser alone, and finds a job by its
+    /// name where it is one's own.
+    #[test]
+    fn the_job_is_made_by_whom_it_is() {
+        let sql = Setup {
+            ledger: Some("ledger".to_owned()),
+            ..setup(15)
+        };
+        let sql = sql.to_sql().expect("is made");
+        let (_, cron) = sql
+            .split_once("\\connect postgres\n")
+            .expect("changes over");
+        assert!(cron.starts_with(PIN), "{cron}");
+        let job = "SET ROLE sym_bot;\nSELECT cron.schedule_in_database('sym-expire', '* * * * *', 'SELECT sym.expire()', \
+                   'ledger');\nRESET ROLE;";
+        assert!(cron.contains(job), "{cron}");
+        let here = Setup {
+            pg_cron: Some("app".to_owned()),
+            ..setup(15)
+        };
+        assert!(!here.to_sql().expect("is made").contains("\\connect"));
+    }
+
+    /// What is behind a comment in it would run.
+    #[test]
+    fn a_comment_is_one_line() {
+        let sql = Setup {
+            database: "app\nSELECT 1; --".to_owned(),
+            ..setup(15)
+        };
+        let sql = sql.to_sql().expect("is made");
+        assert!(!sql.contains("\nSELECT 1; --."), "{sql}");
     }
 
     #[test]

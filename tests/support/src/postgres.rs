@@ -32,6 +32,11 @@ use directory::Directory;
 /// The server's superuser, whom only tests and the demo's preparations use.
 pub const SUPERUSER: &str = "postgres";
 
+/// What `symctl setup-sql` prints, without the setting that only psql knows.
+pub fn without_psql_setting(setup: &str) -> String {
+    setup.replace("\\set ON_ERROR_STOP on\n", "")
+}
+
 /// How long a server may take to accept connections.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use sym_test_support::lambda::Lambda;
-use sym_test_support::postgres::{Options, Postgres, random_word};
+use sym_test_support::postgres::{Options, Postgres, random_word, without_psql_setting};
 use sym_test_support::tools::{self, BuildEnvironment, Install, Major};
 use tempfile::TempDir;
 use tokio_postgres::error::SqlState;
@@ -120,7 +120,8 @@ async fn setup_sql(major: u32) -> Result<String> {
         "--strategy",
         "temporary-user",
     ];
-    symctl(tools::workspace(), &arguments, &[]).await
+    let setup = symctl(tools::workspace(), &arguments, &[]).await?;
+    Ok(without_psql_setting(&setup))
 }
 
 /// Runs `symctl` in a directory, and gives what it prints.
