@@ -69,6 +69,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    sym_host::plugin::compiler::begin(None);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and the version are no error. A wrong argument is one of the

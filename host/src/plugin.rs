@@ -19,6 +19,8 @@ mod bindings;
 mod call;
 #[cfg(feature = "all-targets")]
 mod code_cache;
+#[cfg(feature = "compiler")]
+pub mod compiler;
 mod component;
 pub mod dsse;
 mod engine;

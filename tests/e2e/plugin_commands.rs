@@ -3,6 +3,7 @@
 
 mod cases;
 mod check;
+mod compiling;
 mod json;
 mod run;
 

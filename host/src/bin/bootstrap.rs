@@ -10,6 +10,12 @@ use sym_host::response::Response;
 use sym_host::telemetry;
 
 fn main() -> Result<(), lambda_runtime::Error> {
+    #[cfg(feature = "compiler")]
+    sym_host::plugin::compiler::begin(
+        std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+            .ok()
+            .as_deref(),
+    );
     telemetry::init();
     // One event at a time, on a fraction of a core: more threads only cost.
     let runtime = tokio::runtime::Builder::new_current_thread()

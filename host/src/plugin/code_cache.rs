@@ -18,6 +18,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use wasmtime::component::Component;
 
+use super::compiler::OwnCode;
+use super::component::Refusal;
 use super::engine::Engine;
 use super::native;
 use super::statement::Digest;
@@ -32,19 +34,6 @@ const DIGEST_BYTES: usize = 32;
 
 /// Keeps what was compiled, for the same component and the same engine.
 pub struct CodeCache(PathBuf);
-
-/// Native code that this process compiled, or one of the same user's before it.
-pub(super) struct OwnCode(Vec<u8>);
-
-impl OwnCode {
-    fn compile(engine: &Engine, component: &[u8]) -> wasmtime::Result<Self> {
-        engine.wasmtime().precompile_component(component).map(Self)
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
 
 impl CodeCache {
     /// Keeps code in a directory, and makes it where it is missing. `None`: it
@@ -86,18 +75,19 @@ impl CodeCache {
     }
 
     /// The component, of code that is kept or made now.
-    pub(super) fn component(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
+    pub(super) fn component(&self, engine: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
         let path = self.path(engine, bytes);
         // Code that doesn't load is made anew: it may be of another version.
         if let Some(code) = read(&path)
-            && let Ok(component) = native::load_own(engine, &code)
+            && let Ok(component) = native::load_own(engine, &OwnCode::Bytes(code))
         {
             return Ok(component);
         }
-        let code = OwnCode::compile(engine, bytes)?;
+        let code = engine.native_code(bytes)?;
+        let component = engine.load(&code)?;
         // It is a help and no promise: a full disk is no reason not to run.
-        let _ = self.write(&path, &code);
-        native::load_own(engine, &code)
+        let _ = code.into_bytes().and_then(|code| self.write(&path, &code));
+        Ok(component)
     }
 
     /// The component's digest, and all that its code hangs on.
@@ -111,12 +101,12 @@ impl CodeCache {
             .join(format!("{}-{:016x}", Digest::of(bytes), hash.finish()))
     }
 
-    fn write(&self, path: &Path, code: &OwnCode) -> io::Result<()> {
+    fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let unfinished = path.with_extension(format!("{}-{number}", std::process::id()));
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, code.bytes());
-        let written = fs::write(&unfinished, [code.bytes(), digest.as_ref()].concat())
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, code);
+        let written = fs::write(&unfinished, [code, digest.as_ref()].concat())
             .and_then(|()| fs::rename(&unfinished, path));
         if written.is_err() {
             let _ = fs::remove_file(&unfinished);
@@ -146,7 +136,7 @@ impl CodeCache {
 
 /// Code as it was written, whole. The digest is against a disk that broke, not
 /// against people.
-fn read(path: &Path) -> Option<OwnCode> {
+fn read(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = fs::read(path).ok()?;
     let digest = bytes.split_off(bytes.len().checked_sub(DIGEST_BYTES)?);
     let found = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
@@ -158,7 +148,7 @@ fn read(path: &Path) -> Option<OwnCode> {
         .write(true)
         .open(path)
         .and_then(|file| file.set_modified(SystemTime::now()));
-    Some(OwnCode(bytes))
+    Some(bytes)
 }
 
 /// What it takes until a component's instances can be made.
@@ -180,20 +170,21 @@ impl Preparation {
     /// # Errors
     /// `invalid-plugin`.
     pub fn measure(engine: &Engine, component: &[u8]) -> Result<Self> {
-        let refused = |error: wasmtime::Error| {
-            Error::new(Code::InvalidPlugin, "the component can't be compiled")
-                .with_source(format!("{error:#}"))
-        };
+        let refused = |refusal| Error::new(Code::InvalidPlugin, format!("the component {refusal}"));
         let start = Instant::now();
-        let code = OwnCode::compile(engine, component).map_err(refused)?;
+        let code = engine.native_code(component).map_err(refused)?;
         let compile = start.elapsed();
+        let code = code.into_bytes();
+        let code =
+            code.map_err(|error| Error::internal(format!("native code can't be read: {error}")))?;
+        let native_bytes = code.len() as u64;
         let start = Instant::now();
-        let _ = Digest::of(code.bytes());
-        drop(native::load_own(engine, &code).map_err(refused)?);
+        let _ = Digest::of(&code);
+        drop(engine.load(&OwnCode::Bytes(code)).map_err(refused)?);
         Ok(Self {
             compile,
             load: start.elapsed(),
-            native_bytes: code.bytes().len() as u64,
+            native_bytes,
         })
     }
 }

@@ -146,19 +146,10 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
     extent::check(bytes)?;
     engine.count_compiled();
     #[cfg(feature = "all-targets")]
-    let component = match engine.code_cache() {
-        Some(cache) => cache.component(engine, bytes),
-        None => Component::from_binary(engine.wasmtime(), bytes),
-    };
-    #[cfg(not(feature = "all-targets"))]
-    let component = Component::from_binary(engine.wasmtime(), bytes);
-    component.map_err(|error| {
-        Refusal::new(format!(
-            "is no valid component: {}",
-            printable(&error.root_cause().to_string(), 200)
-        ))
-        .with_detail(format!("{error:#}"))
-    })
+    if let Some(cache) = engine.code_cache() {
+        return cache.component(engine, bytes);
+    }
+    engine.load(&engine.native_code(bytes)?)
 }
 
 #[cfg(not(feature = "compiler"))]

@@ -9,12 +9,20 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(feature = "compiler")]
+use wasmtime::component::Component;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, ModuleVersionStrategy, WasmBacktraceDetails, WasmFeatures};
 
 use super::bindings::sym::postgres;
 #[cfg(feature = "all-targets")]
 use super::code_cache::CodeCache;
+#[cfg(feature = "compiler")]
+use super::compiler::{self, OwnCode};
+#[cfg(feature = "compiler")]
+use super::component::Refusal;
+#[cfg(feature = "compiler")]
+use super::native;
 use super::store::State;
 use super::wasi;
 use crate::error::{Error, Result};
@@ -144,6 +152,26 @@ impl Engine {
         self.0.compiled.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Compiles a component for this machine.
+    ///
+    /// # Errors
+    /// It is invalid, or takes too much.
+    #[cfg(feature = "compiler")]
+    pub(super) fn native_code(&self, component: &[u8]) -> Result<OwnCode, Refusal> {
+        compiler::compile(&self.0.engine, TARGET, component)
+    }
+
+    /// Loads what was compiled.
+    ///
+    /// # Errors
+    /// It isn't of this engine.
+    #[cfg(feature = "compiler")]
+    pub(super) fn load(&self, code: &OwnCode) -> Result<Component, Refusal> {
+        native::load_own(self, code).map_err(|error| {
+            Refusal::new("was compiled, and can't be loaded").with_detail(format!("{error:#}"))
+        })
+    }
+
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.0.engine
     }
@@ -156,9 +184,10 @@ impl Engine {
 
 /// An engine that compiles for a target that may not be this machine. It runs
 /// nothing.
-#[cfg(feature = "all-targets")]
+#[cfg(feature = "compiler")]
 pub(super) fn compiler_for(target: &str) -> wasmtime::Result<wasmtime::Engine> {
     // Named only to be built for both architectures.
+    #[cfg(feature = "all-targets")]
     use cranelift_codegen as _;
     wasmtime::Engine::new(&config(Some(target), STACK_BYTES)?)
 }

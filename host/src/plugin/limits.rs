@@ -267,8 +267,10 @@ pub fn limits_reference() -> String {
             limit.code()
         ));
     }
-    // Without a compiler there is nothing that they could keep from it.
     #[cfg(feature = "compiler")]
-    page.push_str(&super::extent::reference());
+    {
+        page.push_str(&super::compiler::reference());
+        page.push_str(&super::extent::reference());
+    }
     page
 }

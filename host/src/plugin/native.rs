@@ -1,14 +1,14 @@
 //! The one place where bytes become machine code.
 //!
-//! **Invariant:** [`load`] has the only `unsafe` that the function runs, and
-//! `load_own` the one that `symctl` runs besides. The two below are in a
+//! **Invariant:** [`load`] and `load_own` have the only `unsafe` that is run: the one for
+//! what was published, the other for what was compiled here. The two below are in a
 //! measurement, which loads what it has compiled itself.
 
 use wasmtime::component::Component;
 use wasmtime::{Engine as WasmtimeEngine, Precompiled};
 
-#[cfg(feature = "all-targets")]
-use super::code_cache::OwnCode;
+#[cfg(feature = "compiler")]
+use super::compiler::OwnCode;
 use super::component::Refusal;
 use super::engine::Engine;
 use super::trust::VerifiedNative;
@@ -46,20 +46,23 @@ pub(super) fn load(engine: &Engine, code: &VerifiedNative) -> Result<Component, 
     })
 }
 
-/// Loads what this user's own process compiled, now or before: for `symctl`, and
-/// never in a function.
-#[cfg(feature = "all-targets")]
+/// Loads what we compiled ourselves, now or, of `symctl`, before.
+#[cfg(feature = "compiler")]
 pub(super) fn load_own(engine: &Engine, code: &OwnCode) -> wasmtime::Result<Component> {
-    // SAFETY: these bytes are the result of our compiler in this process, or were
-    // read, whole, from a directory that nobody but this user may write, where
-    // `code_cache` alone puts the results of the same. They are in our memory and
-    // can't change any more.
+    // SAFETY: these bytes are the result of our compiler in this process, or in one of the
+    // same program's that this one started and nobody else has a descriptor of; or they
+    // were read, whole, from a directory that nobody but this user may write, where
+    // `code_cache` alone puts the results of the same. They are in our memory, or sealed,
+    // and can't change any more.
     #[expect(
         unsafe_code,
         reason = "native code has no other door; the type of the argument is the proof"
     )]
     unsafe {
-        Component::deserialize(engine.wasmtime(), code.bytes())
+        match code {
+            OwnCode::Bytes(bytes) => Component::deserialize(engine.wasmtime(), bytes),
+            OwnCode::Sealed(code) => Component::deserialize_file(engine.wasmtime(), code.path()),
+        }
     }
 }
 

@@ -6,12 +6,12 @@
 use std::path::Path;
 
 use super::engine::Engine;
-#[cfg(feature = "all-targets")]
-use super::extent;
 use super::manifest::{FileKind, Manifest};
 use super::release::Release;
 use super::source;
 use super::statement::{Digest, FileEntry};
+#[cfg(feature = "all-targets")]
+use super::{compiler, extent};
 use crate::error::{Error, Result};
 
 /// The files of a release-to-be, read once.
@@ -83,17 +83,13 @@ pub const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-lin
 #[cfg(feature = "all-targets")]
 pub fn precompile(component: &[u8], target: &str) -> Result<Vec<u8>> {
     use crate::error::{Code, Error};
-    extent::check(component)
-        .map_err(|refusal| Error::new(Code::InvalidPlugin, format!("the component {refusal}")))?;
-    super::engine::compiler_for(target)
-        .and_then(|engine| engine.precompile_component(component))
-        .map_err(|error| {
-            Error::new(
-                Code::InvalidPlugin,
-                format!("the component can't be compiled for {target}"),
-            )
-            .with_source(format!("{error:#}"))
-        })
+    let refused = |refusal| Error::new(Code::InvalidPlugin, format!("the component {refusal}"));
+    extent::check(component).map_err(refused)?;
+    let engine = super::engine::compiler_for(target)
+        .map_err(|error| Error::internal(format!("no compiler for {target}: {error:#}")))?;
+    let code = compiler::compile(&engine, Some(target), component).map_err(refused)?;
+    let code = code.into_bytes();
+    code.map_err(|error| Error::internal(format!("native code can't be read: {error}")))
 }
 
 #[cfg(test)]

@@ -44,6 +44,15 @@ impl Sealing {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Where another process can put them.
+    ///
+    /// # Errors
+    /// This one has too many descriptors.
+    #[cfg(feature = "compiler")]
+    pub(super) fn try_clone(&self) -> io::Result<File> {
+        self.0.try_clone()
+    }
+
     /// From here on they stay as they are; what they are is read after that.
     ///
     /// # Errors
