@@ -110,3 +110,27 @@ async fn what_has_ended_elsewhere_ends_here_or_is_named() -> anyhow::Result<()> 
     assert_eq!(world.secrets().await?, Vec::<String>::new());
     Ok(())
 }
+
+/// A first try failed, a backup was made, and the second try made the user.
+#[tokio::test]
+async fn a_user_that_an_older_ledger_has_as_pending_is_named_and_ends() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let (ended, expired) = (world.leaver().await?, world.leaver().await?);
+    world
+        .sql("UPDATE sym.grants SET state = 'pending', user_oid = NULL, granted_at = NULL")
+        .await?;
+    let found = wrong(&world, &[]).await?;
+    let subjects: Vec<&str> = found.iter().map(|(subject, _)| subject.as_str()).collect();
+    assert_eq!(subjects, ["temporary user", "temporary user"]);
+
+    world.end_removes(&ended).await?;
+    assert!(ended.session.simple_query("SELECT").await.is_err());
+    world.let_time_pass().await?;
+    let outcomes = "SELECT string_agg(outcome, ',') FROM sym.expire()";
+    assert_eq!(world.query(outcomes).await?.as_deref(), Some("disabled"));
+    assert!(world.login(&expired.user, &expired.password).await.is_err());
+    world.sweep_removes(&expired).await?;
+    assert_eq!(wrong(&world, &[]).await?, []);
+    world.ledger_agrees().await
+}
+

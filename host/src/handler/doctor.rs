@@ -154,7 +154,7 @@ impl Ready {
                 let user = printable(user, 80);
                 Finding::wrong(
                     "temporary user",
-                    format!("`{user}` is of a run that is not open in this ledger"),
+                    format!("`{user}` is of no run that is open in this ledger"),
                     format!("symctl revoke {}", printable(run, 200)),
                 )
             })

@@ -184,6 +184,17 @@ END $$;
 
 -- What this function's user has given and no open run explains, as where the ledger is older
 -- than the roles: `users` (user, run), and `memberships` (user, role, and the `revoke` of it), no
+-- Those of them that no open run explains. A row of the same run may be an older one, of another
+-- user of that name.
+CREATE OR REPLACE FUNCTION sym.unexplained_users() RETURNS TABLE (role_oid oid, run text)
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN QUERY SELECT o.role_oid, o.run FROM sym.users_of_ours() o
+        WHERE o.run IS NOT NULL
+          AND NOT EXISTS (SELECT FROM sym.grants g WHERE g.run = o.run AND g.user_oid = o.role_oid AND g.state <> 'ended'
+                          AND g.strategy = 'temporary-user');
+END $$;
+
 -- more than a hundred of each. A run that found a membership there doesn't explain it.
 --
 -- Reads all memberships: for the sweep and for people, not for events.
@@ -196,10 +207,7 @@ DECLARE
 BEGIN
     RETURN jsonb_build_object(
         'users', (SELECT coalesce(jsonb_agg(to_jsonb(u) ORDER BY u."user"), '[]') FROM (
-            SELECT o.role_oid::regrole::text AS "user", o.run FROM sym.users_of_ours() o
-                WHERE o.run IS NOT NULL
-                  AND NOT EXISTS (SELECT FROM sym.grants g WHERE g.run = o.run AND g.state <> 'ended'
-                                  AND g.strategy = 'temporary-user') LIMIT 100) u),
+            SELECT o.role_oid::regrole::text AS "user", o.run FROM sym.unexplained_users() o LIMIT 100) u),
         'memberships', (SELECT coalesce(jsonb_agg(to_jsonb(p) ORDER BY p."user", p.role), '[]') FROM (
             SELECT m.member::regrole::text AS "user", m.roleid::regrole::text AS role,
                    format('REVOKE %s FROM %s%s;', m.roleid::regrole, m.member::regrole, by_bot) AS revoke

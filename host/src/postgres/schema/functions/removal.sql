@@ -137,9 +137,10 @@ BEGIN
     ELSIF entry.state = 'ended' THEN
         RETURN to_jsonb(entry) || '{"has_user": false}';
     END IF;
-    IF entry.user_oid IS NOT NULL AND NOT EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid)
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid)
        AND sym.is_user_of(sym.role_named(entry.user_name), this_run) THEN
-        -- Restored from a backup: the same user, with another OID.
+        -- Restored from a backup: the same user, with another OID; or an older row, from before
+        -- there was one. While it is locked nobody makes it.
         UPDATE sym.grants g SET user_oid = sym.role_named(g.user_name) WHERE g.run = this_run RETURNING * INTO entry;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid) THEN
