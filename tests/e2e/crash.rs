@@ -392,3 +392,45 @@ fn died_after(logs: &str) -> anyhow::Result<String> {
 fn text<'a>(secret: &'a Value, field: &str) -> &'a str {
     secret[field].as_str().unwrap_or_default()
 }
+
+/// Its first call says so, whatever comes of the others; and waits for nobody.
+#[tokio::test]
+async fn an_end_of_a_temporary_user_that_dies_is_the_next_sweeps() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let mut had_its_access = 0;
+    for step in 1..MOST_STEPS {
+        let leaver = world.leaver().await?;
+        let end = leaver.event.end();
+        let step = step.to_string();
+        let Ok(dying) = world.another(&[("SYM_CRASH_AFTER_STEP", &step)]).await else {
+            // Ahead of the event.
+            world.end_removes(&leaver).await?;
+            continue;
+        };
+        if !matches!(dying.invoke(&end.to_string()).await?, Answer::Died(_)) {
+            break;
+        }
+        if world.run_state(&leaver.event).await?.as_deref() == Some("granted") {
+            had_its_access += 1;
+        }
+        if world.run_state(&leaver.event).await?.as_deref() != Some("ended") {
+            world.sweep_removes(&leaver).await.context(step)?;
+        }
+    }
+    ensure!(had_its_access > 0, "the first call takes it already");
+
+    let leaver = world.leaver().await?;
+    let admin = world.postgres.admin_in("app").await?;
+    admin
+        .batch_execute("BEGIN; SELECT FROM sym.grants FOR UPDATE")
+        .await?;
+    let outcome = format!(
+        "SELECT sym.give_back(lower('{}'), '{{}}') ->> 'outcome' FROM set_config('lock_timeout', '1ms', false)",
+        leaver.event.run_srn()
+    );
+    assert_eq!(
+        world.query(&outcome).await?.as_deref(),
+        Some("temporary-user")
+    );
+    Ok(())
+}

@@ -215,7 +215,7 @@ END $$;
 -- Ends a run of the strategy `role`, or one that never began. `ending`: by,
 -- requester, target, sessions (`keep`, or not), of a run that is not in the ledger
 -- `template` (user, role), or `untold`. A run of a temporary user is
--- only named: removing it needs commits in between (`disable_user`, …,
+-- only named, and made overdue: removing it needs commits in between (`disable_user`, …,
 -- `drop_user`).
 --
 -- Where a session could keep what was taken back, the run is `ending` until
@@ -306,6 +306,12 @@ BEGIN
             IF sym.is_granted_by(entry.role_oid, entry.user_oid, entry.grantor_oid) THEN
                 had_set := sym.is_with_set(entry.role_oid, entry.user_oid, entry.grantor_oid);
                 BEGIN
+            -- Overdue from now on: where the host dies before it has ended it, the next sweep does. Who
+            -- holds the row is waited for by `disable_user`, and so is the disk.
+            done := set_config('synchronous_commit', 'off', true);
+            UPDATE sym.grants g SET expires_at = now()
+                WHERE g.run = (SELECT o.run FROM sym.grants o WHERE o.run = this_run AND o.state IN ('pending', 'granted')
+                                   AND o.expires_at > now() FOR UPDATE SKIP LOCKED);
                     done := sym.revoke_membership(entry.role_oid, entry.user_oid, entry.grantor_oid);
                 EXCEPTION WHEN insufficient_privilege THEN
                     NULL;
