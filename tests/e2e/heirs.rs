@@ -547,3 +547,31 @@ async fn columns_of_others_keep_nothing_from_being_taken() -> anyhow::Result<()>
     ensure!(world.sweep().await? == 1);
     world.ledger_agrees().await
 }
+
+/// The function's user stays in none: one that was taken up has a name that needs quotes, and each
+/// has where the database says so.
+#[tokio::test]
+async fn the_function_is_in_no_heir_whatever_it_is_called() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("GRANT CREATE, USAGE ON SCHEMA public TO readonly")
+        .start()
+        .await?;
+    let is_in_none = "SELECT NOT EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+             WHERE m.member = 'sym_bot'::regrole AND starts_with(r.rolname::text, 'sym_graveyard_')
+               AND (current_setting('server_version_num')::int < 160000 OR m.grantor = 'sym_bot'::regrole))";
+    for (before, table) in [
+        ("DELETE FROM sym.grants", "one"),
+        ("ALTER DATABASE app SET quote_all_identifiers = on", "two"),
+    ] {
+        let leaver = world.leaver().await?;
+        let make = format!("CREATE TABLE public.{table} ()");
+        leaver.session.batch_execute(&make).await?;
+        world.sql(before).await?;
+        world.lambda.restart().await?;
+        world.end_removes(&leaver).await?;
+        assert!(world.heir_of(&leaver.user).await?.is_some(), "{before}");
+        let is_in_none = world.query(is_in_none).await?;
+        assert_eq!(is_in_none.as_deref(), Some("true"), "{before}");
+    }
+    Ok(())
+}

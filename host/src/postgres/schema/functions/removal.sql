@@ -235,7 +235,8 @@ BEGIN
         WITH mine AS MATERIALIZED (
             SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m WHERE m.member = bot)
         SELECT * FROM mine
-        WHERE starts_with(mine.roleid::regrole::text, 'sym_graveyard_')
+        -- As it is called: what `regrole` says may have quotes.
+        WHERE starts_with((SELECT r.rolname FROM pg_roles r WHERE r.oid = mine.roleid)::text, 'sym_graveyard_')
           -- Since 16 who made a role stays in it, and may do nothing but grant it.
           AND (current_setting('server_version_num')::int < 160000 OR pg_has_role(current_user, mine.grantor, 'USAGE'))
         -- The newest may be in use.
