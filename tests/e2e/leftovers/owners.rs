@@ -206,3 +206,15 @@ async fn what_a_setup_grants_is_looked_at_to_the_last() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// A run without a row has no release either, as those of Sym's template.
+#[tokio::test]
+async fn what_a_user_made_whom_an_older_ledger_does_not_know_is_reported() -> anyhow::Result<()> {
+    let world = world().start().await?;
+    let user = TemporaryUser::make(&world).await?;
+    user.session(&world).await.batch_execute(GIVE).await?;
+    world.sql("DELETE FROM sym.grants").await?;
+    world.body(&user.event.end()).await?;
+    assert_eq!(said(&world, "`base`"), 1);
+    Ok(())
+}

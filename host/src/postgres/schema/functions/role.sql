@@ -174,8 +174,8 @@ END $$;
 CREATE OR REPLACE FUNCTION sym.owners_of_run(entry sym.grants) RETURNS text[]
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    -- Sym's template, whose runs have no release, lent without looking.
-    RETURN CASE WHEN entry.release IS NULL THEN '{}' ELSE sym.owners_among(coalesce(entry.taken_roles, ARRAY[entry.role_oid])) END;
+    -- Sym's template, whose runs have no release, lent without looking. A user that was taken up has none either.
+    RETURN CASE WHEN entry.release IS NULL AND entry.strategy IS DISTINCT FROM 'temporary-user' THEN '{}' ELSE sym.owners_among(coalesce(entry.taken_roles, ARRAY[entry.role_oid])) END;
 END $$;
 
 -- What a session can have kept is the last run's to end, of those that lend the same.
