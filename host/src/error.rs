@@ -108,7 +108,7 @@ codes! {
     RoleRefused = "role-refused", Operator, false;
     /// The run has ended; it can't begin again now.
     RunEnded = "run-ended", Caller, false;
-    /// The run is known with another strategy, user or role than this event says.
+    /// The run is known with another strategy, user or role than this event says, or another open run has its id.
     RunConflict = "run-conflict", Caller, false;
     /// Access could not be ended, or not wholly. The message says what remains and who must act.
     AccessRemains = "access-remains", Operator, true;

@@ -13,7 +13,7 @@ const OPEN: u32 = 200;
 
 /// What a function of schema `sym` looks rows up by: the function, its condition
 /// as it stands there, and the types of what is `$1`, `$2`, … here.
-const LOOKUPS: [(&str, &str, &str, &str); 5] = [
+const LOOKUPS: [(&str, &str, &str, &str); 6] = [
     ("lend", "g.run = this_run", "g.run = $1", "text"),
     (
         "lend",
@@ -26,6 +26,12 @@ const LOOKUPS: [(&str, &str, &str, &str); 5] = [
         "g.user_oid = other_runs.user_oid AND g.role_oid = other_runs.role_oid AND g.state = 'granted'",
         "g.user_oid = $1 AND g.role_oid = $2 AND g.state = 'granted'",
         "oid, oid",
+    ),
+    (
+        "prepare_user",
+        "g.secret = request ->> 'secret' AND g.state <> 'ended' AND g.run <> this_run",
+        "g.secret = $1 AND g.state <> 'ended' AND g.run <> $2",
+        "text, text",
     ),
     ("overdue", "g.state <> 'ended'", "g.state <> 'ended'", ""),
     (
@@ -83,6 +89,11 @@ async fn a_large_ledger_is_never_read_as_a_whole() -> anyhow::Result<()> {
         println!("{lookup}\n  {}", plan.join("\n  "));
         ensure!(
             plan.iter().any(|line| line.contains("Index")) && !plan.join("\n").contains("Seq Scan"),
+            "{lookup}: {plan:#?}"
+        );
+        // A person waits for it.
+        ensure!(
+            !lookup.contains("g.secret") || plan[0].contains("using grants_open_by_secret"),
             "{lookup}: {plan:#?}"
         );
         // There may be any number that are open, and few of them are under way.

@@ -454,3 +454,34 @@ async fn a_panic_is_an_answer_and_the_next_event_works() -> anyhow::Result<()> {
     world.body(&event.end()).await?;
     world.still_works().await
 }
+
+/// By the id alone a secret is called, and the database user too.
+#[tokio::test]
+async fn a_run_with_the_id_of_another_takes_nothing_of_it() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let leaver = world.leaver().await?;
+    let of_flow = |flow: &str| {
+        let srn = leaver.event.srn().replace(":postgres:", flow);
+        leaver.event.clone().with("/run/srn", json!(srn))
+    };
+    let (refused, second) = (of_flow(":refused:"), of_flow(":second:"));
+    let sentence = "another run that is open has this one's id, and so its secret's name: end that (`symctl grants`), and \
+        send a new request [run-conflict]";
+    world.refuses(&refused, sentence).await?;
+    let answer = world.body(&refused.end()).await?;
+    assert_eq!(
+        answer["note"],
+        json!("the run had not begun, and can't begin now")
+    );
+    world.ledger_agrees().await?;
+    world.end_removes(&leaver).await?;
+
+    world.body(&second).await?;
+    // The secret is that one's now.
+    world.body(&leaver.event.end()).await?;
+    world.ledger_agrees().await?;
+    world.body(&second.end()).await?;
+    assert_eq!(world.secrets().await?, [""; 0]);
+    Ok(())
+}
+

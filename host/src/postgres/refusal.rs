@@ -162,6 +162,12 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
             Code::RunConflict,
             "the ledger doesn't know this run: look at its name (`symctl grants`)".to_owned(),
         ),
+        ("run-conflict", "secret") => (
+            Code::RunConflict,
+            "another run that is open has this one's id, and so its secret's name: end that (`symctl grants`), and send a \
+             new request"
+                .to_owned(),
+        ),
         ("run-conflict", "") => (
             Code::RunConflict,
             "this run began with another strategy: end it, and send a new request".to_owned(),

@@ -29,6 +29,10 @@ BEGIN
                 RETURN to_jsonb(entry) || '{"repeated": true}';
             END IF;
         END IF;
+        -- The end of either would delete the other's. Its name has no more of the run than the id.
+        IF EXISTS (SELECT FROM sym.grants g WHERE g.secret = request ->> 'secret' AND g.state <> 'ended' AND g.run <> this_run) THEN
+            PERFORM sym.refuse('run-conflict', '{"why": "secret"}');
+        END IF;
         INSERT INTO sym.grants AS g (run, strategy, state, requester, approver, target, release, user_name, secret, expires_at)
             VALUES (this_run, 'temporary-user', 'pending', request ->> 'requester', request ->> 'approver', request ->> 'target',
                     request ->> 'release', request ->> 'user', request ->> 'secret',
