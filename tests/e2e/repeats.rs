@@ -485,3 +485,23 @@ async fn a_run_with_the_id_of_another_takes_nothing_of_it() -> anyhow::Result<()
     Ok(())
 }
 
+/// A store may make it after the event that asked for it had no time left.
+#[tokio::test]
+async fn a_secret_that_came_after_the_end_goes_with_the_same_end_again() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let leaver = world.leaver().await?;
+    let secrets = world.secrets().await?;
+    world.end_removes(&leaver).await?;
+    for secret in &secrets {
+        std::fs::write(secret, "{}")?;
+    }
+    world.body(&leaver.event.end()).await?;
+    assert_eq!(world.secrets().await?, [""; 0]);
+
+    // What can't be seen to is no success.
+    std::fs::create_dir(&secrets[0])?;
+    let sentence = "this run has ended, but whether a secret of it is left could not be seen to: send the event again; the \
+        function's log has the reason [secret-unavailable]";
+    assert_eq!(world.send(&leaver.event.end()).await?, refusal(sentence));
+    Ok(())
+}

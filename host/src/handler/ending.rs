@@ -15,7 +15,7 @@ use crate::event::printable;
 use crate::postgres::remove::{Belongings, Finished};
 use crate::postgres::role::Ended;
 use crate::postgres::{
-    Connection, Failure, LOCK_TIMEOUT, Names, clear, failure, remove, role, sweep,
+    Connection, Failure, LOCK_TIMEOUT, Names, clear, failure, remove, role, rollback, sweep,
 };
 use crate::request::{Ending, Run};
 use crate::sql::quote_identifier;
@@ -137,6 +137,9 @@ impl Ready {
                 user: ended.grant.user_name.as_deref().unwrap_or_default(),
                 ..Names::default()
             };
+        if ended.outcome == "already-ended" && ended.grant.secret.is_some() {
+            self.forget_late_secret(&ending.run, by).await?;
+        }
             self.finish(&ending.run, names, by).await?
         } else {
             Finished::default()
@@ -151,6 +154,25 @@ impl Ready {
     /// of its own.
     async fn finish(&self, run: &Run, names: Names<'_>, by: Ender) -> Result<Finished> {
         let all = self.config.sessions == Sessions::Terminate;
+    /// Deletes the secret of a run that has ended: a store may make one after the event that
+    /// asked for it had no time left, and after the end.
+    async fn forget_late_secret(&self, run: &Run, by: Ender) -> Result<()> {
+        let forget = async |connection: &mut Connection| {
+            let deleted = match remove::hold_ended(connection, run).await? {
+                Some(name) => {
+                    let _timer = self.meters.secrets.start();
+                    self.store.delete(&self.aws, &name).await
+                }
+                None => Ok(()),
+            };
+            rollback(connection).await?;
+            // No failure of the database's, which would be tried again.
+            Ok(deleted)
+        };
+        let deleted = self.in_ledger(Names::default(), by, forget).await?;
+        deleted.map_err(late_secret_remains)
+    }
+
         let end = async |connection: &mut Connection| remove::finish(connection, run, all).await;
         self.in_ledger(names, by, end).await
     }
@@ -290,6 +312,13 @@ fn owning(owners: &[String]) -> Option<String> {
     if owners.is_empty() {
         return None;
     }
+/// Of a run that has ended, and whose event has come again.
+fn late_secret_remains(error: Error) -> Error {
+    let sentence = "this run has ended, but whether a secret of it is left could not be seen to: send the event again; the \
+        function's log has the reason";
+    Error::new(error.code(), sentence).with_source(error)
+}
+
     let names: Vec<String> = owners.iter().map(|owner| format!("`{owner}`")).collect();
     Some(format!(
         "roles that have to own nothing own something now: {}; look what, as a function of theirs can do what they may: \

@@ -135,6 +135,23 @@ pub async fn finish(connection: &Connection, run: &Run, all: bool) -> Result<Fin
     })
 }
 
+/// Opens a transaction that holds a run which has ended, so that nobody begins it again
+/// meanwhile. Returns the name of its secret, which may have come to be there since; `None`
+/// where there is none to delete, or it is another run's.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn hold_ended(connection: &Connection, run: &Run) -> Result<Option<String>> {
+    let run = run.srn();
+    connection.run("BEGIN").await?;
+    let query = Query::new("SELECT sym.hold_ended($1)").text(&run);
+    let rows = connection.query(&query).await?;
+    match rows.first() {
+        Some(row) => Ok(row.try_get(0)?),
+        None => Ok(None),
+    }
+}
+
 /// What [`finish`] has found.
 #[derive(Clone, Debug, Default)]
 pub struct Finished {

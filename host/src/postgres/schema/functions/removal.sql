@@ -374,3 +374,18 @@ BEGIN
     END IF;
     RETURN to_jsonb(entry);
 END $$;
+
+-- The name of the secret of a temporary user's run that has ended, which is held until the end of
+-- the transaction: until then nobody begins it again. What made the secret may have been carried
+-- out after the end. NULL where there is none to delete, or it is another run's.
+CREATE OR REPLACE FUNCTION sym.hold_ended(this_run text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entry sym.grants;
+BEGIN
+    SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
+    IF entry.state = 'ended' AND NOT EXISTS (SELECT FROM sym.grants g WHERE g.secret = entry.secret AND g.state <> 'ended') THEN
+        RETURN entry.secret;
+    END IF;
+    RETURN NULL;
+END $$;
