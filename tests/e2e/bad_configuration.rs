@@ -163,6 +163,13 @@ async fn who_is_served_no_more_has_access_no_longer() -> anyhow::Result<()> {
     assert_eq!(world.open_runs().await?, 0);
     // And where the answer is lost, it is the same again.
     assert_eq!(world.body_of(&narrow, &end).await?, ended);
+    // Nor has who is there though the ledger is older.
+    let leaver = world.leaver().await?;
+    world.sql("DELETE FROM sym.grants").await?;
+    world
+        .body_of(&narrow, &leaver.event.end().to_string())
+        .await?;
+    assert!(!world.role_exists(&leaver.user).await?);
     Ok(())
 }
 

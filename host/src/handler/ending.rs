@@ -86,7 +86,7 @@ impl Ready {
         ended
     }
 
-    /// Whether the ledger has a row of this run, in whatever state.
+    /// Whether this run was one of ours, whatever became of it.
     pub(super) async fn is_known(&self, run: &Run, by: Ender) -> Result<bool> {
         let look = async |connection: &mut Connection| role::is_known(connection, run).await;
         self.in_ledger(Names::default(), by, look).await

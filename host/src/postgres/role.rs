@@ -60,7 +60,8 @@ pub async fn rehearse_end(connection: &Connection, ending: &Ending) -> Result<En
     Ok(ended)
 }
 
-/// Whether the ledger has a row of this run, in whatever state.
+/// Whether this run was one of ours: the ledger has a row of it, in whatever state, or its
+/// temporary user is there.
 ///
 /// # Errors
 /// What the connection ran into.

@@ -159,11 +159,13 @@ BEGIN
         ORDER BY d.datname);
 END $$;
 
--- Whether the ledger has a row of this run, in whatever state.
+-- Whether this run was one of ours: the ledger has a row of it, in whatever state, or its user is
+-- there, which outlives a ledger.
 CREATE OR REPLACE FUNCTION sym.knows_run(this_run text) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN EXISTS (SELECT FROM sym.grants g WHERE g.run = this_run);
+    RETURN EXISTS (SELECT FROM sym.grants g WHERE g.run = this_run)
+        OR EXISTS (SELECT FROM sym.users_of_ours() o WHERE o.run = this_run);
 END $$;
 
 -- The temporary users that this function's user has made, of whatever run, and not those of
