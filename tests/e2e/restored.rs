@@ -134,3 +134,58 @@ async fn a_user_that_an_older_ledger_has_as_pending_is_named_and_ends() -> anyho
     world.ledger_agrees().await
 }
 
+/// Changes a field of the comment on a temporary user.
+async fn rewrite(world: &World, user: &str, field: &str, value: &str) -> anyhow::Result<()> {
+    world
+        .sql(&format!(
+            "DO $$ BEGIN EXECUTE format('COMMENT ON ROLE {user} IS %L',
+                 shobj_description('{user}'::regrole, 'pg_authid')::jsonb || '{{\"{field}\": \"{value}\"}}'); END $$"
+        ))
+        .await
+}
+
+/// Nobody's event has to come, where no row says when the access is over.
+#[tokio::test]
+async fn a_user_without_a_run_ends_when_its_time_is_over() -> anyhow::Result<()> {
+    const PAST: &str = "2020-01-01T00:00:00+00:00";
+    let world = World::start().await?;
+    let (over, expired) = (world.leaver().await?, world.leaver().await?);
+    let (early, others, odd) = (
+        world.leaver().await?,
+        world.leaver().await?,
+        world.leaver().await?,
+    );
+    for leaver in [&over, &others] {
+        rewrite(&world, &leaver.user, "expires", PAST).await?;
+    }
+    rewrite(&world, &others.user, "by", "somebody").await?;
+    rewrite(&world, &odd.user, "expires", "one day").await?;
+    // A row that has ended, and none.
+    let run = over.event.run_srn();
+    world
+        .sql(&format!(
+            "UPDATE sym.grants SET state = 'ended', ended_at = now() WHERE run = lower('{run}');
+             DELETE FROM sym.grants WHERE state <> 'ended'"
+        ))
+        .await?;
+    world.sweep_removes(&over).await?;
+    assert!(over.session.simple_query("SELECT").await.is_err());
+    assert_eq!(
+        world.run_state(&over.event).await?.as_deref(),
+        Some("ended")
+    );
+
+    rewrite(&world, &expired.user, "expires", PAST).await?;
+    let outcomes = "SELECT string_agg(outcome, ',') FROM sym.expire()";
+    // The one call finds it, and the next ends it.
+    assert_eq!(world.query(outcomes).await?, None);
+    assert_eq!(world.query(outcomes).await?.as_deref(), Some("disabled"));
+    world.sweep_removes(&expired).await?;
+    assert!(expired.session.simple_query("SELECT").await.is_err());
+
+    assert_eq!(world.sweep().await?, 0);
+    for leaver in [&early, &others, &odd] {
+        assert!(leaver.session.simple_query("SELECT").await.is_ok());
+    }
+    Ok(())
+}

@@ -61,6 +61,11 @@ impl Ender {
             },
         }
     }
+
+    /// As the ledger has it.
+    pub(super) fn name(self) -> &'static str {
+        self.name
+    }
 }
 
 /// A temporary user that can't do anything any more, as far as that could be done.
@@ -132,14 +137,14 @@ impl Ready {
             self.tidy_up(&ending.run, disabled, by).await?;
             return Ok(Body::new());
         }
+        if ended.outcome == "already-ended" && ended.grant.secret.is_some() {
+            self.forget_late_secret(&ending.run, by).await?;
+        }
         let finished = if ended.grant.state == "ending" {
             let names = Names {
                 user: ended.grant.user_name.as_deref().unwrap_or_default(),
                 ..Names::default()
             };
-        if ended.outcome == "already-ended" && ended.grant.secret.is_some() {
-            self.forget_late_secret(&ending.run, by).await?;
-        }
             self.finish(&ending.run, names, by).await?
         } else {
             Finished::default()
@@ -149,11 +154,6 @@ impl Ready {
         Ok(body)
     }
 
-    /// Ends the sessions that could keep what was taken back, and with that the
-    /// run. Before the COMMIT of the taking another could begin, so it is a call
-    /// of its own.
-    async fn finish(&self, run: &Run, names: Names<'_>, by: Ender) -> Result<Finished> {
-        let all = self.config.sessions == Sessions::Terminate;
     /// Deletes the secret of a run that has ended: a store may make one after the event that
     /// asked for it had no time left, and after the end.
     async fn forget_late_secret(&self, run: &Run, by: Ender) -> Result<()> {
@@ -173,6 +173,11 @@ impl Ready {
         deleted.map_err(late_secret_remains)
     }
 
+    /// Ends the sessions that could keep what was taken back, and with that the
+    /// run. Before the COMMIT of the taking another could begin, so it is a call
+    /// of its own.
+    async fn finish(&self, run: &Run, names: Names<'_>, by: Ender) -> Result<Finished> {
+        let all = self.config.sessions == Sessions::Terminate;
         let end = async |connection: &mut Connection| remove::finish(connection, run, all).await;
         self.in_ledger(names, by, end).await
     }
@@ -307,11 +312,6 @@ fn secret_remains(user: &str, error: Error) -> Error {
     Error::new(error.code(), sentence).with_source(error)
 }
 
-/// Who has what a function of its could use for good. None where there are none.
-fn owning(owners: &[String]) -> Option<String> {
-    if owners.is_empty() {
-        return None;
-    }
 /// Of a run that has ended, and whose event has come again.
 fn late_secret_remains(error: Error) -> Error {
     let sentence = "this run has ended, but whether a secret of it is left could not be seen to: send the event again; the \
@@ -319,6 +319,11 @@ fn late_secret_remains(error: Error) -> Error {
     Error::new(error.code(), sentence).with_source(error)
 }
 
+/// Who has what a function of its could use for good. None where there are none.
+fn owning(owners: &[String]) -> Option<String> {
+    if owners.is_empty() {
+        return None;
+    }
     let names: Vec<String> = owners.iter().map(|owner| format!("`{owner}`")).collect();
     Some(format!(
         "roles that have to own nothing own something now: {}; look what, as a function of theirs can do what they may: \

@@ -100,18 +100,53 @@ impl Ready {
     /// Ends all that is overdue, as far as there is time. One that fails doesn't keep
     /// the others.
     pub(super) async fn sweep(&self, until: Option<Instant>) -> Result<Vec<Swept>> {
-        let mut left = shuffled(self.overdue().await?);
         let mut swept = Vec::new();
+        self.end_all(self.overdue().await?, until, &mut swept).await;
+        // To look for them keeps nothing waiting that is known.
+        let taken_up = in_time(until, self.take_up_users()).await;
+        let taken_up = taken_up.unwrap_or_default();
+        self.end_all(taken_up, until, &mut swept).await;
+        Ok(swept)
+    }
+
+    async fn end_all(&self, overdue: Vec<Overdue>, until: Option<Instant>, swept: &mut Vec<Swept>) {
+        let mut left = shuffled(overdue);
         // What keeps us long leaves a quarter of the time to clear away; where that needs
         // less, the rest goes on.
-        let most = until.map(|until| until - (until - Instant::now()) / 4);
+        let most = until.map(|until| until - until.saturating_duration_since(Instant::now()) / 4);
         for until_disabled in [most, until] {
-            let disabled = self.take(&mut left, until_disabled, &mut swept).await;
-            self.clear_away(disabled, until, &mut swept).await;
+            let disabled = self.take(&mut left, until_disabled, swept).await;
+            self.clear_away(disabled, until, swept).await;
         }
         let left = left.into_iter();
         swept.extend(left.map(|overdue| Swept::of(overdue, Err(late()))));
-        Ok(swept)
+    }
+
+    /// The runs of users whose time is over and whom no open run explained: they are overdue from
+    /// now on.
+    async fn take_up_users(&self) -> Vec<Overdue> {
+        let by = Ender::SWEEP.name();
+        let take_up = async |connection: &mut Connection| {
+            let runs = sweep::take_up_users(connection, by).await?;
+            if runs.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut overdue = sweep::overdue(connection).await?;
+            overdue.retain(|overdue| runs.contains(&overdue.run));
+            Ok(overdue)
+        };
+        let taken_up = self
+            .database
+            .with_ledger(&self.aws, Names::default(), take_up)
+            .await;
+        taken_up.unwrap_or_else(|error| {
+            let cause = error.to_log();
+            tracing::warn!(
+                cause,
+                "nobody looked for users whose time is over without a run"
+            );
+            Vec::new()
+        })
     }
 
     /// Takes what can still be used. What there was no time for is left.

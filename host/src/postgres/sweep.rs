@@ -39,6 +39,16 @@ pub async fn overdue(connection: &Connection) -> Result<Vec<Overdue>> {
     .await
 }
 
+/// Makes those temporary users overdue whose time is over and whom no open run explains. Returns
+/// their runs. Reads all users that the function has made.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn take_up_users(connection: &Connection, by: &str) -> Result<Vec<String>> {
+    let query = Query::new("SELECT to_jsonb(sym.take_up_users($1))::text").text(&by);
+    parse(connection.call(&query).await?)
+}
+
 /// Has the sweep try again what could not be ended, from now on and not only when its
 /// lease is over.
 ///

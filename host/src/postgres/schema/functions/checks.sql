@@ -184,8 +184,6 @@ BEGIN
               AND sym.comment_of(d.objoid) ->> 'by' = current_user;
 END $$;
 
--- What this function's user has given and no open run explains, as where the ledger is older
--- than the roles: `users` (user, run), and `memberships` (user, role, and the `revoke` of it), no
 -- Those of them that no open run explains. A row of the same run may be an older one, of another
 -- user of that name.
 CREATE OR REPLACE FUNCTION sym.unexplained_users() RETURNS TABLE (role_oid oid, run text)
@@ -197,6 +195,8 @@ BEGIN
                           AND g.strategy = 'temporary-user');
 END $$;
 
+-- What this function's user has given and no open run explains, as where the ledger is older
+-- than the roles: `users` (user, run), and `memberships` (user, role, and the `revoke` of it), no
 -- more than a hundred of each. A run that found a membership there doesn't explain it.
 --
 -- Reads all memberships: for the sweep and for people, not for events.

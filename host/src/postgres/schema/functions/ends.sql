@@ -208,4 +208,10 @@ BEGIN
             RETURN NEXT;
         END IF;
     END LOOP;
+    -- The next call ends them: to look for them keeps nothing waiting that is known.
+    BEGIN
+        PERFORM sym.take_up_users('expire');
+    EXCEPTION WHEN query_canceled OR OTHERS THEN
+        NULL;
+    END;
 END $$;

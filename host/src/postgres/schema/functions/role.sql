@@ -212,6 +212,41 @@ BEGIN
     RETURN FOUND;
 END $$;
 
+-- Whether a temporary user's time is over, as a comment says that this function's user has made.
+CREATE OR REPLACE FUNCTION sym.is_over(role_oid oid) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    comment jsonb := sym.comment_of(role_oid);
+BEGIN
+    RETURN coalesce(comment ->> 'by' = current_user AND (comment ->> 'expires')::timestamptz <= now(), false);
+EXCEPTION WHEN data_exception THEN
+    RETURN false;
+END $$;
+
+-- Takes up all users whose time is over, and whom no open run explains: nobody's event may come.
+-- Returns their runs. Reads all users that we have made.
+CREATE OR REPLACE FUNCTION sym.take_up_users(taken_by text) RETURNS text[]
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    this_run text;
+    taken_up text[] := '{}';
+BEGIN
+    -- They may be the other's.
+    IF sym.other_ledgers() <> '{}' THEN
+        RETURN taken_up;
+    END IF;
+    FOR this_run IN SELECT o.run FROM sym.unexplained_users() o WHERE sym.is_over(o.role_oid) ORDER BY o.run LIMIT 100 LOOP
+        BEGIN
+            IF sym.take_up_user(this_run, jsonb_build_object('by', taken_by)) THEN
+                taken_up := taken_up || this_run;
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            NULL; -- It is unexplained still, and the others are taken.
+        END;
+    END LOOP;
+    RETURN taken_up;
+END $$;
+
 -- Ends a run of the strategy `role`, or one that never began. `ending`: by,
 -- requester, target, sessions (`keep`, or not), of a run that is not in the ledger
 -- `template` (user, role), or `untold`. A run of a temporary user is
@@ -276,6 +311,12 @@ BEGIN
                 'owners', sym.owners_of_run(entry));
         END IF;
         IF entry.strategy = 'temporary-user' THEN
+            -- Overdue from now on: where the host dies before it has ended it, the next sweep does. Who
+            -- holds the row is waited for by `disable_user`, and so is the disk.
+            done := set_config('synchronous_commit', 'off', true);
+            UPDATE sym.grants g SET expires_at = now()
+                WHERE g.run = (SELECT o.run FROM sym.grants o WHERE o.run = this_run AND o.state IN ('pending', 'granted')
+                                   AND o.expires_at > now() FOR UPDATE SKIP LOCKED);
             RETURN to_jsonb(entry) || '{"outcome": "temporary-user"}';
         END IF;
         done := sym.lock_user(entry.user_oid);
@@ -306,12 +347,6 @@ BEGIN
             IF sym.is_granted_by(entry.role_oid, entry.user_oid, entry.grantor_oid) THEN
                 had_set := sym.is_with_set(entry.role_oid, entry.user_oid, entry.grantor_oid);
                 BEGIN
-            -- Overdue from now on: where the host dies before it has ended it, the next sweep does. Who
-            -- holds the row is waited for by `disable_user`, and so is the disk.
-            done := set_config('synchronous_commit', 'off', true);
-            UPDATE sym.grants g SET expires_at = now()
-                WHERE g.run = (SELECT o.run FROM sym.grants o WHERE o.run = this_run AND o.state IN ('pending', 'granted')
-                                   AND o.expires_at > now() FOR UPDATE SKIP LOCKED);
                     done := sym.revoke_membership(entry.role_oid, entry.user_oid, entry.grantor_oid);
                 EXCEPTION WHEN insufficient_privilege THEN
                     NULL;
