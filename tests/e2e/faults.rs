@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use sym_test_support::clock::Clock;
 use sym_test_support::proxy::Cut;
@@ -148,6 +148,39 @@ async fn an_end_waits_for_a_database_that_is_away_for_a_moment() -> anyhow::Resu
         };
         let (ended, ()) = tokio::join!(world.body(&end), back);
         ended?;
+        world.is_as(&before).await?;
+        ensure!(world.open_runs().await? == 0, "a run is open");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_end_waits_for_a_database_that_is_closed_for_a_moment() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let before = world.state().await?;
+    let event = Event::escalate();
+    for (close, open) in [
+        (
+            "ALTER DATABASE app ALLOW_CONNECTIONS false",
+            "ALTER DATABASE app ALLOW_CONNECTIONS true",
+        ),
+        (
+            "ALTER DATABASE app RENAME TO aside",
+            "ALTER DATABASE aside RENAME TO app",
+        ),
+    ] {
+        let event = event.clone().new_run();
+        world.body(&event).await?;
+        world.end_bots_sessions().await?;
+        world.postgres.execute_sql("postgres", close).await?;
+        let end = event.end();
+        let back = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            world.postgres.execute_sql("postgres", open).await
+        };
+        let (ended, opened) = tokio::join!(world.body(&end), back);
+        opened?;
+        ended.with_context(|| close)?;
         world.is_as(&before).await?;
         ensure!(world.open_runs().await? == 0, "a run is open");
     }

@@ -377,13 +377,15 @@ impl Connection {
             match config.tls {
                 Tls::Disable => {
                     options.ssl_mode(SslMode::Disable);
-                    let (client, connection) = options.connect(NoTls).await?;
+                    let connecting = options.connect(NoTls).await;
+                    let (client, connection) = connecting.map_err(Failure::while_connecting)?;
                     Ok(Self::watch(client, connection))
                 }
                 Tls::VerifyFull | Tls::Require => {
                     options.ssl_mode(SslMode::Require);
                     let tls = MakeRustlsConnect::new(tls::client_config(config)?);
-                    let (client, connection) = options.connect(tls).await?;
+                    let connecting = options.connect(tls).await;
+                    let (client, connection) = connecting.map_err(Failure::while_connecting)?;
                     Ok(Self::watch(client, connection))
                 }
             }

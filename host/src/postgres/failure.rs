@@ -29,6 +29,8 @@ pub(crate) struct Warning {
 pub struct Failure {
     kind: Kind,
     source: Option<tokio_postgres::Error>,
+    /// Whether there was no session yet.
+    is_of_connecting: bool,
 }
 
 #[derive(Debug)]
@@ -73,7 +75,11 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
     fn new(kind: Kind) -> Self {
-        Self { kind, source: None }
+        Self {
+            kind,
+            source: None,
+            is_of_connecting: false,
+        }
     }
 
     /// The connection is no good any more, for a reason that is for the log.
@@ -120,6 +126,14 @@ impl Failure {
         Self::new(Kind::Refusal { code, why })
     }
 
+    /// Why there is no session: the server may let one begin in a moment, whatever it says now,
+    /// as where somebody has closed or renamed the database for as long as they work on it.
+    pub(crate) fn while_connecting(error: tokio_postgres::Error) -> Self {
+        let mut failure = Self::from(error);
+        failure.is_of_connecting = true;
+        failure
+    }
+
     /// The same, of the step with this index of the target's setup.
     pub(crate) fn at_step(mut self, index: usize) -> Self {
         if let Kind::Refused { step, .. } = &mut self.kind {
@@ -164,7 +178,7 @@ impl Failure {
     pub fn is_shut_out(&self) -> bool {
         match &self.kind {
             Kind::Lifted(error) => error.code() == Code::SecretUnavailable,
-            _ => self.is_gone() || self.is_login(),
+            _ => self.is_of_connecting || self.is_gone() || self.is_login(),
         }
     }
 
@@ -219,7 +233,7 @@ impl Failure {
 
     /// The error with its public sentence.
     pub fn into_error(self, names: Names<'_>) -> Error {
-        let Self { kind, source } = self;
+        let Self { kind, source, .. } = self;
         let unavailable = || {
             Error::new(
                 Code::DatabaseUnavailable,
@@ -335,6 +349,7 @@ impl From<tokio_postgres::Error> for Failure {
         Self {
             kind,
             source: Some(error),
+            is_of_connecting: false,
         }
     }
 }
