@@ -317,6 +317,32 @@ async fn a_connection_that_was_forgotten_on_the_way_costs_a_second() -> anyhow::
     world.is_as(&before).await
 }
 
+/// Its name may stand for another server by now, while the old one answers still.
+#[tokio::test]
+async fn a_connection_that_works_is_made_anew_after_five_minutes() -> anyhow::Result<()> {
+    let clock = Clock::new()?;
+    let mut builder = World::builder().proxy();
+    for (name, value) in clock.env() {
+        builder = builder.variable(name, value);
+    }
+    let world = builder.start().await?;
+    world.still_works().await?;
+    for (offset, expected) in [(50, 0), (170, 0), (290, 0), (301, 1), (302, 0), (602, 1)] {
+        clock.set(offset)?;
+        world.proxy().reset();
+        let event = Event::escalate();
+        world.body(&event).await?;
+        world.body(&event.end()).await?;
+        let made = world.proxy().traffic().connections;
+        ensure!(made == expected, "{made} at {offset} s");
+    }
+    // By a sweep it is, however young the old one.
+    world.proxy().reset();
+    world.sweep().await?;
+    ensure!(world.proxy().traffic().connections == 1, "not made anew");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_slow_wire_is_only_slow() -> anyhow::Result<()> {
     let world = World::builder().proxy().start().await?;

@@ -1,10 +1,10 @@
 //! Where roles, which are the cluster's, have outlived the rows of the ledger: a database that
 //! was restored in place, or made anew, or followed by logical replication.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use crate::fixture::{Event, SWEEP, World};
+use crate::fixture::{Event, OLD_SCHEMA, SWEEP, World};
 
 /// What the doctor says is wrong: subject and fix.
 async fn wrong(world: &World, variables: &[(&str, &str)]) -> anyhow::Result<Vec<(String, String)>> {
@@ -187,5 +187,34 @@ async fn a_user_without_a_run_ends_when_its_time_is_over() -> anyhow::Result<()>
     for leaver in [&early, &others, &odd] {
         assert!(leaver.session.simple_query("SELECT").await.is_ok());
     }
+    Ok(())
+}
+
+/// Under a process that has a connection, and brings no ledger up to date but by a new one.
+#[tokio::test]
+async fn a_ledger_that_is_another_than_before_is_brought_up_to_date() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let anew = "DROP SCHEMA sym CASCADE; CREATE SCHEMA sym AUTHORIZATION sym_bot";
+    let older = format!(
+        "CREATE OR REPLACE FUNCTION sym.give_back(this_run text, ending jsonb) RETURNS jsonb LANGUAGE plpgsql
+             AS $$ BEGIN PERFORM sym.refuse('access-remains', '{{\"why\": \"sessions\"}}'); END $$; {OLD_SCHEMA}"
+    );
+    for ledger in [anew, &older] {
+        let leaver = world.leaver().await?;
+        world.sql(ledger).await?;
+        world.end_removes(&leaver).await?;
+        let state = world.run_state(&leaver.event).await?;
+        ensure!(state.as_deref() == Some("ended"), "{state:?}");
+    }
+    // By a sweep, too.
+    world.sql(anew).await?;
+    ensure!(world.sweep().await? == 0);
+    // What can't be mended is said.
+    world.sql("DROP SCHEMA sym CASCADE").await?;
+    let answer = world.send(&Event::escalate().end()).await?.to_string();
+    ensure!(
+        answer.contains("schema `sym` in database `app` is missing"),
+        "{answer}"
+    );
     Ok(())
 }

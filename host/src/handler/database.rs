@@ -29,6 +29,11 @@ const TRUSTED: Duration = Duration::from_secs(60);
 /// look lets others go first.
 const JUST_USED: Duration = Duration::from_millis(200);
 
+/// From what age on a connection isn't used again. The server's name may stand for another one
+/// by now (an alias that was switched, a copy that was promoted), while the old one answers
+/// still; and each sweep keeps in use what there is. As long as two sweeps are apart by default.
+const OLDEST: Duration = Duration::from_secs(300);
+
 /// How long a connection may take to show that it still works: with a login behind it
 /// that takes all of its time, it has to fit into the 10 seconds that the template's
 /// function has.
@@ -77,6 +82,7 @@ pub(super) struct Database {
 /// stand still in a frozen sandbox.
 struct Kept {
     connection: Connection,
+    made_at: SystemTime,
     /// When the server last said something on it.
     answered_at: SystemTime,
     /// When it was last looked at, if only from here.
@@ -84,19 +90,33 @@ struct Kept {
 }
 
 impl Kept {
-    /// One on which the server has just answered.
-    fn answering(connection: Connection) -> Self {
+    /// One that was just made.
+    fn new(connection: Connection) -> Self {
         let now = SystemTime::now();
         Self {
             connection,
+            made_at: now,
             answered_at: now,
             looked_at: now,
+        }
+    }
+
+    /// The same, on which the server has just answered.
+    fn answering(self) -> Self {
+        let now = SystemTime::now();
+        Self {
+            answered_at: now,
+            looked_at: now,
+            ..self
         }
     }
 
     /// Looks at it, and leaves one that is no good any more.
     async fn checked(mut self) -> Option<Self> {
         let now = SystemTime::now();
+        if !is_less_ago(OLDEST, self.made_at, now) {
+            return None;
+        }
         if is_less_ago(JUST_USED, self.looked_at, now) {
             return Some(self);
         }
@@ -108,7 +128,7 @@ impl Kept {
             return Some(self);
         }
         let answers = self.connection.answers_within(PROOF_TIMEOUT).await;
-        answers.then(|| Self::answering(self.connection))
+        answers.then(|| self.answering())
     }
 }
 
@@ -166,8 +186,13 @@ impl Database {
         };
         match checked {
             Some(kept) => Ok(kept),
-            None => self.connect(aws).await.map(Kept::answering),
+            None => self.connect(aws).await.map(Kept::new),
         }
+    }
+
+    /// Has what comes next begin with a new connection.
+    pub(super) async fn renew(&self) {
+        *self.ledger.lock().await = None;
     }
 
     /// Has the server make its plans while we ask for the first event.
@@ -239,24 +264,26 @@ impl Database {
                 .await?;
             operation(connection).await
         };
+        let (is_outdated, was_renewed) = (Cell::new(false), Cell::new(false));
         let attempt = async || {
             let mut ledger = self.ledger.lock().await;
-            let mut connection = self.usable(&mut ledger, aws).await?.connection;
+            let mut kept = self.usable(&mut ledger, aws).await?;
+            let connection = &mut kept.connection;
             let timer = self.meters.database.start();
-            let mut result = operation(&mut connection).await;
+            let mut result = operation(connection).await;
             // Somebody who can't be meant to may hold what we wait for.
             if matches!(&result, Err(failure) if failure.is_locked())
-                && rollback(&connection).await.is_ok()
-                && sweep::end_lockers(&connection, to_end.is_some())
+                && rollback(connection).await.is_ok()
+                && sweep::end_lockers(connection, to_end.is_some())
                     .await
                     .is_ok_and(|ended| ended > 0)
             {
                 result = match to_end {
                     Some(_) => {
-                        self.again_against_lockers(aws, &mut connection, &operation)
+                        self.again_against_lockers(aws, connection, &operation)
                             .await
                     }
-                    None => operation(&mut connection).await,
+                    None => operation(connection).await,
                 };
             }
             drop(timer);
@@ -264,17 +291,27 @@ impl Database {
                 Ok(_) => true,
                 Err(failure) if failure.is_gone() => false,
                 // What had begun is undone, before anybody else uses it.
-                Err(_) => rollback(&connection).await.is_ok(),
+                Err(_) => match kept.connection.rollback_and_look().await {
+                    Ok(is_current) => {
+                        is_outdated.set(!is_current);
+                        is_current
+                    }
+                    Err(_) => false,
+                },
             };
-            if is_whole && !connection.is_used_up() {
-                *ledger = Some(Kept::answering(connection));
+            if is_whole && !kept.connection.is_used_up() {
+                *ledger = Some(kept.answering());
             }
             result
         };
         attempt
             .retry(retries())
             .sleep(tokio::time::sleep)
-            .when(Failure::is_transient)
+            .when(|failure: &Failure| {
+                // A new connection brings a ledger up to date that is another than before: once.
+                let is_renewed = is_outdated.take() && !was_renewed.replace(true);
+                failure.is_transient() || is_renewed
+            })
             .await
     }
 

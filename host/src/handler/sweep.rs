@@ -209,6 +209,9 @@ impl Ready {
         deadline: Instant,
         measured: &mut Measured,
     ) -> Result<Body, Errors> {
+        // Nobody waits for it, and what comes between this one and the next has a connection that
+        // was made lately.
+        self.database.renew().await;
         let swept = self.sweep(deadline.checked_sub(RESERVE)).await?;
         let failed = swept.iter().filter(|swept| swept.result.is_err()).count();
         measured.count(metrics::SWEEP_FOUND, swept.len() as u64);

@@ -444,9 +444,8 @@ impl Connection {
                     current_setting('is_superuser')::bool, \
                     pg_is_in_recovery() OR current_setting('transaction_read_only')::bool, \
                     (SELECT pg_get_userbyid(n.nspowner)::text FROM pg_namespace n WHERE n.nspname = 'sym'), \
-                    CASE WHEN has_schema_privilege(to_regnamespace('sym')::oid, 'USAGE') \
-                         THEN to_regproc('{}') IS NOT NULL END",
-            schema::marker()
+                    {}",
+            schema::is_current()
         );
         let facts = self.client.query_typed(&facts, &[]);
         let both = future::join(settings, facts);
@@ -489,6 +488,25 @@ impl Connection {
     pub async fn answers_within(&self, limit: Duration) -> bool {
         let answer = tokio::time::timeout(limit, self.client.batch_execute("")).await;
         matches!(answer, Ok(Ok(())))
+    }
+
+    /// Ends the open transaction, if there is one, after a failure: one round trip. Whether
+    /// schema `sym` is at our version still. Somebody may have restored it, or made it anew,
+    /// since the connection was made, which brought it there.
+    ///
+    /// # Errors
+    /// What the connection ran into.
+    pub async fn rollback_and_look(&self) -> Result<bool> {
+        let look = format!("SELECT {}", schema::is_current());
+        let look = self.client.query_typed(&look, &[]);
+        let both = future::join(self.client.batch_execute(ROLLBACK), look);
+        let (rolled_back, rows) = answer_in(ANSWER_TIMEOUT, both).await?;
+        crash::after(ROLLBACK);
+        rolled_back?;
+        match rows?.first() {
+            Some(row) => Ok(row.try_get::<_, Option<bool>>(0)?.unwrap_or_default()),
+            None => Ok(false),
+        }
     }
 
     /// Whether it must not serve another event: see [`use_up`](Self::use_up).
@@ -628,8 +646,10 @@ async fn answer_in<T>(limit: Duration, answer: impl Future<Output = T>) -> Resul
 /// # Errors
 /// What the connection ran into. The server rolls back when it is closed.
 pub async fn rollback(connection: &Connection) -> Result<()> {
-    connection.run("ROLLBACK").await
+    connection.run(ROLLBACK).await
 }
+
+const ROLLBACK: &str = "ROLLBACK";
 
 /// The one value of the one row of one of our functions.
 pub(crate) fn json(rows: &[Row]) -> Result<serde_json::Value> {

@@ -69,6 +69,14 @@ pub(crate) fn marker() -> String {
     format!("sym.version_{VERSION}")
 }
 
+/// Whether the schema is at [`VERSION`], or was: NULL where there is none that we may use.
+pub(crate) fn is_current() -> String {
+    format!(
+        "CASE WHEN has_schema_privilege(to_regnamespace('sym')::oid, 'USAGE') THEN to_regproc('{}') IS NOT NULL END",
+        marker()
+    )
+}
+
 fn version() -> String {
     let marker = marker();
     format!(
