@@ -15,6 +15,7 @@ pub mod remove;
 pub mod role;
 pub mod schema;
 pub mod setup;
+pub mod standby;
 pub mod sweep;
 mod tls;
 pub mod user;

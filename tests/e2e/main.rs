@@ -52,6 +52,7 @@ mod round_trips;
 mod search_path;
 mod secrecy;
 mod slim;
+mod standby;
 mod sweep;
 mod sym_flow;
 mod temporary_user;

@@ -326,10 +326,10 @@ async fn a_sweep_goes_on_where_something_took_long_and_time_is_left() -> anyhow:
     }
     world.let_time_pass().await?;
     world.proxy().reset();
-    // Nothing answers what comes behind the question what is overdue. That takes all but
+    // Nothing answers what comes behind the questions what waits and what is overdue. That takes all but
     // the last quarter of the sweep's time, and less than the wait for an answer. A sweep begins
     // with a farewell and a login, which are five requests.
-    world.proxy().set_gate(7);
+    world.proxy().set_gate(8);
     world.lambda.set_timeout(Duration::from_secs(10));
     assert_eq!(world.sweep().await?, 3);
     world.proxy().open_gate();

@@ -16,7 +16,9 @@ use super::meters::Meters;
 use crate::aws::Aws;
 use crate::config::{self, PasswordSource};
 use crate::error::Result;
-use crate::postgres::{Connection, Failure, LOCK_TIMEOUT, Names, Who, failure, rollback, sweep};
+use crate::postgres::{
+    Connection, Failure, LOCK_TIMEOUT, Names, Who, failure, rollback, standby, sweep,
+};
 use crate::secret::Password;
 
 /// For how long after the server's last answer a connection is taken for one that works.
@@ -53,8 +55,16 @@ fn retries() -> ExponentialBuilder {
 /// than that.
 const AWAY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Between two looks for who has the lock that an end waits for.
-const LOCKERS_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a COMMIT may wait for a synchronous standby from when it was seen to wait. We look when
+/// work has taken as long, so it is up to twice this in all.
+const STANDBY_TIME: Duration = Duration::from_secs(1);
+
+/// For how long a standby that a commit has waited for in vain is taken for away. What else an
+/// event commits doesn't wait as long again.
+const STANDBY_AWAY: Duration = Duration::from_secs(10);
+
+/// Between two looks for who has the lock that an end waits for, or for commits that wait.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long an end keeps at it: longer than what gives access, as nobody else takes it
 /// back.
@@ -76,6 +86,8 @@ pub(super) struct Database {
     password: Mutex<Option<Password>>,
     /// See [`Connection::acts_as`].
     acts_as: OnceLock<String>,
+    /// When a commit last waited for a synchronous standby in vain, by the wall clock.
+    standby_missed_at: Mutex<Option<SystemTime>>,
 }
 
 /// A connection, from one use to the next. Times are by the wall clock: the other one may
@@ -147,6 +159,7 @@ impl Database {
             ledger: Mutex::new(None),
             password: Mutex::new(None),
             acts_as: OnceLock::new(),
+            standby_missed_at: Mutex::new(None),
         }
     }
 
@@ -270,21 +283,22 @@ impl Database {
             let mut kept = self.usable(&mut ledger, aws).await?;
             let connection = &mut kept.connection;
             let timer = self.meters.database.start();
-            let mut result = operation(connection).await;
+            let mut result = self.hurrying(aws, operation(connection)).await;
             // Somebody who can't be meant to may hold what we wait for.
             if matches!(&result, Err(failure) if failure.is_locked())
                 && rollback(connection).await.is_ok()
-                && sweep::end_lockers(connection, to_end.is_some())
-                    .await
-                    .is_ok_and(|ended| ended > 0)
+                && self.make_way(connection, to_end.is_some()).await
             {
-                result = match to_end {
-                    Some(_) => {
-                        self.again_against_lockers(aws, connection, &operation)
-                            .await
+                let again = async {
+                    match to_end {
+                        Some(_) => {
+                            self.again_against_lockers(aws, connection, &operation)
+                                .await
+                        }
+                        None => operation(connection).await,
                     }
-                    None => operation(connection).await,
                 };
+                result = self.hurrying(aws, again).await;
             }
             drop(timer);
             let is_whole = match &result {
@@ -315,6 +329,71 @@ impl Database {
             .await
     }
 
+    /// Ends who holds what we wait for, as far as nobody has a reason to. Whether there was
+    /// anybody.
+    async fn make_way(&self, connection: &Connection, to_end: bool) -> bool {
+        let ended = sweep::end_lockers(connection, to_end).await;
+        let ended = ended.is_ok_and(|ended| ended > 0);
+        // An end of our own, be it of a process that is gone.
+        let cancelled = self.cancel_waits(connection).await;
+        ended || cancelled.is_ok_and(|cancelled| cancelled > 0)
+    }
+
+    /// Does work that commits, and has no commit of ours wait for a synchronous standby for
+    /// longer than [`STANDBY_TIME`]: as long as it waits, an end is none.
+    pub(super) async fn hurrying<T>(&self, aws: &Aws, work: impl Future<Output = T>) -> T {
+        let hurry = Box::pin(self.hurry(aws));
+        match future::select(pin!(work), hurry).await {
+            Either::Left((result, _)) => result,
+            Either::Right((never, _)) => match never {},
+        }
+    }
+
+    async fn hurry(&self, aws: &Aws) -> Infallible {
+        // Whoever logs in sees what their own sessions wait for.
+        let connect = async |password: &Password| {
+            Connection::to_database(&self.config, &self.config.ledger, password, None).await
+        };
+        loop {
+            tokio::time::sleep(self.standby_time().await).await;
+            if let Ok(another) = self.log_in(aws, connect).await {
+                while self.cancel_waits(&another).await.is_ok() {
+                    tokio::time::sleep(LOOK_INTERVAL).await;
+                }
+            }
+        }
+    }
+
+    /// Cancels the waits of our commits for a synchronous standby. Returns how many it were.
+    pub(super) async fn cancel_waits(&self, connection: &Connection) -> failure::Result<i64> {
+        let owner = &self.config.ledger_owner;
+        let waiting = standby::waiting(connection, owner).await?;
+        if waiting.is_empty() {
+            return Ok(0);
+        }
+        tokio::time::sleep(self.standby_time().await).await;
+        let mut in_vain = standby::waiting(connection, owner).await?;
+        in_vain.retain(|transaction| waiting.contains(transaction));
+        if in_vain.is_empty() {
+            return Ok(0);
+        }
+        // Before it is done: the work that was waited for ends this, too.
+        *self.standby_missed_at.lock().await = Some(SystemTime::now());
+        tracing::warn!(
+            commits = in_vain.len(),
+            "no synchronous standby answers: what was committed is in effect, on this server alone until one has it"
+        );
+        standby::cancel_waits(connection, owner, &in_vain).await
+    }
+
+    /// How long a commit may wait for a synchronous standby.
+    async fn standby_time(&self) -> Duration {
+        match *self.standby_missed_at.lock().await {
+            Some(then) if is_less_ago(STANDBY_AWAY, then, SystemTime::now()) => LOOK_INTERVAL,
+            _ => STANDBY_TIME,
+        }
+    }
+
     /// Tries once more, and ends who has the lock while that waits: others who come again
     /// and again have it before anybody who only asks for it next.
     async fn again_against_lockers<T>(
@@ -326,7 +405,7 @@ impl Database {
         let ending = async {
             if let Ok(another) = self.connect_to(aws, &self.config.ledger).await {
                 while sweep::end_lockers(&another, true).await.is_ok() {
-                    tokio::time::sleep(LOCKERS_INTERVAL).await;
+                    tokio::time::sleep(LOOK_INTERVAL).await;
                 }
             }
             future::pending::<Infallible>().await

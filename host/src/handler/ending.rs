@@ -273,7 +273,8 @@ impl Ready {
             };
             let result = match self.database.connect_to(&self.aws, &database).await {
                 Ok(connection) => {
-                    clear::clear(&connection, user_oid, heir.as_deref(), end_lockers).await
+                    let clear = clear::clear(&connection, user_oid, heir.as_deref(), end_lockers);
+                    self.database.hurrying(&self.aws, clear).await
                 }
                 Err(failure) => Err(failure),
             };

@@ -100,8 +100,15 @@ impl Ready {
     /// Ends all that is overdue, as far as there is time. One that fails doesn't keep
     /// the others.
     pub(super) async fn sweep(&self, until: Option<Instant>) -> Result<Vec<Swept>> {
+        let look = async |connection: &mut Connection| {
+            // What a process left waiting whose time was over holds roles, too, for which an end
+            // of another run waits less long.
+            self.database.cancel_waits(connection).await?;
+            sweep::overdue(connection).await
+        };
+        let overdue = self.database.with_ledger(&self.aws, Names::default(), look);
         let mut swept = Vec::new();
-        self.end_all(self.overdue().await?, until, &mut swept).await;
+        self.end_all(overdue.await?, until, &mut swept).await;
         // To look for them keeps nothing waiting that is known.
         let taken_up = in_time(until, self.take_up_users()).await;
         let taken_up = taken_up.unwrap_or_default();

@@ -666,8 +666,10 @@ pub(crate) fn json(rows: &[Row]) -> Result<serde_json::Value> {
 }
 
 /// A GRANT without the grant option succeeds, and only warns that it granted
-/// nothing (01007). Any other warning of class 01 is as good as a failure too.
+/// nothing (01007). Any other warning of class 01 is as good as a failure too, but that a
+/// COMMIT doesn't wait for a standby any more: it was carried out.
 fn is_warning(notice: &tokio_postgres::error::DbError) -> bool {
     notice.parsed_severity() == Some(tokio_postgres::error::Severity::Warning)
         && notice.code().code().starts_with("01")
+        && notice.routine() != Some("SyncRepWaitForLSN")
 }

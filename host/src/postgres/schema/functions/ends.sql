@@ -129,10 +129,12 @@ DECLARE
     finished jsonb;
     sessions int;
 BEGIN
-    -- What was said to have ended is not to be undone by a crash.
-    IF current_setting('synchronous_commit') = 'off' THEN
-        PERFORM set_config('synchronous_commit', 'local', true);
-    END IF;
+    -- What was said to have ended is not to be undone by a crash. Nor is it to wait for a standby
+    -- that is away: nobody would cancel that here. Ends of the function's that wait so hold what
+    -- is needed below, and are in effect when they don't.
+    PERFORM set_config('synchronous_commit', 'local', true);
+    PERFORM pg_cancel_backend(a.pid) FROM pg_stat_activity a
+        WHERE a.usename = current_user AND a.wait_event = 'SyncRep' AND a.query_start < now() - interval '2 s';
     -- Until the end of this nobody else gets a lock that keeps us from them.
     FOR attempt IN 1..5 LOOP
         BEGIN

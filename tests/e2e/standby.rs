@@ -1,0 +1,168 @@
+//! A synchronous standby that is away, for which each COMMIT waits: an end must not.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use sym_test_support::clock::Clock;
+
+use crate::fixture::{Builder, Event, ORDERS, PERSON, World};
+
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+const WARNING: &str = "no synchronous standby answers";
+
+/// Where a COMMIT waits for a standby, if there has to be one.
+fn durable() -> Builder {
+    World::builder().setting("synchronous_commit", "on")
+}
+
+/// From now on the server waits for a standby that isn't there. A superuser's COMMIT does so for
+/// good.
+async fn lose_standby(world: &World) -> anyhow::Result<()> {
+    world.lambda.set_timeout(Duration::from_secs(15));
+    let admin = world.postgres.admin_in("app").await?;
+    let sql = "ALTER SYSTEM SET synchronous_standby_names = 'nobody'";
+    admin.batch_execute(sql).await?;
+    admin.batch_execute("SELECT pg_reload_conf()").await?;
+    tokio::spawn(async move {
+        let commit = "SELECT pg_logical_emit_message(true, '', '')";
+        while admin.batch_execute(commit).await.is_ok() {}
+    });
+    world.wait_until(&format!("({WAITING}) = 1")).await
+}
+
+/// Nobody's wait was cancelled but the function's, and none of these goes on.
+async fn only_others_wait(world: &World) -> anyhow::Result<()> {
+    ensure!(world.query(WAITING).await?.as_deref() == Some("1"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn ends_take_effect() -> anyhow::Result<()> {
+    let world = durable().start().await?;
+    let before = world.state().await?;
+    let role = Event::escalate();
+    world.body(&role).await?;
+    let leaver = world.leaver().await?;
+    lose_standby(&world).await?;
+    world.body(&role.end()).await?;
+    ensure!(!world.is_member(PERSON, "readonly").await?);
+    world.end_removes(&leaver).await?;
+    only_others_wait(&world).await?;
+    let log = world.lambda.logs();
+    ensure!(log.contains(WARNING), "{log}");
+    ensure!(world.open_runs().await? == 0, "a run is open");
+    world.is_as(&before).await
+}
+
+#[tokio::test]
+async fn what_a_user_owned_is_cleared_away() -> anyhow::Result<()> {
+    let world = durable().start().await?;
+    let leaver = world.leaver().await?;
+    leaver.session.batch_execute("SELECT lo_create(0)").await?;
+    lose_standby(&world).await?;
+    world.end_removes(&leaver).await?;
+    ensure!(world.heir_of(&leaver.user).await?.is_some(), "no heir");
+    only_others_wait(&world).await
+}
+
+#[tokio::test]
+async fn access_is_answered_as_what_it_is() -> anyhow::Result<()> {
+    let world = durable().start().await?;
+    lose_standby(&world).await?;
+    let role = Event::escalate();
+    world.body(&role).await?;
+    ensure!(world.person_counts_orders().await == Ok(ORDERS));
+    let leaver = world.leaver().await?;
+    world.end_removes(&leaver).await?;
+    world.body(&role.end()).await?;
+    world.ledger_agrees().await
+}
+
+#[tokio::test]
+async fn a_sweep_ends_what_others_left_waiting() -> anyhow::Result<()> {
+    let world = durable().start().await?;
+    let (role, other) = (Event::escalate(), Event::escalate());
+    let other = other.user("other@healthy-health.co");
+    world.sql("CREATE ROLE other LOGIN").await?;
+    world.body(&role).await?;
+    world.body(&other).await?;
+    let leaver = world.leaver().await?;
+    world.let_time_pass().await?;
+    lose_standby(&world).await?;
+    // A function whose time is over leaves its COMMIT behind, and what that has locked.
+    world.lambda.set_timeout(Duration::from_secs(1));
+    for event in [&role, &leaver.event] {
+        let answer = world.send(&event.end()).await?.to_string();
+        ensure!(answer.contains("[out-of-time]"), "{answer}");
+    }
+    // Since 16 the second comes no further than to the role that the first has changed.
+    let waiting = world.query(WAITING).await?;
+    ensure!(matches!(waiting.as_deref(), Some("2" | "3")), "{waiting:?}");
+    ensure!(world.is_member(PERSON, "readonly").await?);
+    world.lambda.set_timeout(Duration::from_secs(30));
+    ensure!(world.sweep().await? == 3);
+    for user in [PERSON, "other"] {
+        ensure!(!world.is_member(user, "readonly").await?, "{user}");
+    }
+    ensure!(!world.role_exists(&leaver.user).await?);
+    ensure!(world.open_runs().await? == 0, "a run is open");
+    only_others_wait(&world).await
+}
+
+#[tokio::test]
+async fn the_databases_own_switch_waits_for_nobody() -> anyhow::Result<()> {
+    let world = durable().start().await?;
+    let (role, leaver) = (Event::escalate(), world.leaver().await?);
+    world.body(&role).await?;
+    world.let_time_pass().await?;
+    lose_standby(&world).await?;
+    world.lambda.set_timeout(Duration::from_secs(1));
+    world.send(&role.end()).await?;
+    ensure!(world.query(WAITING).await?.as_deref() == Some("2"));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let outcomes = "SELECT string_agg(outcome, ',') FROM sym.expire()";
+    let outcomes = tokio::time::timeout(Duration::from_secs(20), world.query(outcomes)).await??;
+    let outcomes = outcomes.unwrap_or_default();
+    ensure!(
+        outcomes.contains("disabled") && !outcomes.contains("failed"),
+        "{outcomes}"
+    );
+    ensure!(!world.is_member(PERSON, "readonly").await?);
+    ensure!(world.login(&leaver.user, &leaver.password).await.is_err());
+    only_others_wait(&world).await
+}
+
+#[tokio::test]
+async fn a_new_version_is_installed() -> anyhow::Result<()> {
+    let world = durable().start().await?;
+    let role = Event::escalate();
+    world.body(&role).await?;
+    world.sql(crate::fixture::OLD_SCHEMA).await?;
+    lose_standby(&world).await?;
+    let newer = world.another(&[]).await?;
+    world.body_of(&newer, &role.end().to_string()).await?;
+    ensure!(!world.is_member(PERSON, "readonly").await?);
+    Ok(())
+}
+
+/// The next event asks for the operator's durability again.
+#[tokio::test]
+async fn the_standby_is_asked_again_later() -> anyhow::Result<()> {
+    let clock = Clock::new()?;
+    let mut builder = durable();
+    for (name, value) in clock.env() {
+        builder = builder.variable(name, value);
+    }
+    let world = builder.start().await?;
+    let (first, second, third) = (Event::escalate(), Event::escalate(), Event::escalate());
+    lose_standby(&world).await?;
+    let time = async |event: &Event| -> anyhow::Result<Duration> {
+        Ok(world.lambda.invoke_timed(event).await?.1)
+    };
+    let (patience, soon) = (Duration::from_millis(1900), Duration::from_millis(1500));
+    ensure!(time(&first).await? > patience);
+    ensure!(time(&second).await? < soon);
+    clock.set(60)?;
+    ensure!(time(&third).await? > patience);
+    Ok(())
+}
