@@ -67,7 +67,8 @@ pub struct Config {
     pub mode: Mode,
     /// Whether grants of Sym's role template are taken back as well.
     pub migrates_from_template: bool,
-    /// `None` serves any organisation.
+    /// In lower case. `None` serves any organisation, and an empty list, which only
+    /// [`to_end`](Config::to_end) lets pass, none.
     pub allowed_orgs: Option<BTreeSet<String>>,
 }
 
@@ -290,10 +291,7 @@ impl Config {
             mode: reader.choice(env::MODE, &[("live", Mode::Live), ("shadow", Mode::Shadow)]),
             migrates_from_template: reader
                 .choice(env::MIGRATE_FROM, &[("nothing", false), ("template", true)]),
-            // As the organisation of a run: in lower case.
-            allowed_orgs: reader
-                .list(env::ALLOWED_ORGS)
-                .map(|orgs| orgs.iter().map(|org| org.to_ascii_lowercase()).collect()),
+            allowed_orgs: reader.allowed_orgs(),
         };
         Errors::none(reader.errors)?;
         Ok(config)
@@ -310,16 +308,24 @@ impl Config {
                 .iter()
                 .any(|variable| variable.name == name || variable.alias == Some(name))
         };
-        Self::from_env(|name| match name {
+        let mut config = Self::from_env(|name| match name {
             _ if name == env::PLUGINS.name => Some("dir:///".to_owned()),
             _ if is_for_beginnings(name) => None,
             _ => lookup(name),
-        })
+        })?;
+        // One that is right holds, and one that is wrong restricts to nobody: without any, a
+        // run that we have never served could end here.
+        let mut reader = Reader {
+            lookup: &lookup,
+            errors: Vec::new(),
+        };
+        config.allowed_orgs = reader.allowed_orgs();
+        Ok(config)
     }
 }
 
-/// What no end asks for.
-const BEGINNINGS: [env::Variable; 14] = [
+/// What an end can do without.
+const BEGINNINGS: [env::Variable; 16] = [
     env::PLUGIN_TRUST,
     env::PLUGIN_REFRESH_SECONDS,
     env::PLUGIN_STACK_BYTES,
@@ -331,9 +337,12 @@ const BEGINNINGS: [env::Variable; 14] = [
     env::EXPIRY_GRACE_SECONDS,
     env::REPLAY_WINDOW_SECONDS,
     env::CONNECTION_LIMIT,
+    // Its default ends what could keep the access.
+    env::SESSIONS,
     env::GRANTABLE_ROLES,
     env::SQL_POLICY,
     env::RECORD,
+    env::ALLOWED_ORGS,
 ];
 
 /// What more than one variable decides, or what has a form of its own.
@@ -351,6 +360,12 @@ impl Reader<'_> {
         Trust::parse(&text)
             .map_err(|why| self.wrong(env::PLUGIN_TRUST.name, &why))
             .ok()
+    }
+
+    /// As the organisation of a run: in lower case.
+    fn allowed_orgs(&mut self) -> Option<BTreeSet<String>> {
+        let orgs = self.list(env::ALLOWED_ORGS)?;
+        Some(orgs.iter().map(|org| org.to_ascii_lowercase()).collect())
     }
 
     fn password(&mut self) -> PasswordSource {

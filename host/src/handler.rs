@@ -449,6 +449,15 @@ impl Ready {
 
     fn check_org(&self, run: &Run) -> Result<()> {
         match &self.config.allowed_orgs {
+            // Only where nothing but ends is served.
+            Some(allowed) if allowed.is_empty() => Err(Error::new(
+                Code::InvalidConfig,
+                format!(
+                    "the function's variable `{}` names nothing, so no run that the ledger doesn't know is served: mend \
+                     it, and send the event again",
+                    env::ALLOWED_ORGS.name
+                ),
+            )),
             Some(allowed) if !allowed.contains(run.org()) => Err(Error::new(
                 Code::ForeignEvent,
                 format!(

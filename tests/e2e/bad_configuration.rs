@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::fixture::{Event, PERSON, SWEEP, World, success};
+use crate::fixture::{Event, PERSON, SWEEP, World, refusal, success};
 
 #[tokio::test]
 async fn all_variables_that_are_missing_are_named_at_once() -> anyhow::Result<()> {
@@ -115,6 +115,8 @@ async fn what_only_a_beginning_needs_keeps_no_end_away() -> anyhow::Result<()> {
         ("PLUGINS", "dir:/relative"),
         ("DURATION_UNIT", "hours"),
         ("SECRET_PREFIX", "/."),
+        ("SESSIONS", "no"),
+        ("ALLOWED_ORGS", ","),
     ] {
         let (role, user) = (Event::escalate(), Event::escalate_temporary_user());
         let overdue = Event::escalate();
@@ -127,6 +129,15 @@ async fn what_only_a_beginning_needs_keeps_no_end_away() -> anyhow::Result<()> {
         world.body_of(&broken, &role.end().to_string()).await?;
         world.body_of(&broken, &user.end().to_string()).await?;
         assert_eq!(world.open_runs().await?, 0, "{name}");
+        if name == "ALLOWED_ORGS" {
+            // Whose list is right serves who is on it; here nobody knows whose run this is.
+            let foreign = Event::escalate().end();
+            let answer = world.send_to(&broken, &foreign.to_string()).await?;
+            let sentence = "the function's variable `ALLOWED_ORGS` names nothing, so no run that the ledger doesn't \
+                know is served: mend it, and send the event again [invalid-config]";
+            assert_eq!(answer, refusal(sentence));
+            assert_eq!(world.run_state(&foreign).await?, None);
+        }
 
         // The sweep's alarm rings all the same.
         world.body(&overdue).await?;

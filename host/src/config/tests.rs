@@ -18,6 +18,14 @@ fn config(variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
         .map_err(|errors| errors.as_slice().iter().map(Error::to_string).collect())
 }
 
+/// What an end has of the same variables.
+fn to_end(variables: &[(&str, &str)]) -> Result<Config, Errors> {
+    Config::to_end(|name| {
+        let found = variables.iter().rev().find(|(key, _)| *key == name);
+        found.map(|(_, value)| (*value).to_owned())
+    })
+}
+
 fn with(more: &[(&'static str, &'static str)]) -> Result<Config, Vec<String>> {
     config(&[MINIMAL, more].concat())
 }
@@ -171,4 +179,82 @@ fn each_variable_has_a_name_of_its_own() {
         .map(|variable| variable.name)
         .collect();
     assert_eq!(names.len(), env::VARIABLES.len());
+}
+
+/// Each that an end does without has a wrong value here; those that it needs are named.
+#[test]
+fn what_only_a_beginning_needs_is_wrong_for_a_beginning_alone() {
+    const PIN: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+    const NEEDED: &[&str] = &[
+        "DB_HOST",
+        "DB_PORT",
+        "DB_NAME",
+        "DB_USER",
+        "DB_AUTH",
+        "DB_TLS",
+        "DB_CA",
+        "LEDGER_DB",
+        "LEDGER_OWNER",
+        "DB_PASSWORD",
+        "DB_PASSWORD_KEY",
+        "DB_PASSWORD_SECRET",
+        "DB_PASSWORD_VAULT",
+        "VAULT_ADDR",
+        "VAULT_ROLE",
+        "VAULT_AUTH_MOUNT",
+        "VAULT_NAMESPACE",
+        "VAULT_SERVER_ID",
+        "VAULT_STS_REGION",
+        "VAULT_CACERT",
+        "SECRETS",
+        "MODE",
+        "MIGRATE_FROM",
+        "AWS_LAMBDA_FUNCTION_NAME",
+    ];
+    // Whose value may be any text.
+    const FREE: &[&str] = &["PLUGINS", "SECRET_KMS_KEY"];
+    let published = [MINIMAL, &[("PLUGINS", "s3://b/p"), ("PLUGIN_TRUST", PIN)]].concat();
+    for variable in env::VARIABLES {
+        let name = variable.name;
+        if NEEDED.contains(&name) {
+            continue;
+        }
+        let wrong = [&published[..], &[(name, " ")]].concat();
+        if !FREE.contains(&name) {
+            let errors = config(&wrong).expect_err("is refused");
+            assert!(
+                errors.iter().any(|error| error.contains(name)),
+                "{errors:?}"
+            );
+        }
+        assert!(to_end(&wrong).is_ok(), "{name}");
+    }
+    for name in [
+        "DB_PORT",
+        "DB_AUTH",
+        "DB_TLS",
+        "SECRETS",
+        "MODE",
+        "MIGRATE_FROM",
+    ] {
+        assert!(NEEDED.contains(&name));
+        let wrong = [MINIMAL, &[(name, " ")]].concat();
+        assert!(to_end(&wrong).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn an_end_serves_no_organisation_by_a_list_that_is_wrong() {
+    let orgs = |list: &'static [(&str, &str)]| {
+        let variables = [MINIMAL, &[("RECORD", "ful")], list].concat();
+        to_end(&variables).expect("is enough").allowed_orgs
+    };
+    assert_eq!(orgs(&[]), None);
+    assert_eq!(
+        orgs(&[("ALLOWED_ORGS", "Acme")]),
+        Some(["acme".to_owned()].into())
+    );
+    for wrong in [&[("ALLOWED_ORGS", "")], &[("ALLOWED_ORGS", " ,")]] {
+        assert_eq!(orgs(wrong), Some(BTreeSet::new()));
+    }
 }
