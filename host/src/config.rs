@@ -322,6 +322,17 @@ impl Config {
         config.allowed_orgs = reader.allowed_orgs();
         Ok(config)
     }
+
+    /// How long an access is for, in seconds, of what its request asks for.
+    pub fn lease_seconds(&self, asked: Option<u32>) -> u32 {
+        let longest = self.max_duration_seconds;
+        asked.unwrap_or(longest).min(longest)
+    }
+
+    /// After how many seconds the database ends it by itself.
+    pub fn expiry_seconds(&self, asked: Option<u32>) -> u64 {
+        u64::from(self.lease_seconds(asked)) + u64::from(self.expiry_grace_seconds)
+    }
 }
 
 /// What an end can do without.

@@ -335,3 +335,22 @@ async fn a_sweep_goes_on_where_something_took_long_and_time_is_left() -> anyhow:
     world.proxy().open_gate();
     world.is_as(&before).await
 }
+
+/// Sooner than the event asks for, and with the grace after it.
+#[tokio::test]
+async fn no_event_gets_more_than_the_longest_lease() -> anyhow::Result<()> {
+    let world = World::builder()
+        .variable("MAX_DURATION_SECONDS", "60")
+        .start()
+        .await?;
+    for event in [Event::escalate(), Event::escalate_temporary_user()] {
+        // Minutes.
+        world
+            .body(&event.with("/fields/duration", json!(30)))
+            .await?;
+        let expiry =
+            "SELECT expires_at - created_at FROM sym.grants ORDER BY created_at DESC LIMIT 1";
+        assert_eq!(world.query(expiry).await?.as_deref(), Some("00:16:00"));
+    }
+    Ok(())
+}

@@ -258,3 +258,26 @@ fn an_end_serves_no_organisation_by_a_list_that_is_wrong() {
         assert_eq!(orgs(wrong), Some(BTreeSet::new()));
     }
 }
+
+#[test]
+fn no_event_has_a_longer_lease_than_the_longest() {
+    let config = with(&[
+        ("MAX_DURATION_SECONDS", "60"),
+        ("EXPIRY_GRACE_SECONDS", "7"),
+    ]);
+    let config = config.expect("is valid");
+    for (asked, lease) in [
+        (None, 60),
+        (Some(1), 1),
+        (Some(60), 60),
+        (Some(61), 60),
+        (Some(u32::MAX), 60),
+    ] {
+        assert_eq!(config.lease_seconds(asked), lease, "{asked:?}");
+        assert_eq!(
+            config.expiry_seconds(asked),
+            u64::from(lease) + 7,
+            "{asked:?}"
+        );
+    }
+}

@@ -130,8 +130,8 @@ impl Ready {
 
     /// When the lease ends, were it approved now.
     fn until(&self, request: &Request) -> String {
-        let until =
-            Timestamp::now().saturating_add(Duration::from_secs(self.lease_seconds(request)));
+        let lease = self.config.lease_seconds(request.duration_seconds);
+        let until = Timestamp::now().saturating_add(Duration::from_secs(u64::from(lease)));
         match until {
             Ok(until) => until.strftime("%Y-%m-%d %H:%M UTC").to_string(),
             Err(_) => "the end of time".to_owned(),

@@ -129,8 +129,7 @@ impl Ready {
         NewGrant {
             request,
             release: release.id(),
-            lease_seconds: self.lease_seconds(request)
-                + u64::from(self.config.expiry_grace_seconds),
+            lease_seconds: self.config.expiry_seconds(request.duration_seconds),
             replay_window_seconds: self.config.replay_window_seconds,
         }
     }
@@ -184,12 +183,6 @@ impl Ready {
             &request.requester.username,
             request.run.id(),
         )
-    }
-
-    /// How long the access is for.
-    pub(super) fn lease_seconds(&self, request: &Request) -> u64 {
-        let longest = self.config.max_duration_seconds;
-        u64::from(request.duration_seconds.unwrap_or(longest).min(longest))
     }
 
     async fn lend(&self, grant: &NewGrant<'_>, plan: &AuthorizedPlan) -> Result<Body> {
