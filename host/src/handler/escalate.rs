@@ -8,8 +8,7 @@ use tokio::time::Instant;
 
 use super::{Body, Ready, Trace};
 use crate::blocking::on_another_thread;
-use crate::error::{Code, Error, Result};
-use crate::event::printable;
+use crate::error::Result;
 use crate::plan::{Plan, Strategy};
 use crate::plugin::{Release, Spent, Version};
 use crate::policy::AuthorizedPlan;
@@ -143,15 +142,7 @@ impl Ready {
         answer: &mut record::Answer,
         spent: &mut Vec<Spent>,
     ) -> Result<Plan> {
-        let target = release.target(&request.target.name).ok_or_else(|| {
-            Error::new(
-                Code::UnknownTarget,
-                format!(
-                    "target `{}` is not in `plugins.toml`: add it, or ask for another",
-                    printable(&request.target.name, 80)
-                ),
-            )
-        })?;
+        let target = release.asked(request)?;
         let strategy = target.strategy().unwrap_or(self.config.strategy);
         let _timer = self.meters.plugins.start();
         let user = release.resolve_user(request, strategy, deadline).await?;

@@ -232,14 +232,17 @@ impl Release {
     }
 
     /// The target that a request names.
-    pub(super) fn asked(&self, request: &Request) -> Result<&TargetEntry> {
+    ///
+    /// # Errors
+    /// `unknown-target`.
+    pub fn asked(&self, request: &Request) -> Result<&TargetEntry> {
         let name = &request.target.name;
         self.target(name).ok_or_else(|| {
             let known: Vec<&str> = self.targets.keys().map(String::as_str).take(20).collect();
             Error::new(
                 Code::UnknownTarget,
                 format!(
-                    "target `{}` is not known here: plugins.toml has no entry for it",
+                    "target `{}` is not in `plugins.toml`: add it, or ask for another",
                     printable(name, 80)
                 ),
             )

@@ -97,7 +97,7 @@ async fn targets_are_roles_files_or_plugins() {
     assert_refused(
         unknown,
         Code::UnknownTarget,
-        &["target `nope` is not known here"],
+        &["target `nope` is not in `plugins.toml`: add it, or ask for another"],
     );
 }
 
