@@ -71,7 +71,7 @@ pub(crate) fn trust(text: &str) -> anyhow::Result<Trust> {
 /// The keys of `--trust`, where a pin says too little.
 pub(crate) fn trusted(text: &str) -> anyhow::Result<Vec<PublicKey>> {
     match trust(text)? {
-        Trust::Keys(trusted) => Ok(trusted.iter().map(|key| key.key().clone()).collect()),
+        Trust::Keys(trusted) => Ok(trusted.iter().map(|key| key.public_key().clone()).collect()),
         Trust::Pin(_) => bail!("`--trust` is a pin, expected keys"),
     }
 }

@@ -168,17 +168,6 @@ pub enum Sessions {
     Keep,
 }
 
-impl Sessions {
-    /// The word for it, as the SQL functions take it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Terminate => "terminate",
-            Self::Keep => "keep",
-        }
-    }
-}
-
 impl Config {
     /// Reads and checks everything.
     ///

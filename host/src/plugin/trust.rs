@@ -100,11 +100,6 @@ impl TrustedKey {
         &self.key
     }
 
-    /// The key itself.
-    pub fn key(&self) -> &PublicKey {
-        &self.key
-    }
-
     /// One item of `PLUGIN_TRUST`: `name:base64`.
     ///
     /// # Errors
