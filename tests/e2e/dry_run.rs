@@ -113,3 +113,26 @@ async fn nobodys_session_ends_for_a_dry_run() -> anyhow::Result<()> {
     assert_eq!(count_orders(&lender).await, Err("closed".to_owned()));
     Ok(())
 }
+
+/// What runs in another database than the ledger's is said, and not tried.
+#[tokio::test]
+async fn a_dry_run_with_a_ledger_apart_runs_no_statement() -> anyhow::Result<()> {
+    let world = World::builder()
+        .variable("LEDGER_DB", "ledger")
+        .file(
+            "readonly.sql",
+            "GRANT readonly TO {username}; GRANT SELECT ON pay TO {username}",
+        )
+        .sql("CREATE TABLE pay (); GRANT SELECT ON pay TO sym_bot WITH GRANT OPTION")
+        .start()
+        .await?;
+    world.make_ledger_database().await?;
+    let event = Event::escalate_temporary_user();
+    let plan = world.body(&event.dry_run()).await?;
+    let plan = plan["plan"].as_str().unwrap_or_default();
+    assert!(
+        plan.contains(" with readonly, 1 statement(s) of the target's until 2"),
+        "{plan}"
+    );
+    Ok(())
+}

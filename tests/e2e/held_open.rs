@@ -159,6 +159,35 @@ async fn a_session_falls_between_no_two_ends() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Also where somebody else took the role back, so that the run that was left it is over.
+#[tokio::test]
+async fn a_session_is_left_to_the_next_run_whoever_took_the_role_back() -> anyhow::Result<()> {
+    let world = World::builder()
+        .variable("MIGRATE_FROM", "template")
+        .start()
+        .await?;
+    let bot = world.login(BOT, &world.bot_password).await;
+    let bot = bot.map_err(anyhow::Error::msg)?;
+    bot.batch_execute("GRANT readonly TO sym_user").await?;
+    let session = world.login(PERSON, &world.person_password).await;
+    let session = session.map_err(anyhow::Error::msg)?;
+    session.batch_execute("SET ROLE readonly").await?;
+    let (first, second, third) = (Event::escalate(), Event::escalate(), Event::escalate());
+    let dying = world.another(&[("SYM_CRASH_AFTER_STEP", "1")]).await?;
+    let died = dying.invoke(&first.end().to_string()).await?;
+    assert!(matches!(died, Answer::Died(_)));
+    world.body(&second).await?;
+    world.body(&first.end()).await?;
+    bot.batch_execute("REVOKE readonly FROM sym_user").await?;
+    world.body(&third).await?;
+    assert_eq!(world.run_state(&second).await?.as_deref(), Some("ended"));
+    world.body(&third.end()).await?;
+    let counted = count_orders(&session).await;
+    assert!(counted.is_err(), "{counted:?}");
+    assert_eq!(world.open_runs().await?, 0);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_session_that_stands_in_a_transaction_keeps_nothing() -> anyhow::Result<()> {
     let world = World::start().await?;

@@ -152,3 +152,25 @@ async fn a_long_setup_keeps_no_role_from_being_taken_back() -> anyhow::Result<()
     world.body(&event.end()).await?;
     world.ledger_agrees().await
 }
+
+/// Nobody sends an end again: each sweep tries from now on, whatever the lease.
+#[tokio::test]
+async fn an_end_that_failed_is_the_next_sweeps() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    assert_eq!(world.sweep().await?, 0);
+    let by_bot = match world.postgres.install().major {
+        16.. => "GRANTED BY sym_bot",
+        _ => "",
+    };
+    let holder = world.postgres.admin_in("app").await?;
+    holder
+        .batch_execute(&format!("BEGIN; REVOKE readonly FROM sym_user {by_bot}"))
+        .await?;
+    assert_eq!(world.send(&event.end()).await?, refusal(CONFLICT));
+    holder.batch_execute("ROLLBACK").await?;
+    assert_eq!(world.sweep().await?, 1);
+    assert_eq!(world.run_state(&event).await?.as_deref(), Some("ended"));
+    Ok(())
+}

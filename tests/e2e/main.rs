@@ -39,6 +39,7 @@ mod manifest_schema;
 mod metrics;
 mod migration;
 mod orders;
+mod overtaken;
 mod plans;
 mod plugin_commands;
 mod quoting;

@@ -238,12 +238,15 @@ async fn roles_of_ours_were_never_the_templates() -> anyhow::Result<()> {
     let user = Event::escalate_temporary_user();
     let body = world.body(&user).await?;
     let name = body["username"].as_str().context("has a name")?;
-    let end = Event::escalate()
-        .user(&format!("{name}@healthy-health.co"))
-        .target("sym_managed")
-        .end();
-    world.body(&end).await?;
+    for role in ["sym_managed", "readonly"] {
+        let end = Event::escalate()
+            .user(&format!("{name}@healthy-health.co"))
+            .target(role)
+            .end();
+        world.body(&end).await?;
+    }
     assert_eq!(world.run_state(&user).await?.as_deref(), Some("granted"));
+    assert!(world.is_member(name, "readonly").await?);
     let is_marked = world.postgres.install().major >= 16;
     assert_eq!(world.is_member(name, "sym_managed").await?, is_marked);
     Ok(())

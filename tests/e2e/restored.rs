@@ -218,3 +218,25 @@ async fn a_ledger_that_is_another_than_before_is_brought_up_to_date() -> anyhow:
     );
     Ok(())
 }
+
+/// Up to 15, what was prepared after SET ROLE is the role's, and may be the user's work.
+#[tokio::test]
+async fn what_a_user_without_a_row_has_prepared_keeps_its_run_open() -> anyhow::Result<()> {
+    let world = World::builder()
+        .setting("max_prepared_transactions", "2")
+        .start()
+        .await?;
+    if world.postgres.install().major >= 16 {
+        return Ok(());
+    }
+    let leaver = world.leaver().await?;
+    let prepare = "BEGIN; SET ROLE readonly; SELECT lo_create(0); PREPARE TRANSACTION 'kept'";
+    leaver.session.batch_execute(prepare).await?;
+    world.sql("DELETE FROM sym.grants").await?;
+    let answer = world.send(&leaver.event.end()).await?.to_string();
+    assert!(answer.contains("[access-remains]"), "{answer}");
+    let logs = world.lambda.logs();
+    assert!(logs.contains("prepared transaction 'kept'"), "{logs}");
+    world.sql("ROLLBACK PREPARED 'kept'").await?;
+    world.sweep_removes(&leaver).await
+}

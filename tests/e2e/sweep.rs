@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use serde_json::json;
 
-use crate::fixture::{Event, Everything, ORDERS, PERSON, SWEEP, World, success};
+use crate::fixture::{BOT, Event, Everything, ORDERS, PERSON, SWEEP, World, success};
 
 #[tokio::test]
 async fn the_sweep_ends_what_is_overdue_and_nothing_else() -> anyhow::Result<()> {
@@ -353,4 +353,34 @@ async fn no_event_gets_more_than_the_longest_lease() -> anyhow::Result<()> {
         assert_eq!(world.query(expiry).await?.as_deref(), Some("00:16:00"));
     }
     Ok(())
+}
+
+/// With a ledger apart, a try that failed leaves its user, and a run that is `pending`.
+#[tokio::test]
+async fn a_pending_run_that_could_not_be_ended_is_the_next_sweeps() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let before = world.state().await?;
+    let event = Event::escalate_temporary_user();
+    let run = event.run_srn().to_lowercase();
+    let bot = world.login(BOT, &world.bot_password).await;
+    let bot = bot.map_err(anyhow::Error::msg)?;
+    bot.batch_execute(&format!(
+        r#"SELECT sym.prepare_user('{{"run": "{run}", "user": "tu_x", "target": "t", "release": "r", "secret": "/s/x",
+               "lease_seconds": "3600", "replay_window_seconds": "900"}}');
+           SELECT sym.create_user('{run}', 'md500000000000000000000000000000000', 5, false)"#
+    ))
+    .await?;
+    let comment = "SELECT shobj_description('tu_x'::regrole, 'pg_authid')";
+    let comment = world.query(comment).await?.unwrap_or_default();
+    // It doesn't look like ours.
+    world.sql("COMMENT ON ROLE tu_x IS 'x'").await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    assert!(answer.contains("[access-remains]"), "{answer}");
+    assert_eq!(world.run_state(&event).await?.as_deref(), Some("pending"));
+    world
+        .sql(&format!("COMMENT ON ROLE tu_x IS '{comment}'"))
+        .await?;
+    assert_eq!(world.sweep().await?, 1);
+    assert_eq!(world.run_state(&event).await?.as_deref(), Some("ended"));
+    world.is_as(&before).await
 }

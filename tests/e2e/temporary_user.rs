@@ -320,6 +320,7 @@ async fn a_try_that_failed_in_another_database_leaves_nothing_to_the_next() -> a
     let event = Event::escalate_temporary_user();
     let failed = world.send(&event).await?.to_string();
     assert!(failed.contains("[secret-unavailable]"), "{failed}");
+    let release = world.ledger("SELECT release FROM sym.grants").await?;
     std::fs::remove_file(&secrets)?;
     let narrow = world.plugins_directory().join("narrow.sql");
     std::fs::write(narrow, "GRANT SELECT ON pub TO {username}")?;
@@ -346,10 +347,8 @@ async fn a_try_that_failed_in_another_database_leaves_nothing_to_the_next() -> a
     let by_itself = "SELECT count(*) FROM pg_auth_members WHERE member = 'sym_bot'::regrole AND grantor = member";
     assert_eq!(world.query(by_itself).await?.as_deref(), Some("0"));
     // The release that decided is the one of the try that counts.
-    let releases = world
-        .ledger("SELECT count(DISTINCT release) FROM sym.grants")
-        .await?;
-    assert_eq!(releases.as_deref(), Some("1"));
+    let decided = world.ledger("SELECT release FROM sym.grants").await?;
+    assert_ne!(decided, release);
     assert_eq!(world.send(&event.end()).await?, success(json!({})));
     world.is_as(&before).await
 }

@@ -224,3 +224,30 @@ async fn who_may_write_all_data_can_not_change_the_ledger() -> anyhow::Result<()
     world.body(&event.end()).await?;
     Ok(())
 }
+
+/// Since 16 the marker role says so too, which needs its ADMIN option; a comment needs less.
+#[tokio::test]
+async fn a_comment_alone_makes_nobody_ours() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    if world.postgres.install().major < 16 {
+        return Ok(());
+    }
+    let user = TemporaryUser::make(&world).await?;
+    let as_bot = |statement: &str| {
+        format!(
+            "SET SESSION AUTHORIZATION sym_bot; {statement} {}; RESET SESSION AUTHORIZATION",
+            user.name
+        )
+    };
+    world.sql(&as_bot("REVOKE sym_managed FROM")).await?;
+    let sentence = format!(
+        "database user `{}` doesn't look like the one that was made for this run, so it was left alone: an \
+         administrator has to look [access-remains]",
+        user.name
+    );
+    world.refuses(&user.event.end(), &sentence).await?;
+    world.sql(&as_bot("GRANT sym_managed TO")).await?;
+    world.body(&user.event.end()).await?;
+    assert!(!world.role_exists(&user.name).await?);
+    Ok(())
+}
