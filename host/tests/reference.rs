@@ -39,19 +39,33 @@ fn the_page_of_limits_is_current() {
     check("docs/limits.md", &sym_host::plugin::limits_reference());
 }
 
-#[test]
-fn the_settings_on_the_page_of_plugins_are_current() {
-    let name = "docs/plugins.md";
+/// Checks what of a page is somebody else's: between a line that names `source`, and the end.
+#[track_caller]
+fn check_part(name: &str, source: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
     let page = fs::read_to_string(&path).expect("the page is there");
-    let (begin, end) = (
-        "<!-- From `host/src/policy/settings.rs`: -->\n",
-        "<!-- End. -->\n",
-    );
-    let (before, rest) = page.split_once(begin).expect("the page has the list");
-    let (_, after) = rest.split_once(end).expect("the list has an end");
+    let (begin, end) = (format!("<!-- From `{source}`: -->\n"), "<!-- End. -->\n");
+    let (before, rest) = page.split_once(&begin).expect("the page has the part");
+    let (_, after) = rest.split_once(end).expect("the part has an end");
+    check(name, &format!("{before}{begin}{expected}{end}{after}"));
+}
+
+#[test]
+fn the_settings_on_the_page_of_plugins_are_current() {
     let settings = sym_host::policy::settings_reference();
-    check(name, &format!("{before}{begin}{settings}{end}{after}"));
+    check_part("docs/plugins.md", "host/src/policy/settings.rs", &settings);
+}
+
+/// What a new project begins with, and `cargo xtask languages` builds and tests.
+#[test]
+fn the_resolver_on_the_first_page_is_the_templates() {
+    let resolver = include_str!("../../guest-sdk/templates/rust/src/resolver.rs");
+    let (resolver, _) = resolver.split_once("\n#[cfg(test)]").expect("has tests");
+    check_part(
+        "README.md",
+        "guest-sdk/templates/rust/src/resolver.rs",
+        &format!("```rust\n{resolver}```\n"),
+    );
 }
 
 #[test]

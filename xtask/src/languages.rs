@@ -149,6 +149,7 @@ pub(crate) fn check(language: &str) -> Result<Passed> {
     let template_cases = symctl.test(&project, &[])?;
     if language == "rust" {
         check_front_page(&symctl)?;
+        check_mapping(&symctl)?;
     }
 
     let own = vectors().join(language);
@@ -206,6 +207,53 @@ fn check_front_page(symctl: &Symctl) -> Result<()> {
     check.args(["check", "--without-native"]).arg(&project);
     succeed(&mut check, "symctl plugin check")
 }
+
+/// The resolver of docs/plugins.md, and the manifest beside it, as they are.
+fn check_mapping(symctl: &Symctl) -> Result<()> {
+    let page = fs::read_to_string(tools::workspace().join("docs/plugins.md"))?;
+    let section = page.split("\n## A mapping, with a default\n").nth(1);
+    let block = |language: &str| {
+        let block = section?.split_once(&format!("\n```{language}\n"))?.1;
+        Some(block.split_once("\n```\n")?.0)
+    };
+    let missing = "docs/plugins.md has no mapping";
+    let project = symctl.create("rust", "who")?;
+    fs::write(project.join("src/lib.rs"), block("rust").context(missing)?)?;
+    fs::write(
+        project.join("plugins.toml"),
+        block("toml").context(missing)?,
+    )?;
+    let cases = project.join("cases");
+    fs::remove_dir_all(&cases)?;
+    fs::create_dir(&cases)?;
+    fs::write(cases.join("who.toml"), MAPPING_CASES)?;
+    symctl.build(&project)?;
+    symctl.test(&project, &[])?;
+    Ok(())
+}
+
+const MAPPING_CASES: &str = r#"
+[[case]]
+name = "who is listed is that user"
+requester = "Ada@a.example"
+expect.user = "ada_dev"
+
+[[case]]
+name = "who isn't listed is the default"
+requester = "eve@a.example"
+expect.user = "guest"
+
+[[case]]
+name = "a temporary user is the run's"
+strategy = "temporary-user"
+requester = "bob@a.example"
+expect.user = "bob_dba_2c15cb7d"
+
+[[case]]
+name = "who is of another domain gets nothing"
+requester = "ada@b.example"
+expect.failure.code = "denied"
+"#;
 
 /// The built `symctl`, with a language's tools on its search path.
 struct Symctl {
