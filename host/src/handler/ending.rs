@@ -327,8 +327,8 @@ fn owning(owners: &[String]) -> Option<String> {
     }
     let names: Vec<String> = owners.iter().map(|owner| format!("`{owner}`")).collect();
     Some(format!(
-        "roles that have to own nothing own something now: {}; look what, as a function of theirs can do what they may: \
-         until it is gone, neither they nor their members are lent",
+        "roles that have to own nothing own something now, or too much is granted to them to tell: {}; look what, as a \
+         function of theirs can do what they may: until it is gone, neither they nor their members are lent",
         names.join(", ")
     ))
 }

@@ -70,6 +70,10 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
                 "privileged" => "is privileged",
                 "system" => "belongs to the system",
                 "owner" => "owns objects",
+                "crowded" => {
+                    "has so many privileges, a million or more, that nobody can tell whether it owns objects: look in \
+                     pg_shdepend whose they are"
+                }
                 "gives-roles" => {
                     "has the ADMIN option on a role, which whoever it is lent to could keep"
                 }
@@ -336,11 +340,12 @@ mod tests {
     use super::*;
 
     /// Why `sym.check_role` refuses one.
-    const ROLES: [&str; 6] = [
+    const ROLES: [&str; 7] = [
         "privileged",
         "system",
         "ours",
         "owner",
+        "crowded",
         "gives-roles",
         "login",
     ];

@@ -90,7 +90,7 @@ pub struct Ended {
     /// How many more privileges of its own the user has than when the run
     /// began: what the role let it grant to itself would be among them.
     pub gained: u64,
-    /// Names of the role, and of those above it, that own something now: they owned nothing
+    /// Names of the role, and of those above it, that own something now, or may: they owned nothing
     /// when it was lent.
     pub owners: Vec<String>,
 }

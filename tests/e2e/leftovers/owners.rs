@@ -23,8 +23,8 @@ const PEEK: &str = "CREATE FUNCTION work.peek() RETURNS bigint LANGUAGE sql SECU
 
 pub(super) fn owning(roles: &str) -> String {
     format!(
-        "roles that have to own nothing own something now: {roles}; look what, as a function of theirs can do what they \
-         may: until it is gone, neither they nor their members are lent"
+        "roles that have to own nothing own something now, or too much is granted to them to tell: {roles}; look what, as a \
+         function of theirs can do what they may: until it is gone, neither they nor their members are lent"
     )
 }
 
@@ -154,7 +154,9 @@ async fn what_the_databases_own_switch_comes_upon_is_not_forgotten() -> anyhow::
     assert_eq!(world.query(expire).await?.as_deref(), Some("taken-back"));
     assert_eq!(
         world.query(expire).await?.as_deref(),
-        Some("ended, but roles that have to own nothing own something now: base")
+        Some(
+            "ended, but roles that have to own nothing own something now, or too much is granted to them to tell: base"
+        )
     );
     assert_eq!(world.body(&event.end()).await?["made"], owning("`base`"));
     Ok(())

@@ -3,7 +3,9 @@
 -- What is to know of a role before it is lent, or is lent something: by the
 -- indexes, so the number of roles on the server doesn't matter. `roles` are those
 -- that it is a member of, `gives_roles` says that it may make others members of one,
--- `is_ours` that it is the bot or a user that we made.
+-- `is_ours` that it is the bot or a user that we made. `is_owner` is NULL where nobody can tell:
+-- everybody may grant a role any number of large objects and columns, so no more than a million
+-- of what hangs on it are looked through.
 CREATE OR REPLACE FUNCTION sym.facts_of(role_oid oid, OUT name text, OUT can_login boolean, OUT is_privileged boolean,
                                         OUT makes_databases boolean, OUT is_ours boolean, OUT is_owner boolean,
                                         OUT gives_roles boolean, OUT roles oid[])
@@ -11,10 +13,12 @@ LANGUAGE plpgsql STABLE AS $$
 BEGIN
     -- Not all columns: without `rolconfig` one table less is read.
     SELECT r.rolname, r.rolcanlogin, r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls, r.rolcreatedb,
-           EXISTS (SELECT FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass
-                   AND d.refobjid = r.oid AND d.deptype = 'o'
-                   -- Who has the role can make these without CREATE anywhere, and nothing runs by them.
-                   AND d.classid NOT IN ('pg_default_acl'::regclass, 'pg_largeobject'::regclass)),
+           (SELECT CASE WHEN bool_or(d.deptype = 'o'
+                             -- Who has the role can make these without CREATE anywhere, and nothing runs by them.
+                             AND d.classid NOT IN ('pg_default_acl'::regclass, 'pg_largeobject'::regclass)) THEN true
+                        WHEN count(*) < 1000000 THEN false END
+            FROM (SELECT d.classid, d.deptype FROM pg_shdepend d
+                  WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = role_oid LIMIT 1000000) d),
            coalesce(m.gives, false), coalesce(m.roles, '{}')
         INTO name, can_login, is_privileged, makes_databases, is_owner, gives_roles, roles
         FROM pg_roles r,
@@ -40,15 +44,19 @@ BEGIN
     RETURN reached;
 END $$;
 
--- The names of those of roles that were lent, and of those above them, that own something:
--- they owned nothing then (`check_role`). Who holds one can make things theirs, up to 15 by SET
--- ROLE, since 16 by REASSIGN OWNED: a SECURITY DEFINER function does what its owner may for as
--- long as it is there.
+-- The names of those of roles that were lent, and of those above them, that own something, or of
+-- which nobody can tell: they owned nothing then (`check_role`). Who holds one can make things
+-- theirs, up to 15 by SET ROLE, since 16 by REASSIGN OWNED: a SECURITY DEFINER function does what
+-- its owner may for as long as it is there.
 CREATE OR REPLACE FUNCTION sym.owners_among(roles oid[]) RETURNS text[]
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN ARRAY(SELECT facts.name FROM unnest(sym.with_those_above(roles)) role, sym.facts_of(role) facts
-                 WHERE facts.is_owner ORDER BY facts.name);
+                 WHERE facts.name IS NOT NULL AND facts.is_owner IS NOT FALSE ORDER BY facts.name);
+EXCEPTION WHEN query_canceled THEN
+    -- By statement_timeout: what nobody sees any more has to be read too, as long as somebody's
+    -- transaction might. What was taken before this look stays taken.
+    RETURN ARRAY(SELECT r.rolname FROM pg_roles r WHERE r.oid = ANY (sym.with_those_above(roles)) ORDER BY r.rolname);
 END $$;
 
 -- Refuses a role that may not be lent, whatever the operator's list says: the
@@ -76,6 +84,7 @@ BEGIN
                         WHEN lower(left(facts.name, 3)) IN ('pg_', 'rds') THEN 'system'
                         WHEN facts.is_ours OR lower(left(facts.name, 4)) = 'sym_' THEN 'ours'
                         WHEN facts.is_owner THEN 'owner'
+                        WHEN facts.is_owner IS NULL THEN 'crowded'
                         -- What its holder gives to itself would be kept.
                         WHEN facts.gives_roles THEN 'gives-roles'
                         -- By SET ROLE its holder can set its password.

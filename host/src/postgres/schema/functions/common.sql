@@ -102,6 +102,18 @@ BEGIN
         WHERE m.member = role_oid AND marker.rolname = 'sym_managed');
 END $$;
 
+-- For this transaction: who makes a role gets nothing of it but the ADMIN option. Since 16 a server's
+-- setting may give them its privileges too, and with those of a temporary user what that is lent.
+CREATE OR REPLACE FUNCTION sym.keep_no_new_role() RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    done text;
+BEGIN
+    IF current_setting('createrole_self_grant', true) <> '' THEN
+        done := set_config('createrole_self_grant', '', true);
+    END IF;
+END $$;
+
 -- GRANT of a membership, by server version. Since 16 a membership can be
 -- without SET: then the user can't keep the role by SET ROLE, and a REVOKE
 -- bites at the next statement of an open session.

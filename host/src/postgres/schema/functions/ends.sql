@@ -41,7 +41,7 @@ BEGIN
         END IF;
         pids := CASE WHEN has_to_end_all THEN sym.sessions_of(entry.user_oid) ELSE sym.keeping_sessions(entry.user_oid, false) END;
         IF entry.strategy = 'role' THEN
-            planned := sym.databases_of_policies(entry.role_oid);
+            planned := sym.databases_of_policies(ARRAY[entry.role_oid]);
             IF planned <> '{}' THEN
                 here := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
                 -- In another database there is nothing of ours to change.
@@ -166,7 +166,7 @@ BEGIN
                 outcome := 'ended';
                 -- Nobody comes for the run any more.
                 IF finished -> 'owners' <> '[]' THEN
-                    outcome := 'ended, but roles that have to own nothing own something now: '
+                    outcome := 'ended, but roles that have to own nothing own something now, or too much is granted to them to tell: '
                         || (SELECT string_agg(owner, ', ') FROM jsonb_array_elements_text(finished -> 'owners') owner);
                 END IF;
             ELSE

@@ -161,12 +161,13 @@ BEGIN
             IF membership.member = entry.user_oid THEN
                 taken := taken || membership.roleid;
             END IF;
-            planned := planned || sym.databases_of_policies(membership.roleid);
             IF NOT sym.take_membership(membership.roleid, membership.member, membership.grantor, kept IS NULL) THEN
                 kept := coalesce(kept, 'membership');
             END IF;
         END LOOP;
-        -- Others may have planned what the user made; its own sessions are ended.
+        -- Others may have planned what the user made; its own sessions are ended. Behind what takes
+        -- the access, as others can make such a look long.
+        planned := sym.databases_of_policies(taken || entry.user_oid);
         IF (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) = ANY (planned) THEN
             BEGIN
                 PERFORM sym.forget_plans();
@@ -270,6 +271,7 @@ BEGIN
         END;
     END IF;
     IF sym.role_named(heir) IS NULL THEN
+        PERFORM sym.keep_no_new_role();
         EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT', heir);
         -- As for the user: another bot must be able to.
         IF current_setting('server_version_num')::int >= 160000 AND sym.role_named('sym_admins') IS NOT NULL THEN
@@ -292,7 +294,10 @@ CREATE OR REPLACE FUNCTION sym.prepare_clearing(this_run text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry     sym.grants;
+    oids      oid[];
     databases text[];
+    is_owner  boolean;
+    is_all    boolean;
     heir      text;
     other     oid;
     done      text;
@@ -302,21 +307,29 @@ BEGIN
     IF NOT sym.is_user_of(entry.user_oid, this_run) THEN
         RETURN '{"databases": []}';
     END IF;
+    -- Everybody may grant it any number of large objects and columns: where there are a million, it
+    -- may be every database, and anything.
+    SELECT array_agg(s.dbid), coalesce(bool_or(s.is_owner), false), coalesce(sum(s.found), 0) < 1000000
+        INTO oids, is_owner, is_all
+        FROM (SELECT s.dbid, count(*) AS found,
+                     -- These are nobody else's, and go with the user.
+                     bool_or(s.deptype = 'o' AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)) AS is_owner
+              FROM (SELECT s.dbid, s.classid, s.deptype FROM pg_shdepend s
+                    WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = entry.user_oid
+                      -- A membership is gone with the role.
+                      AND s.classid <> 'pg_auth_members'::regclass LIMIT 1000000) s
+              GROUP BY s.dbid) s;
     -- Databases have OIDs; 0 stands for what all of them share.
-    SELECT coalesce(array_agg(DISTINCT coalesce(d.datname::text, current_database()::text)), '{}') INTO databases
-        -- Each OID once, before there are names: everybody may make millions of large objects.
-        FROM (SELECT DISTINCT s.dbid FROM pg_shdepend s
-              WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = entry.user_oid
-                -- A membership is gone with the role.
-                AND s.classid <> 'pg_auth_members'::regclass) s
-        LEFT JOIN pg_database d ON d.oid = s.dbid;
+    databases := ARRAY(SELECT d.datname::text FROM pg_database d
+                       WHERE d.oid = ANY (oids) OR NOT is_all AND d.datallowconn
+                          OR 0 = ANY (oids) AND d.datname = current_database()
+                       -- First where something was seen.
+                       ORDER BY (d.oid = ANY (oids)) IS NOT TRUE, d.datname);
     IF databases <> '{}' THEN
         EXECUTE format('GRANT %s TO %I', entry.user_oid::regrole, current_user)
             || CASE WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT TRUE, SET TRUE' ELSE '' END;
     END IF;
-    IF EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = entry.user_oid
-               -- These are nobody else's, and go with the user.
-               AND s.deptype = 'o' AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)) THEN
+    IF is_owner OR NOT is_all THEN
         heir := sym.make_heir(entry);
     ELSIF sym.is_heir(sym.role_named(sym.heir_name(entry))) THEN
         -- It may have something that is closed still.

@@ -270,6 +270,7 @@ DECLARE
     keeps     boolean;
     had_set   boolean := false;
     owners    text[];
+    gained    int := 0;
     others_grantor text;
     other_ledger text;
     done      text;
@@ -387,7 +388,13 @@ BEGIN
     IF others <> '[]' THEN
         done := sym.hand_on_set(entry);
     END IF;
+    IF has_user THEN
+        BEGIN
+            gained := greatest(sym.own_privileges(entry.user_oid) - entry.privileges, 0);
+        EXCEPTION WHEN query_canceled THEN
+            gained := 100000; -- As where there are more than are counted: see `owners_among`.
+        END;
+    END IF;
     RETURN to_jsonb(entry) || jsonb_build_object('outcome', outcome,
-        'others', others, 'remaining', paths, 'owners', owners, 'gained', CASE WHEN has_user
-            THEN greatest(sym.own_privileges(entry.user_oid) - entry.privileges, 0) ELSE 0 END);
+        'others', others, 'remaining', paths, 'owners', owners, 'gained', gained);
 END $$;

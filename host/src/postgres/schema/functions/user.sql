@@ -176,6 +176,7 @@ BEGIN
         IF is_since_16 AND sym.role_named('sym_managed') IS NULL THEN
             PERFORM sym.refuse('setup', '{"why": "no-marker"}');
         END IF;
+        done := sym.keep_no_new_role();
         BEGIN
             EXECUTE format('CREATE ROLE %I NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT ', entry.user_name) || options;
         EXCEPTION WHEN insufficient_privilege THEN
