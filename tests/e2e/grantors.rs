@@ -261,3 +261,29 @@ async fn a_change_at_the_same_moment_keeps_no_privilege() -> anyhow::Result<()> 
     ensure!(left.as_deref() == Some("stranger by postgres"), "{left:?}");
     Ok(())
 }
+
+/// A colleague who has a column from the table's owner, and passes on what the leaver gave.
+#[tokio::test]
+async fn what_a_colleague_has_from_the_owner_stays() -> anyhow::Result<()> {
+    let world = world_with_an_owner().start().await?;
+    let leaver = world.leaver().await?;
+    let stranger = world.stranger().await?;
+    world
+        .sql("SET ROLE owner; GRANT SELECT (id) ON secret TO stranger; RESET ROLE")
+        .await?;
+    lend_select(&world, &leaver.user, "WITH GRANT OPTION").await?;
+    leaver
+        .session
+        .batch_execute("GRANT SELECT ON secret TO stranger WITH GRANT OPTION")
+        .await?;
+    stranger
+        .batch_execute("GRANT SELECT (id) ON secret TO third")
+        .await?;
+
+    world.end_removes(&leaver).await?;
+    ensure!(!third_reads(&world).await?);
+    stranger.batch_execute("SELECT id FROM secret").await?;
+    let left = left_on_secret(&world).await?;
+    ensure!(left.as_deref() == Some("stranger by owner"), "{left:?}");
+    Ok(())
+}

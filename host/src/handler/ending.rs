@@ -211,7 +211,7 @@ impl Ready {
         // A store that is silent keeps nothing in the database waiting.
         let clear = async {
             match (&user.user, user.grant.user_oid) {
-                (Some(_), Some(oid)) => self.clear(names, run, oid, by).await,
+                (Some(_), Some(oid)) => self.clear(names, run, oid, user.kept.is_some(), by).await,
                 _ => Ok(()),
             }
         };
@@ -257,8 +257,16 @@ impl Ready {
     }
 
     /// Takes what the user owns, and what was granted to it, in each database: one that
-    /// can't be reached, which may be anybody's, keeps no other.
-    async fn clear(&self, names: Names<'_>, run: &Run, user_oid: u32, by: Ender) -> Result<()> {
+    /// can't be reached, which may be anybody's, keeps no other. It `has_role` where one could not
+    /// be taken.
+    async fn clear(
+        &self,
+        names: Names<'_>,
+        run: &Run,
+        user_oid: u32,
+        has_role: bool,
+        by: Ender,
+    ) -> Result<()> {
         let look =
             async |connection: &mut Connection| remove::prepare_clearing(connection, run).await;
         let Belongings { databases, heir } = self.in_ledger(names, by, look).await?;
@@ -273,7 +281,13 @@ impl Ready {
             };
             let result = match self.database.connect_to(&self.aws, &database).await {
                 Ok(connection) => {
-                    let clear = clear::clear(&connection, user_oid, heir.as_deref(), end_lockers);
+                    let clear = clear::clear(
+                        &connection,
+                        user_oid,
+                        heir.as_deref(),
+                        has_role,
+                        end_lockers,
+                    );
                     self.database.hurrying(&self.aws, clear).await
                 }
                 Err(failure) => Err(failure),

@@ -18,8 +18,9 @@ use tokio_postgres::types::Type;
 use super::connection::{Connection, LOCK_TIMEOUT, Query, set_lock_timeout};
 use super::failure::{Failure, Result};
 
-/// Clears the connection's database. Where somebody keeps us waiting there, `end_lockers` ends
-/// who has locked its catalogs, and says whether that was anybody.
+/// Clears the connection's database, of a user that `has_role` where one could not be taken. Where
+/// somebody keeps us waiting there, `end_lockers` ends who has locked its catalogs, and says whether
+/// that was anybody.
 ///
 /// # Errors
 /// What the connection ran into, among it what we may not take or reassign, and what there was
@@ -28,6 +29,7 @@ pub async fn clear(
     connection: &Connection,
     user_oid: u32,
     heir: Option<&str>,
+    has_role: bool,
     end_lockers: impl AsyncFn() -> bool,
 ) -> Result<()> {
     let Some(leaver) = Leaver::find(connection, user_oid, heir, end_lockers).await? else {
@@ -35,14 +37,16 @@ pub async fn clear(
     };
     let granted = leaver.work_off(&GRANTED).await;
     if let Some(heir) = &leaver.heir {
-        leaver.shut_doors(granted.is_ok()).await?;
+        let look = leaver.fill(NOTHING_ELSE_GRANTED);
+        let has_no_privilege = granted.is_ok() && !has_role && connection.run(&look).await.is_ok();
+        leaver.shut_doors(has_no_privilege).await?;
         leaver.work_off(&MOVING).await?;
         let mut moved = leaver.move_the_rest(heir).await;
         if moved.as_ref().is_err_and(Failure::is_locked) && (leaver.end_lockers)().await {
             moved = leaver.move_the_rest(heir).await;
         }
         moved?;
-        if granted.is_err() {
+        if !has_no_privilege {
             // What was closed for that privilege, which the heir doesn't have.
             leaver.work_off(&OPENING_FOR_HEIR).await?;
         }
@@ -197,8 +201,10 @@ impl<'a, F: AsyncFn() -> bool> Leaver<'a, F> {
 /// that has names in it.
 fn fill(sql: &str, leaver: &str, heir: &str) -> String {
     sql.replace("{may_have}", MAY_HAVE)
+        .replace("{most}", MOST)
         .replace("{passed_on}", PASSED_ON)
         .replace("{passing_on}", PASSING_ON)
+        .replace("{column_grants}", COLUMN_GRANTS)
         .replace("{rights}", RIGHTS)
         .replace("{owners}", OWNERS)
         .replace("{heir_oid}", HEIR_OID)
@@ -269,6 +275,7 @@ impl List {
             .replace("{begin_object}", BEGIN_OBJECT)
             .replace("{end_object}", if is_undone { END_OBJECT } else { "" })
             .replace("{undo}", if is_undone { UNDO } else { "" })
+            .replace("{keep}", if is_undone { "" } else { KEEP })
             .replace("{needs_all}", says(if_locked == IfLocked::Fails))
             .replace("{time}", &format!("interval '{} ms'", time.as_millis()))
     }
@@ -282,6 +289,9 @@ const END: &str = include_str!("clear/end.sql");
 const BEGIN_OBJECT: &str = "BEGIN";
 const UNDO: &str = "IF passed_on <> '{}' THEN RAISE dependent_objects_still_exist; END IF;";
 const END_OBJECT: &str = "EXCEPTION WHEN dependent_objects_still_exist THEN NULL; END;";
+
+/// One object alone may take all of a list's time: what was done of it is done.
+const KEEP: &str = "IF NOT lends AND clock_timestamp() > committed + interval '20 ms' THEN COMMIT; committed := clock_timestamp(); END IF;";
 
 /// The privileges, without which nothing that runs as the leaver can do anything.
 const GRANTED: [List; 3] = [
@@ -344,8 +354,14 @@ const LENDING: Duration = Duration::from_millis(300);
 /// Privileges on columns that were granted by who can't grant them any more.
 const PASSED_ON: &str = include_str!("clear/passed_on.sql");
 
+/// Those that others than the table's owner have granted.
+const COLUMN_GRANTS: &str = include_str!("clear/column_grants.sql");
+
 /// Those that may become such.
 const PASSING_ON: &str = include_str!("clear/passing_on.sql");
+
+/// How much of what hangs on the leaver is looked through for what was granted to it.
+const MOST: &str = "1000000";
 
 /// Who has what the leaver made.
 const OWNERS: &str = "ARRAY[{leaver}, {heir_oid}]";
@@ -368,6 +384,19 @@ const NOTHING_KEPT: &str = "DO $$ DECLARE what text; BEGIN \
 const NOTHING_LENT: &str = "DO $$ BEGIN \
     IF EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = {heir}) THEN \
         RAISE lock_not_available USING MESSAGE = 'what the user owns is not moved to who has a role'; \
+    END IF; END $$";
+
+/// What no list takes, but DROP OWNED: row level policies, default privileges, user mappings and
+/// parameters. And whether the lists could see all: anybody may grant the leaver any number of large
+/// objects, so that a look is never at its end.
+const NOTHING_ELSE_GRANTED: &str = "DO $$ DECLARE has_more boolean; BEGIN \
+    SELECT count(*) = {most} OR coalesce(bool_or(s.deptype = 'r' \
+            OR s.deptype = 'a' AND s.classid IN ('pg_default_acl'::regclass, to_regclass('pg_catalog.pg_parameter_acl')) \
+            OR s.classid = 'pg_user_mapping'::regclass), false) INTO has_more \
+        FROM (SELECT s.deptype, s.classid FROM pg_shdepend s \
+              WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = {leaver} LIMIT {most}) s; \
+    IF has_more THEN \
+        RAISE lock_not_available USING MESSAGE = 'there are privileges that no list takes'; \
     END IF; END $$";
 
 /// It would be dropped.
@@ -409,7 +438,14 @@ mod tests {
         ];
         let lists = lists.into_iter().flatten();
         let statements = lists.map(|list| list.to_sql(LIST_TIMES[0])).chain(
-            [NOTHING_KEPT, NOTHING_LENT, NOTHING_OWNED, NOTHING_PASSED_ON].map(str::to_owned),
+            [
+                NOTHING_KEPT,
+                NOTHING_LENT,
+                NOTHING_ELSE_GRANTED,
+                NOTHING_OWNED,
+                NOTHING_PASSED_ON,
+            ]
+            .map(str::to_owned),
         );
         for sql in statements {
             let filled = fill(&sql, "1::oid", "'heir'");

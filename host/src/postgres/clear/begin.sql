@@ -7,6 +7,9 @@
 -- all of it was looked at; and what a try doesn't change by itself comes in another order each
 -- time, so that nothing is behind the others for good.
 --
+-- Each entry of an ACL goes to `aclexplode` by itself: that copies all of what it gets for each of
+-- its rows, and anybody may make a long one.
+--
 -- `statements` are pairs: a role, or NULL, and what is to be done. A list that is looked at again
 -- says, when that is done, what there is still. For a REVOKE takes what the first of our roles
 -- granted that may grant it; and where that isn't who did, it does nothing, and says nothing. By a

@@ -39,6 +39,7 @@
                     WHEN OTHERS THEN
                         NULL;
                 END;
+                {keep}
             END LOOP;
             -- By the index, however little is known of the catalog when this is planned.
             setting := set_config('enable_seqscan', 'off', false);

@@ -17,7 +17,8 @@
             WHERE p.proowner = ANY ({owners})
         ) AS closed
         WHERE closed.is_barred
-           OR closed.acl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(closed.acl) acl WHERE acl.grantee = closed.owner)
+           OR closed.acl IS NOT NULL AND NOT EXISTS (
+               SELECT FROM unnest(closed.acl) one (entry), aclexplode(ARRAY[one.entry]) acl WHERE acl.grantee = closed.owner)
     LOOP
         FOR tried IN 0..{tries} LOOP BEGIN
             statements := ARRAY[[NULL, format('GRANT ALL ON %s %s TO %s', object.kind, object.name, object.owner::regrole)]];

@@ -2,9 +2,9 @@
     FOR object IN
         SELECT s.classid, s.objid, 0 AS objsubid
         FROM (SELECT DISTINCT s.classid, s.objid
-              FROM pg_shdepend s
-              WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver AND s.deptype = 'a'
-                  AND s.dbid IN (0, here) AND s.classid <> 'pg_class'::regclass) s
+              FROM (SELECT s.dbid, s.classid, s.objid, s.deptype FROM pg_shdepend s
+                    WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = leaver LIMIT {most}) s
+              WHERE s.deptype = 'a' AND s.dbid IN (0, here) AND s.classid <> 'pg_class'::regclass) s
         -- Of large objects anybody makes and grants any number: so they are the last.
         ORDER BY s.classid = 'pg_largeobject'::regclass, random()
     LOOP
@@ -48,5 +48,5 @@
                     UNION ALL
                     SELECT 'LARGE OBJECT', l.oid::text, l.lomacl
                     FROM pg_largeobject_metadata l WHERE object.classid = 'pg_largeobject'::regclass AND l.oid = object.objid
-                ) AS granted (kind, name, acl), aclexplode(granted.acl) acl
+                ) AS granted (kind, name, acl), unnest(granted.acl) one (entry), aclexplode(ARRAY[one.entry]) acl
                 WHERE acl.grantee = leaver AND acl.grantor <> leaver AND pg_has_role(current_user, acl.grantor, 'USAGE'));

@@ -1,15 +1,19 @@
 ARRAY(
     -- A privilege on a column stays when the table's GRANT OPTION goes by which it was granted. No
     -- REVOKE takes it but by who granted it, or one that takes the same from them: so they get it,
-    -- and lose it in the same breath. Where the table isn't ours, that is refused.
-    SELECT DISTINCT ARRAY[pg_get_userbyid(c.relowner)::text, format(
-        'GRANT %1$s (%2$I) ON TABLE %3$s TO %4$s WITH GRANT OPTION; REVOKE %1$s (%2$I) ON TABLE %3$s FROM %4$s CASCADE',
-        acl.privilege_type, a.attname, c.oid::regclass, acl.grantor::regrole)]
-    FROM pg_class c
-    JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped AND object.objsubid IN (0, a.attnum),
-    aclexplode(a.attacl) acl
-    WHERE c.oid = object.objid AND acl.grantor <> c.relowner
-        -- Somebody else's, which was so before, is none of ours.
-        AND (passed_on IS NULL OR format('%s %s %s', a.attnum, acl.grantor, acl.privilege_type) = ANY (passed_on))
-        AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = acl.grantor)
-        AND NOT has_column_privilege(acl.grantor, c.oid, a.attnum, acl.privilege_type || ' WITH GRANT OPTION'))
+    -- and lose it in the same breath, but for what they had from the owner. Where the table isn't
+    -- ours, that is refused.
+    SELECT ARRAY[pg_get_userbyid(further.relowner)::text, format(
+        'GRANT %1$s (%2$s) ON TABLE %3$s TO %4$s WITH GRANT OPTION; REVOKE %5$s %1$s (%2$s) ON TABLE %3$s FROM %4$s CASCADE',
+        further.privilege_type, string_agg(quote_ident(a.attname), ', '), further.oid::regclass, further.grantor::regrole,
+        CASE WHEN own.has_it THEN 'GRANT OPTION FOR' END)]
+    FROM (SELECT DISTINCT further.oid, further.relowner, further.grantor, further.privilege_type, attnum
+          FROM ({column_grants}) AS further, unnest(further.columns) attnum
+          OFFSET 0) AS further
+    JOIN pg_attribute a ON a.attrelid = further.oid AND a.attnum = further.attnum,
+    LATERAL (SELECT aclcontains(a.attacl, makeaclitem(further.grantor, further.relowner, further.privilege_type, false))) AS own (has_it)
+    -- Somebody else's, which was so before, is none of ours.
+    WHERE format('%s %s %s', further.attnum, further.grantor, further.privilege_type) IN (SELECT unnest(passed_on))
+        AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = further.grantor)
+        AND NOT has_column_privilege(further.grantor, further.oid, further.attnum, further.privilege_type || ' WITH GRANT OPTION')
+    GROUP BY further.oid, further.relowner, further.grantor, further.privilege_type, own.has_it)

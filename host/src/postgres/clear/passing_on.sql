@@ -1,8 +1,7 @@
 ARRAY(
-    -- Who has granted which column by a GRANT OPTION that may come from the leaver.
-    SELECT DISTINCT format('%s %s %s', a.attnum, acl.grantor, acl.privilege_type)
-    FROM pg_attribute a, aclexplode(a.attacl) acl
-    WHERE a.attrelid = object.objid AND NOT a.attisdropped AND object.objsubid IN (0, a.attnum)
-        AND (acl.grantor = leaver
-             OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = acl.grantor)
-                AND has_column_privilege(acl.grantor, a.attrelid, a.attnum, acl.privilege_type || ' WITH GRANT OPTION')))
+    -- Who has granted which column by a GRANT OPTION on the table that may come from the leaver.
+    SELECT format('%s %s %s', attnum, further.grantor, further.privilege_type)
+    FROM ({column_grants}) AS further, unnest(further.columns) attnum
+    WHERE further.grantor = leaver
+        OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = further.grantor)
+            AND has_table_privilege(further.grantor, further.oid, further.privilege_type || ' WITH GRANT OPTION'))
