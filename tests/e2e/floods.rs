@@ -118,14 +118,19 @@ async fn tables_with_many_columns_keep_no_privilege() -> anyhow::Result<()> {
     let world = world_with_wide_relations().start().await?;
     let leaver = world.leaver().await?;
     let stranger = world.stranger().await?;
+    let third = world.login("third", "third").await;
+    let third = third.map_err(anyhow::Error::msg)?;
     let user = &leaver.user;
     leave_leak(&leaver.session, &stranger).await?;
-    for table in ["work.a", "work.b", "work.c", "work.d"] {
+    for table in ["work.a", "work.b", "work.c", "work.d", "work.e", "work.f"] {
         stranger
             .batch_execute(&format!(
                 "DO $$ BEGIN EXECUTE format('CREATE TABLE {table} (%s)', columns('c# bool')); END $$;
                  SELECT pass_on('{table}'); GRANT ALL ON {table} TO {user}, third WITH GRANT OPTION"
             ))
+            .await?;
+        third
+            .batch_execute(&format!("SELECT pass_on('{table}')"))
             .await?;
     }
 
