@@ -145,7 +145,10 @@ async fn a_sweep_says_in_json_too_why_a_run_did_not_end() -> anyhow::Result<()> 
     world.body(&event).await?;
     world.let_time_pass().await?;
     world
-        .sql("ALTER FUNCTION sym.give_back RENAME TO gone")
+        .sql(
+            "CREATE OR REPLACE FUNCTION sym.give_back(this_run text, ending jsonb) RETURNS jsonb
+             LANGUAGE plpgsql AS $$ BEGIN RETURN to_jsonb(1 / 0); END $$",
+        )
         .await?;
     for arguments in [&["sweep", "--json"][..], &["revoke", "--all", "--json"]] {
         let swept = world.symctl(arguments).await?;

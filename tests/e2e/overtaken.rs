@@ -21,7 +21,7 @@ async fn wait_for(world: &World, waiting: u32) -> anyhow::Result<()> {
 fn request(run: &str, user: &str) -> String {
     format!(
         r#"{{"run": "{run}", "user": "{user}", "role": "readonly", "requester": "r", "target": "t", "release": "r",
-             "secret": "/s/x", "lease_seconds": "3600", "replay_window_seconds": "900"}}"#
+             "secret": "/s/{run}", "lease_seconds": "3600", "replay_window_seconds": "900"}}"#
     )
 }
 

@@ -129,7 +129,7 @@ pub async fn facts(
     looked_at.retain(|role| !facts.missing.contains(role));
     facts.lendable = BTreeSet::new();
     for role in looked_at {
-        let query = Query::new(CHECK).with(&role, Type::NAME);
+        let query = Query::new(CHECK).text(&role);
         match connection.query(&query).await {
             Ok(_) => {
                 facts.lendable.insert(role);
@@ -151,7 +151,7 @@ pub async fn facts(
 }
 
 /// What an event asks before it lends a role.
-const CHECK: &str = "SELECT sym.check_role(oid) FROM pg_roles WHERE rolname = $1";
+const CHECK: &str = "SELECT sym.check_lendable($1)";
 
 /// Whether an heir of what a temporary user has made in schema `public` may get it: of the
 /// database of this connection. None where there is no such schema, or no `sym_graveyard`.

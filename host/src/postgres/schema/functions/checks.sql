@@ -107,6 +107,13 @@ BEGIN
     END IF;
 END $$;
 
+-- The same for who asks ahead, whoever calls: as the ledger's owner, who lends.
+CREATE OR REPLACE FUNCTION sym.check_lendable(role text) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM sym.check_role(sym.role_named(role));
+END $$;
+
 -- Refuses a user to whom nothing may be lent.
 CREATE OR REPLACE FUNCTION sym.check_user(user_oid oid) RETURNS void
 LANGUAGE plpgsql STABLE AS $$
