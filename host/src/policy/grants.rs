@@ -134,10 +134,24 @@ fn key(object: &Node) -> Result<Vec<u8>, Refusal> {
         // Without the names of its arguments, which say nothing about which one it is.
         Some(NodeEnum::ObjectWithArgs(function)) => tree::comparable(&ObjectWithArgs {
             objfuncargs: Vec::new(),
+            objargs: function.objargs.iter().map(of_any_length).collect(),
             ..function.clone()
         }),
         _ => tree::comparable(object),
     }
+}
+
+/// The type of an argument. Its length and those of its arrays, of which a function's type has
+/// none, are read and forgotten.
+fn of_any_length(argument: &Node) -> Node {
+    let mut argument = argument.clone();
+    if let Some(NodeEnum::TypeName(of)) = &mut argument.node {
+        of.typmods.clear();
+        if !of.array_bounds.is_empty() {
+            of.array_bounds = vec![Node { node: None }];
+        }
+    }
+    argument
 }
 
 /// An object's name for a message.

@@ -113,6 +113,14 @@ fn nothing_is_named_twice() {
             "names `s.f` twice",
         ),
         (
+            "GRANT EXECUTE ON FUNCTION f(varchar(1)), f(varchar(2)) TO {username}",
+            "names `f` twice",
+        ),
+        (
+            "GRANT EXECUTE ON FUNCTION f(int[1]), f(int[2][3]) TO {username}",
+            "names `f` twice",
+        ),
+        (
             "GRANT SELECT, select ON t TO {username}",
             "names `select` twice",
         ),
