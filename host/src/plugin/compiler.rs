@@ -39,6 +39,9 @@ const CPU_SECONDS: u64 = 120;
 /// Most memory that loading a component takes beside its native code, in bytes.
 const LOADED_BYTES: u64 = 32 << 20;
 
+/// Most that is read of what a process says, in bytes.
+const SAID_BYTES: u64 = 16 << 10;
+
 /// What a process ends with that was refused memory, where it can say so.
 const IS_OUT_OF_MEMORY: i32 = 3;
 
@@ -234,10 +237,14 @@ impl Ended {
             // One that has ended already says why.
             let _ = stdin.write_all(input);
         }
-        let output = process.wait_with_output()?;
+        let mut said = Vec::new();
+        if let Some(stderr) = process.stderr.take() {
+            // An error may have a name in it that is as long as the component.
+            stderr.take(SAID_BYTES).read_to_end(&mut said)?;
+        }
         Ok(Self {
-            status: output.status,
-            said: String::from_utf8_lossy(&output.stderr).into_owned(),
+            status: process.wait()?,
+            said: String::from_utf8_lossy(&said).into_owned(),
         })
     }
 
@@ -357,6 +364,11 @@ mod tests {
             assert_eq!(refused(&script), "out of memory", "{script}");
         }
         assert!(refused("kill -XCPU $$").starts_with("takes more than 120 seconds to compile"));
+        let mut long = Command::new("sh");
+        long.args(["-c", "head -c 1000000 /dev/zero >&2; exit 101"])
+            .stderr(Stdio::piped());
+        let ended = Ended::of(&mut long, &[]).expect("there is a shell");
+        assert_eq!(ended.said.len() as u64, SAID_BYTES);
         for script in ["exit 101", "echo overflow >&2; kill -ABRT $$", "exit 1"] {
             assert!(
                 refused(script).starts_with("makes the compiler fail"),
