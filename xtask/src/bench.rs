@@ -19,7 +19,7 @@
 //! | [`report`] | tables, plots, and the page in `docs/` |
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
@@ -53,6 +53,10 @@ pub(crate) struct BenchArgs {
     /// measured beside us. Without it, budgets that need them stay open.
     #[arg(long, value_name = "DIR")]
     template: Option<PathBuf>,
+    /// Another build's `bootstrap`: measured in turns with this one, each by a database of
+    /// its own, as `beside/role` and so on.
+    #[arg(long, value_name = "FILE")]
+    beside: Option<PathBuf>,
     /// Which parts to run.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::ALL)]
     only: Vec<Part>,
@@ -134,9 +138,12 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<ExitCode> {
         }
         if arguments.only.contains(&Part::Functions) {
             let template = arguments.template.as_deref().map(template::Template::find);
-            let template = template.transpose()?;
+            let others = scenario::Others {
+                template: template.transpose()?,
+                bootstrap: arguments.beside.as_deref().map(existing).transpose()?,
+            };
             let (rounds, names) = (arguments.rounds, &arguments.functions);
-            scenario::functions(template.as_ref(), names, rounds, &mut figures).await?;
+            scenario::functions(&others, names, rounds, &mut figures).await?;
         }
         if arguments.only.contains(&Part::Scale) {
             scale::measure(&mut figures).await?;
@@ -205,6 +212,11 @@ fn again_as_release(environment: &BuildEnvironment) -> Result<ExitCode> {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
+}
+
+fn existing(path: &Path) -> Result<PathBuf> {
+    path.canonicalize()
+        .with_context(|| format!("`{}`", path.display()))
 }
 
 /// The function as it ships.

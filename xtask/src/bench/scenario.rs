@@ -28,13 +28,21 @@ const PERSON: &str = "sym-user@healthy-health.co";
 /// One function in one surrounding.
 struct Scenario {
     /// Where its figures go, such as `host/role`.
-    name: &'static str,
+    name: String,
     program: PathBuf,
     strategy: &'static str,
     variables: Vec<(String, String)>,
     /// The same with a wire that counts.
     counted: Option<Vec<(String, String)>>,
     samples: Samples,
+}
+
+/// What is measured beside this build.
+pub(super) struct Others {
+    /// The Python templates.
+    pub(super) template: Option<Template>,
+    /// Another build of the function: `beside/role` is its `host/role`.
+    pub(super) bootstrap: Option<PathBuf>,
 }
 
 #[derive(Default)]
@@ -48,15 +56,26 @@ struct Samples {
 
 /// Measures all functions in turns: what disturbs one disturbs all.
 pub(super) async fn functions(
-    template: Option<&Template>,
+    others: &Others,
     names: &[String],
     rounds: u32,
     figures: &mut Figures,
 ) -> Result<()> {
     let world = World::start().await?;
-    let mut scenarios = scenarios(&world, template)?;
+    let mut scenarios = hosts("host", &super::bootstrap()?, &world);
+    if let Some(template) = &others.template {
+        scenarios.extend(templates(template, &world));
+    }
+    // A database of its own: a ledger is brought up to date by the newer of two.
+    let beside = match &others.bootstrap {
+        Some(bootstrap) => Some((bootstrap, World::start().await?)),
+        None => None,
+    };
+    if let Some((bootstrap, world)) = &beside {
+        scenarios.extend(hosts("beside", bootstrap, world));
+    }
     if !names.is_empty() {
-        scenarios.retain(|scenario| names.iter().any(|name| name == scenario.name));
+        scenarios.retain(|scenario| names.contains(&scenario.name));
         ensure!(
             !scenarios.is_empty(),
             "there is no function of that name: {}",
@@ -80,55 +99,60 @@ pub(super) async fn functions(
     for scenario in &scenarios {
         scenario.report(figures);
         scenario.count_round_trips(&world, figures).await?;
-        if scenario.name.starts_with("host/") {
+        if !scenario.name.starts_with("template/") {
             scenario.charge_memory(figures).await?;
         }
     }
     Ok(())
 }
 
-fn scenarios(world: &World, template: Option<&Template>) -> Result<Vec<Scenario>> {
-    let bootstrap = super::bootstrap()?;
-    let host = |name, strategy, wire, plugins| Scenario {
-        name,
-        program: bootstrap.clone(),
+/// Our function, by one build of it.
+fn hosts(prefix: &str, bootstrap: &Path, world: &World) -> Vec<Scenario> {
+    use Plugins::{Compiled, File, Python, S3};
+    use Wire::{Direct, Distant, Tls};
+    let host = |(name, strategy, wire, plugins)| Scenario {
+        name: format!("{prefix}/{name}"),
+        program: bootstrap.to_owned(),
         strategy,
         variables: world.hosts_variables(strategy, wire, plugins),
         counted: (wire == Wire::Direct)
             .then(|| world.hosts_variables(strategy, Wire::Counting, plugins)),
         samples: Samples::default(),
     };
-    use Plugins::{Compiled, File, Python, S3};
-    use Wire::{Direct, Distant, Tls};
-    let mut scenarios = vec![
-        host("host/role", "role", Direct, File),
-        host("host/role-tls", "role", Tls, File),
-        host("host/role-5ms", "role", Distant, File),
-        host("host/role-s3", "role", Direct, S3),
-        host("host/role-compiled", "role", Direct, Compiled),
-        host("host/role-python", "role", Direct, Python),
-        host("host/user", "temporary-user", Direct, File),
-        host("host/user-5ms", "temporary-user", Distant, File),
-        host("host/user-s3", "temporary-user", Direct, S3),
-    ];
-    if let Some(template) = template {
-        let theirs = |name, strategy, program: &Path, wire| Scenario {
-            name,
-            program: program.to_owned(),
-            strategy,
-            variables: world.templates_variables(wire),
-            counted: (wire == Direct).then(|| world.templates_variables(Wire::Counting)),
-            samples: Samples::default(),
-        };
-        let (role, user) = (&template.role, &template.temporary_user);
-        scenarios.extend([
-            theirs("template/role", "role", role, Direct),
-            theirs("template/role-5ms", "role", role, Distant),
-            theirs("template/user", "temporary-user", user, Direct),
-            theirs("template/user-5ms", "temporary-user", user, Distant),
-        ]);
-    }
-    Ok(scenarios)
+    [
+        ("role", "role", Direct, File),
+        ("role-tls", "role", Tls, File),
+        ("role-5ms", "role", Distant, File),
+        ("role-s3", "role", Direct, S3),
+        ("role-compiled", "role", Direct, Compiled),
+        ("role-python", "role", Direct, Python),
+        ("user", "temporary-user", Direct, File),
+        ("user-5ms", "temporary-user", Distant, File),
+        ("user-s3", "temporary-user", Direct, S3),
+    ]
+    .map(host)
+    .into()
+}
+
+fn templates(template: &Template, world: &World) -> Vec<Scenario> {
+    use Wire::{Direct, Distant};
+    let (role, user) = (&template.role, &template.temporary_user);
+    let theirs = |(name, strategy, program, wire): (&str, _, &PathBuf, _)| Scenario {
+        name: format!("template/{name}"),
+        program: program.clone(),
+        strategy,
+        variables: world.templates_variables(wire),
+        counted: (wire == Direct).then(|| world.templates_variables(Wire::Counting)),
+        samples: Samples::default(),
+    };
+    [
+        ("role", "role", role, Direct),
+        ("role-5ms", "role", role, Distant),
+        ("user", "temporary-user", user, Direct),
+        ("user-5ms", "temporary-user", user, Distant),
+    ]
+    .map(theirs)
+    .into()
 }
 
 impl Scenario {
