@@ -8,10 +8,15 @@ use futures_util::FutureExt as _;
 use futures_util::future;
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::config::SslMode;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+mod greeting;
+mod query;
+
+use greeting::Behind;
+pub use greeting::Who;
+pub(crate) use query::Query;
 
 use super::failure::{Failure, Result, Warning};
 use super::schema;
@@ -20,7 +25,6 @@ use crate::config::{Database, Tls};
 use crate::crash;
 use crate::error::Error;
 use crate::secret::Password;
-use crate::sql::{identifier, quote_identifier};
 
 /// Longest wait for a connection, TLS and login included. tokio-postgres's own
 /// limit covers the TCP connect only, so a server that accepts and stays silent
@@ -107,221 +111,11 @@ pub struct Connection {
     _in_use: oneshot::Sender<()>,
 }
 
-/// A ledger that another function has to bring up to date.
-struct Behind {
-    database: String,
-    owner: String,
-}
-
 /// How many statements are under way at once. More gain nothing, and each waits
 /// in memory.
 const PIPELINE: usize = 24;
 
-/// One statement with its arguments.
-pub(crate) struct Query<'a> {
-    sql: &'a str,
-    arguments: Vec<(&'a (dyn ToSql + Sync), Type)>,
-    step: Option<usize>,
-    is_foreign: bool,
-}
-
-impl<'a> Query<'a> {
-    /// A statement without arguments.
-    pub(crate) fn new(sql: &'a str) -> Self {
-        Self {
-            sql,
-            arguments: Vec::new(),
-            step: None,
-            is_foreign: false,
-        }
-    }
-
-    /// The same with one more argument.
-    pub(crate) fn with(mut self, value: &'a (dyn ToSql + Sync), kind: Type) -> Self {
-        self.arguments.push((value, kind));
-        self
-    }
-
-    /// The same with one more argument, which is text.
-    pub(crate) fn text(self, value: &'a (dyn ToSql + Sync)) -> Self {
-        self.with(value, Type::TEXT)
-    }
-
-    /// Says that it is the step with this index of a target's setup.
-    pub(crate) fn of_step(mut self, index: usize) -> Self {
-        self.step = Some(index);
-        self
-    }
-
-    /// Says that it is a target's own, so that what it raises is no word of ours.
-    pub(crate) fn foreign(mut self) -> Self {
-        self.is_foreign = true;
-        self
-    }
-
-    fn sql(&self) -> &'a str {
-        self.sql
-    }
-
-    fn failed(&self, error: tokio_postgres::Error) -> Failure {
-        let failure = match self.is_foreign {
-            true => Failure::of_foreign(error),
-            false => error.into(),
-        };
-        match self.step {
-            Some(index) => failure.at_step(index),
-            None => failure,
-        }
-    }
-}
-
-/// Who logs in to the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// The function's user. A superuser is refused: its grants can't be told
-    /// from a DBA's, and nothing would hold it.
-    Function,
-    /// A person with `symctl`, who may be a DBA. The functions of schema `sym`
-    /// run as the function's user all the same.
-    Person,
-}
-
-/// What is asked at once with the session's settings.
-struct Greeting {
-    version: i32,
-    is_superuser: bool,
-    is_read_only: bool,
-    /// Whose schema `sym` is, where there is one.
-    owner: Option<String>,
-    is_schema_current: bool,
-}
-
 impl Connection {
-    /// Connects to the ledger's database. Where that is the function's own, its function brings
-    /// schema `sym` up to date.
-    ///
-    /// # Errors
-    /// See [`Failure`].
-    pub async fn to_ledger(config: &Database, password: &Password, who: Who) -> Result<Self> {
-        let mut connection = Self::open(config, &config.ledger, password).await?;
-        let greeting = connection.greet().await?;
-        if greeting.is_superuser && who == Who::Function {
-            return Err(Failure::setup(format!(
-                "the function logs in as `{}`, which is a superuser: give it a user of its own, see `symctl setup-sql`",
-                config.user
-            )));
-        }
-        if greeting.version < 130_000 {
-            return Err(Failure::setup(
-                "the database is older than PostgreSQL 13, the oldest that is served",
-            ));
-        }
-        if greeting.is_read_only {
-            return Err(Failure::gone(
-                "the server is read-only: a standby, or `default_transaction_read_only`",
-            ));
-        }
-        let ledger = &config.ledger;
-        let Some(owner) = greeting.owner else {
-            if who == Who::Function && config.ledger_owner == config.user {
-                schema::migrate(&connection, ledger).await?;
-                return Ok(connection);
-            }
-            // What another made would not be the function's.
-            return Err(Failure::setup(format!(
-                "there is no ledger in database `{ledger}`: check `LEDGER_DB` and `DB_NAME`; where they are right, run what \
-                 `symctl setup-sql` prints"
-            )));
-        };
-        let is_own = owner == config.user;
-        if !is_own && owner != config.ledger_owner {
-            return Err(match who {
-                // Its functions would run as us.
-                Who::Function => schema::not_ours(ledger),
-                // No SET ROLE would hold what somebody has put there for a superuser to run.
-                Who::Person => Failure::setup(format!(
-                    "schema `sym` in database `{ledger}` belongs to `{owner}`: if that is the function's user, name it in \
-                     `LEDGER_OWNER`, and in no case otherwise"
-                )),
-            });
-        }
-        match who {
-            Who::Function if greeting.is_schema_current => {}
-            Who::Function if is_own => schema::migrate(&connection, ledger).await?,
-            Who::Function => {
-                let standing = schema::standing(&connection).await?;
-                if !standing.may_use {
-                    return Err(may_not_use(&owner, config));
-                }
-                connection.behind = (!standing.is_current).then(|| Behind {
-                    database: ledger.clone(),
-                    owner,
-                });
-            }
-            Who::Person => {
-                if !is_own {
-                    connection.act_as_or_alone(&owner, config).await?;
-                }
-                // What a person made or changed would not be the function's.
-                schema::check(&connection, ledger).await?;
-            }
-        }
-        Ok(connection)
-    }
-
-    /// Acts as the ledger's owner, or goes on without: who may call all of the ledger's functions,
-    /// as another function's user, needs no more.
-    async fn act_as_or_alone(&mut self, owner: &str, config: &Database) -> Result<()> {
-        let Err(refused) = self.act_as(owner, config).await else {
-            return Ok(());
-        };
-        let standing = schema::standing(self).await?;
-        if standing.may_call_all {
-            return Ok(());
-        }
-        if standing.may_use {
-            return Err(Failure::setup(format!(
-                "`{}` may call some of the ledger's functions, and not all: log in as `{owner}`, whose ledger it is",
-                config.user
-            )));
-        }
-        Err(refused)
-    }
-
-    /// Does all that follows with the rights of the ledger's owner.
-    async fn act_as(&mut self, owner: &str, config: &Database) -> Result<()> {
-        let role = quote_identifier(owner)
-            .map_err(|error| Error::internal("a role's name can't be quoted").with_source(error))?;
-        let acting = self.run(&format!("SET ROLE {role}")).await;
-        acting.map_err(|failure| {
-            if !failure.is_state(&SqlState::INSUFFICIENT_PRIVILEGE) {
-                return failure;
-            }
-            Failure::setup(format!(
-                "`{}` may not act as `{owner}`, whose ledger it is: log in as that user, or have an administrator run \
-                 `GRANT {} TO {}` (since PostgreSQL 16 with `WITH SET TRUE`)",
-                config.user,
-                identifier(owner).unwrap_or_default(),
-                identifier(&config.user).unwrap_or_default()
-            ))
-        })?;
-        self.acts_as = Some(owner.to_owned());
-        Ok(())
-    }
-
-    /// Refuses to begin access by a ledger that is older than this version, and another's to bring
-    /// up to date. What ends access goes on with it.
-    ///
-    /// # Errors
-    /// `database-setup`, or what the connection ran into.
-    pub(crate) async fn check_begins(&self) -> Result<()> {
-        match &self.behind {
-            // It may have been brought up to date since we connected.
-            Some(behind) if !schema::standing(self).await?.is_current => Err(behind.refusal()),
-            _ => Ok(()),
-        }
-    }
-
     /// Of a call of ours that failed: a function that isn't there says which side is older.
     fn failed(&self, query: &Query<'_>, error: tokio_postgres::Error) -> Failure {
         let failure = query.failed(error);
@@ -432,35 +226,6 @@ impl Connection {
             behind: None,
             _in_use: in_use,
         }
-    }
-
-    async fn greet(&self) -> Result<Greeting> {
-        let session = session();
-        let settings = self.client.batch_execute(&session);
-        // Of catalogs as little as can be: what a new session looks at first, it has
-        // to read. The schema's comment would be one more, so a function's name it is.
-        let facts = format!(
-            "SELECT current_setting('server_version_num')::int4, \
-                    current_setting('is_superuser')::bool, \
-                    pg_is_in_recovery() OR current_setting('transaction_read_only')::bool, \
-                    (SELECT pg_get_userbyid(n.nspowner)::text FROM pg_namespace n WHERE n.nspname = 'sym'), \
-                    {}",
-            schema::is_current()
-        );
-        let facts = self.client.query_typed(&facts, &[]);
-        let both = future::join(settings, facts);
-        let (settings, rows) = answer_in(ANSWER_TIMEOUT, both).await?;
-        settings?;
-        let rows = rows?;
-        let row = rows.first();
-        let row = row.ok_or_else(|| Failure::gone("the server's first answer has no row"))?;
-        Ok(Greeting {
-            version: row.try_get(0)?,
-            is_superuser: row.try_get(1)?,
-            is_read_only: row.try_get(2)?,
-            owner: row.try_get(3)?,
-            is_schema_current: row.try_get::<_, Option<bool>>(4)?.unwrap_or_default(),
-        })
     }
 
     /// Has the server prepare itself for a first event, and doesn't wait for it: what
@@ -590,11 +355,10 @@ impl Connection {
         for batch in queries.chunks(PIPELINE) {
             // Rows are thrown away as they come: a target's SELECT may have any
             // number of them.
-            let send = |query| {
-                self.client
-                    .execute_typed(Query::sql(query), &query.arguments)
-            };
-            let answers = future::join_all(batch.iter().map(send));
+            let answers = batch
+                .iter()
+                .map(|query| self.client.execute_typed(query.sql, &query.arguments));
+            let answers = future::join_all(answers);
             let results = answer_in(ANSWER_TIMEOUT * PIPELINE as u32, answers).await?;
             crash::after("pipeline");
             for (query, result) in batch.iter().zip(results) {
@@ -608,30 +372,6 @@ impl Connection {
     pub(crate) fn take_warnings(&mut self) -> Vec<Warning> {
         std::iter::from_fn(|| self.notices.try_recv().ok()).collect()
     }
-}
-
-impl Behind {
-    fn sentence(&self, so: &str) -> String {
-        let Self { database, owner } = self;
-        format!(
-            "the ledger in database `{database}` is older than this function, {so}: the function of `{owner}`, of the same \
-             release, brings it up to date with its next event"
-        )
-    }
-
-    fn refusal(&self) -> Failure {
-        Failure::setup(self.sentence("so no access begins"))
-    }
-}
-
-/// Of a function with a user of its own.
-fn may_not_use(owner: &str, config: &Database) -> Failure {
-    let user = identifier(&config.user).unwrap_or_default();
-    Failure::setup(format!(
-        "`{}` may not call the functions of `{owner}`'s ledger: have an administrator run, in database `{}`, `GRANT USAGE ON \
-         SCHEMA sym TO {user}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sym TO {user}`",
-        config.user, config.ledger
-    ))
 }
 
 /// Waits for an answer, but not for ever. What was asked may be done all the
