@@ -26,7 +26,8 @@ const WARM_PAIRS: u32 = 50;
 const PERSON: &str = "sym-user@healthy-health.co";
 
 /// One function in one surrounding.
-struct Scenario {
+struct Scenario<'a> {
+    world: &'a World,
     /// Where its figures go, such as `host/role`.
     name: String,
     program: PathBuf,
@@ -98,7 +99,7 @@ pub(super) async fn functions(
     figures.set("host/zip", Figure::single(megabytes, Unit::Megabytes));
     for scenario in &scenarios {
         scenario.report(figures);
-        scenario.count_round_trips(&world, figures).await?;
+        scenario.count_round_trips(figures).await?;
         if !scenario.name.starts_with("template/") {
             scenario.charge_memory(figures).await?;
         }
@@ -107,10 +108,11 @@ pub(super) async fn functions(
 }
 
 /// Our function, by one build of it.
-fn hosts(prefix: &str, bootstrap: &Path, world: &World) -> Vec<Scenario> {
+fn hosts<'a>(prefix: &str, bootstrap: &Path, world: &'a World) -> Vec<Scenario<'a>> {
     use Plugins::{Compiled, File, Python, S3};
     use Wire::{Direct, Distant, Tls};
     let host = |(name, strategy, wire, plugins)| Scenario {
+        world,
         name: format!("{prefix}/{name}"),
         program: bootstrap.to_owned(),
         strategy,
@@ -134,10 +136,11 @@ fn hosts(prefix: &str, bootstrap: &Path, world: &World) -> Vec<Scenario> {
     .into()
 }
 
-fn templates(template: &Template, world: &World) -> Vec<Scenario> {
+fn templates<'a>(template: &Template, world: &'a World) -> Vec<Scenario<'a>> {
     use Wire::{Direct, Distant};
     let (role, user) = (&template.role, &template.temporary_user);
     let theirs = |(name, strategy, program, wire): (&str, _, &PathBuf, _)| Scenario {
+        world,
         name: format!("template/{name}"),
         program: program.clone(),
         strategy,
@@ -155,7 +158,7 @@ fn templates(template: &Template, world: &World) -> Vec<Scenario> {
     .into()
 }
 
-impl Scenario {
+impl Scenario<'_> {
     /// A cold start, and warm events after it.
     async fn measure(&mut self) -> Result<()> {
         // Once for nothing: how much of the program this machine has in memory hangs
@@ -217,7 +220,7 @@ impl Scenario {
     }
 
     /// The warm escalate's, counted on the wire.
-    async fn count_round_trips(&self, world: &World, figures: &mut Figures) -> Result<()> {
+    async fn count_round_trips(&self, figures: &mut Figures) -> Result<()> {
         let Some(variables) = &self.counted else {
             return Ok(());
         };
@@ -225,16 +228,16 @@ impl Scenario {
         let (first, second) = (self.run()?, self.run()?);
         timed(&lambda, &first.escalate).await?;
         timed(&lambda, &first.deescalate).await?;
-        world.reset_round_trips();
+        self.world.reset_round_trips();
         timed(&lambda, &second.escalate).await?;
         let name = format!("{}/round-trips", self.name);
-        figures.set_median(name, &[world.round_trips() as f64], Unit::Count);
+        figures.set_median(name, &[self.world.round_trips() as f64], Unit::Count);
         timed(&lambda, &second.deescalate).await?;
         Ok(())
     }
 }
 
-impl Scenario {
+impl Scenario<'_> {
     /// What Lambda's smallest function would be charged for: a cold start and some
     /// events.
     async fn charge_memory(&self, figures: &mut Figures) -> Result<()> {
