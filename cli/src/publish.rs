@@ -202,8 +202,9 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
     );
     let payload = statement.to_json();
     Statement::from_json(&payload).map_err(|why| anyhow!("the release {why}"))?;
-    let envelope = key.sign(payload).await?.to_json();
-    let digest = Digest::of(&envelope);
+    let envelope = key.sign(payload).await?;
+    let digest = envelope.digest();
+    let envelope = envelope.to_json();
     let id = format!("r{}-{}", statement.serial, digest.short());
     steps.done(&format!("signed {id} with `{}`", key.name()));
 
@@ -225,7 +226,7 @@ async fn publish(args: &PublishArgs, store: &Store) -> anyhow::Result<Status> {
         }
         store.switch(&id, &envelope, before.as_ref()).await?;
         steps.done(&format!("{} is {id} now", store.url()));
-        status = store.settle(&id, &envelope, &objects).await;
+        status = store.settle(&id, digest, &envelope, &objects).await;
     }
     if args.json {
         output::json(&json!({

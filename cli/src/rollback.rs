@@ -81,8 +81,9 @@ async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> 
     };
     let payload = statement.to_json();
     Statement::from_json(&payload).map_err(|why| anyhow!("the release {why}"))?;
-    let envelope = key.sign(payload).await?.to_json();
-    let digest = Digest::of(&envelope);
+    let envelope = key.sign(payload).await?;
+    let digest = envelope.digest();
+    let envelope = envelope.to_json();
     let id = format!("r{}-{}", statement.serial, digest.short());
     for (digest, bytes) in &objects {
         store.bring(*digest, bytes, before.as_ref()).await?;
@@ -98,7 +99,7 @@ async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> 
         wanted.id(),
         replaced.as_deref().unwrap_or("none")
     ));
-    let status = store.settle(&id, &envelope, &objects).await;
+    let status = store.settle(&id, digest, &envelope, &objects).await;
     if args.json {
         output::json(&json!({
             "release": id, "sha256": digest, "of": wanted.id(), "before": replaced,

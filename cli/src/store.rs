@@ -28,6 +28,7 @@ pub(crate) struct Store {
 pub(crate) struct Found {
     /// Where it lies.
     pub(crate) key: String,
+    /// Of what was signed, if it was.
     pub(crate) digest: Digest,
     pub(crate) statement: Statement,
     pub(crate) signed_by: Vec<String>,
@@ -66,9 +67,9 @@ impl Found {
             .all(|(digest, _)| there.contains(&release_store::object_key(digest)))
     }
 
-    /// Whether it is the same statement, however it is written.
+    /// Whether it is the same release, wherever it lies and whoever signed it.
     pub(crate) fn is_same(&self, other: &Found) -> bool {
-        self.envelope.payload == other.envelope.payload
+        self.digest == other.digest
     }
 
     /// As the function's log and the ledger name it.
@@ -361,11 +362,12 @@ impl Store {
     pub(crate) async fn settle(
         &self,
         id: &str,
+        digest: Digest,
         envelope: &[u8],
         objects: &[(Digest, Vec<u8>)],
     ) -> Status {
         let settled = async {
-            let key = release_store::release_key(Digest::of(envelope));
+            let key = release_store::release_key(digest);
             self.upload(&key, envelope).await?;
             let there = self.objects().await?;
             for (digest, bytes) in objects {
@@ -435,7 +437,7 @@ pub(crate) fn find<'a>(name: &str, releases: &'a [Found]) -> anyhow::Result<&'a 
             "there is no release `{name}` that your key or one of `--trust` signed: `symctl releases` shows what there is"
         );
     };
-    // Who can write the store can write the same statement otherwise.
+    // Who can write the store can put the same one there twice.
     if !found.all(|other| other.is_same(first)) {
         let ids = releases.iter().filter(is_it).map(|found| found.id());
         let ids: BTreeSet<String> = ids.collect();
@@ -521,7 +523,7 @@ fn read(key: &str, bytes: &[u8]) -> anyhow::Result<Found> {
     let signatures = envelope.signatures.iter();
     Ok(Found {
         key: key.to_owned(),
-        digest: Digest::of(bytes),
+        digest: envelope.digest(),
         statement,
         signed_by: signatures
             .map(|signature| signature.key_id.clone())
@@ -580,6 +582,10 @@ mod tests {
         Ok(())
     }
 
+    fn digest(envelope: &[u8]) -> Digest {
+        Envelope::from_json(envelope).map_or(Digest::of(b""), |envelope| envelope.digest())
+    }
+
     fn statement(serial: u64) -> Vec<u8> {
         let digest = Digest::of(b"").to_string();
         let payload = serde_json::json!({
@@ -630,19 +636,19 @@ mod tests {
         store.switch("r1", &first, None).await?;
         let lock = directory.path().join(".lock");
         break_writing(directory.path())?;
-        assert_eq!(store.settle("r1", &first, &[]).await, Status::Ours);
+        let digest = digest(&first);
+        let settled = store.settle("r1", digest, &first, &[]).await;
+        assert_eq!(settled, Status::Ours);
 
         // The next one makes up for it.
         std::fs::remove_file(lock)?;
         let current = store.current().await?.context("is in use")?;
         store.remember(&current, &[]).await?;
         let listed = store.list(release_store::RELEASES).await?;
-        assert_eq!(
-            listed[0].key,
-            release_store::release_key(Digest::of(&first))
-        );
+        assert_eq!(listed[0].key, release_store::release_key(digest));
         let objects = [(Digest::of(b"a"), b"a".to_vec())];
-        assert_eq!(store.settle("r1", &first, &objects).await, Status::Done);
+        let settled = store.settle("r1", digest, &first, &objects).await;
+        assert_eq!(settled, Status::Done);
         assert_eq!(store.objects().await?.len(), 1);
         Ok(())
     }

@@ -168,12 +168,6 @@ impl Apart {
         }
         ended.check()?;
         let code = code.seal().map_err(not_started)?;
-        if code.bytes() > MAX_NATIVE_BYTES {
-            return Err(Refusal::new(format!(
-                "becomes {} bytes of native code, at most {MAX_NATIVE_BYTES} are allowed: leave out of it what it doesn't need",
-                code.bytes()
-            )));
-        }
         // Only this machine's can be loaded, and what that takes hangs on no target.
         if Some(target) == TARGET {
             check_loading(&code)?;
@@ -262,9 +256,15 @@ impl Ended {
         if self.status.success() {
             return Ok(());
         }
-        if self.status.signal() == Some(Signal::SIGXCPU as i32) {
+        let signal = self.status.signal();
+        if signal == Some(Signal::SIGXCPU as i32) {
             return Err(Refusal::new(format!(
                 "takes more than {CPU_SECONDS} seconds to compile: leave out of it what it doesn't need"
+            )));
+        }
+        if signal == Some(Signal::SIGXFSZ as i32) {
+            return Err(Refusal::new(format!(
+                "becomes more than {MAX_NATIVE_BYTES} bytes of native code: leave out of it what it doesn't need"
             )));
         }
         Err(match (self.status.code(), self.said.split_once('\n')) {
@@ -300,6 +300,8 @@ fn limit(memory_bytes: u64) -> wasmtime::Result<()> {
     setrlimit(Resource::RLIMIT_DATA, memory_bytes, memory_bytes)?;
     // At the second one it would be killed, as where memory runs out.
     setrlimit(Resource::RLIMIT_CPU, CPU_SECONDS, CPU_SECONDS + 5)?;
+    // What it writes is in memory too, and the function's.
+    setrlimit(Resource::RLIMIT_FSIZE, MAX_NATIVE_BYTES, MAX_NATIVE_BYTES)?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     // Where memory runs out all the same, this one has to go, and not the function.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
@@ -336,6 +338,24 @@ mod tests {
         assert_eq!(memory(Some("512")), 320);
         assert_eq!(memory(Some("10240")), 1024);
         assert_eq!(memory(None), 1024);
+    }
+
+    // What holds files holds the memory that native code is written to.
+    #[test]
+    fn too_much_native_code_is_not_written() {
+        let code = Sealing::new().expect("there is memory");
+        let mut process = Command::new("sh");
+        process
+            .args(["-c", "ulimit -f 64; exec head -c 1000000 /dev/zero"])
+            .stdout(code.try_clone().expect("there are descriptors"))
+            .stderr(Stdio::piped());
+        let ended = Ended::of(&mut process, &[]).expect("there is a shell");
+        let refusal = ended.check().expect_err("was held");
+        assert!(
+            refusal.to_string().starts_with("becomes more than"),
+            "{refusal}"
+        );
+        assert!(code.seal().expect("can be read").bytes() < 1_000_000);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::statement::Digest;
+
 /// What the payload is. Part of what is signed, so that a signature over
 /// something else of the same key is none over a release.
 pub const PAYLOAD_TYPE: &str = "application/vnd.sym-postgres.release+json";
@@ -89,6 +91,12 @@ impl Envelope {
             payload,
             signatures: signatures.collect(),
         })
+    }
+
+    /// Of the statement alone, which is what was signed: who can't sign it can write the rest
+    /// of the file in many ways, and it stays the same release.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.payload)
     }
 
     /// The file's bytes.

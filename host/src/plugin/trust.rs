@@ -39,7 +39,7 @@ const P256_SPKI: &[u8] = &[
 pub enum Trust {
     /// Those that one of these keys signed.
     Keys(Vec<TrustedKey>),
-    /// The one whose envelope has this digest, whoever signed it.
+    /// The one whose statement has this digest, whoever signed it.
     Pin(Digest),
 }
 
@@ -166,7 +166,9 @@ impl Trust {
     /// # Errors
     /// `invalid-plugin`.
     pub fn verify(&self, envelope: &[u8], audience: &str) -> Result<VerifiedRelease> {
-        let digest = Digest::of(envelope);
+        let envelope =
+            Envelope::from_json(envelope).map_err(|why| refused(format!("its statement {why}")))?;
+        let digest = envelope.digest();
         if let Self::Pin(pin) = self
             && *pin != digest
         {
@@ -174,8 +176,6 @@ impl Trust {
                 "its statement is not the one that `PLUGIN_TRUST` pins",
             ));
         }
-        let envelope =
-            Envelope::from_json(envelope).map_err(|why| refused(format!("its statement {why}")))?;
         let signers = match self {
             Self::Pin(_) => vec![format!("sha256:{}", digest.short())],
             Self::Keys(keys) => signers(keys, &envelope)?,
@@ -247,12 +247,12 @@ pub struct VerifiedRelease {
 
 impl VerifiedRelease {
     /// Names it in logs and in the ledger: `r`, the serial, and the beginning of
-    /// the envelope's digest.
+    /// the statement's digest.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Of its envelope: what `PLUGIN_TRUST` can pin.
+    /// Of its statement: what `PLUGIN_TRUST` can pin.
     pub fn digest(&self) -> Digest {
         self.digest
     }

@@ -139,7 +139,10 @@ fn what_a_trusted_key_signed_is_verified_and_nothing_else() {
         .verify(&bytes, "sym-postgres")
         .expect("is verified");
     assert_eq!(release.signers(), ["team"]);
-    assert_eq!(release.id(), format!("r7-{}", Digest::of(&bytes).short()));
+    assert_eq!(
+        release.id(),
+        format!("r7-{}", Digest::of(payload.as_bytes()).short())
+    );
 
     check_refused(&signer.trust(), &bytes, "other", "this function is `other`");
     check_refused(&Signer::new().trust(), &bytes, "sym-postgres", "no key of");
@@ -202,12 +205,39 @@ fn a_signature_over_another_type_is_none() {
     );
 }
 
+// The ledger takes one release of a serial.
 #[test]
-fn a_pin_takes_one_envelope_whoever_signed_it() {
+fn who_can_only_write_the_store_makes_no_other_release_of_what_was_signed() {
     let signer = Signer::new();
-    let bytes = signer.sign(statement().to_string().as_bytes()).to_json();
-    let pin = Trust::Pin(Digest::of(&bytes));
+    let envelope = signer.sign(statement().to_string().as_bytes());
+    let verified = |envelope: &Envelope, more: &str| {
+        let bytes = [&envelope.to_json(), more.as_bytes()].concat();
+        let verified = signer.trust().verify(&bytes, "sym-postgres");
+        let release = verified.expect("is verified");
+        (release.id().to_owned(), release.digest())
+    };
+    let mut signed_twice = envelope.clone();
+    signed_twice.signatures.push(Signature {
+        key_id: "somebody".to_owned(),
+        bytes: vec![0; 64],
+    });
+    let mut renamed = envelope.clone();
+    renamed.signatures[0].key_id = "other".to_owned();
+    let release = verified(&envelope, "");
+    for (other, more) in [(&envelope, " "), (&signed_twice, ""), (&renamed, "")] {
+        assert_eq!(verified(other, more), release);
+    }
+}
+
+#[test]
+fn a_pin_takes_one_statement_whoever_signed_it() {
+    let signer = Signer::new();
+    let payload = statement().to_string();
+    let bytes = signer.sign(payload.as_bytes()).to_json();
+    let pin = Trust::Pin(Digest::of(payload.as_bytes()));
     assert!(pin.verify(&bytes, "sym-postgres").is_ok());
+    let others = Signer::new().sign(payload.as_bytes()).to_json();
+    assert!(pin.verify(&others, "sym-postgres").is_ok());
     check_refused(&pin, &bytes, "other", "this function is `other`");
     let other = signer.sign(b"{}").to_json();
     check_refused(&pin, &other, "sym-postgres", "not the one that");
