@@ -6,8 +6,9 @@ variable "name" {
   type        = string
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9_-]{1,64}$", var.name))
-    error_message = "The name is 1 to 64 letters, digits, `-` and `_`, as Lambda's function names are."
+    # A role's name has at most 64, and the publisher's is this one, `-publisher-` and the region.
+    condition     = can(regex("^[A-Za-z0-9_-]{1,39}$", var.name))
+    error_message = "The name is 1 to 39 letters, digits, `-` and `_`: the names of IAM roles carry it, with the region."
   }
 }
 

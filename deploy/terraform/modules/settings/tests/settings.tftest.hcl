@@ -129,6 +129,14 @@ run "refuses_iam_without_the_databases_id" {
   expect_failures = [var.database]
 }
 
+run "refuses_a_name_that_makes_no_name_of_a_role" {
+  command = plan
+  variables {
+    name = "sym-postgres-for-all-of-the-sandboxes-01"
+  }
+  expect_failures = [var.name]
+}
+
 # As made of the function's name.
 run "refuses_a_bucket_of_a_name_with_an_underscore" {
   command = plan
