@@ -100,6 +100,27 @@ async fn what_anybody_grants_to_a_temporary_user_hides_nothing() -> anyhow::Resu
     Ok(())
 }
 
+#[tokio::test]
+async fn what_anybody_grants_to_the_function_hides_no_ledger() -> anyhow::Result<()> {
+    let world = World::builder().start().await?;
+    world.postgres.create_database("another").await?;
+    let another = world.postgres.admin_in("another").await?;
+    another
+        .batch_execute(
+            "CREATE SCHEMA made AUTHORIZATION sym_bot;
+             SET ROLE sym_bot; CREATE FUNCTION made.made() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        )
+        .await?;
+    flood(&world, "sym_bot").await?;
+    let database = world.admin_planning_as_the_function().await?;
+    database
+        .batch_execute("SET statement_timeout = '150ms'")
+        .await?;
+    let other = "SELECT sym.other_ledgers() = '{another}'";
+    ensure!(database.query_one(other, &[]).await?.get::<_, bool>(0));
+    Ok(())
+}
+
 /// Makes relations with as many columns as there can be, each of which is granted to many.
 fn world_with_wide_relations() -> Builder {
     world_with_leaks().sql(

@@ -147,13 +147,14 @@ const END_HOLDERS: &str = "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activ
 /// in this database.
 fn other_ledger(user: &str) -> String {
     format!(
-        "SELECT d.datname::text FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid \
-         WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' \
-           AND s.refobjid = (SELECT r.oid FROM pg_roles r WHERE r.rolname = {user}) \
-           AND d.datname <> current_database() \
+        "SELECT d.datname::text FROM pg_database d, pg_roles r \
+         WHERE r.rolname = {user} AND d.datname <> current_database() \
            AND NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                            WHERE n.nspname = 'sym' AND c.relname = 'grants') \
-         GROUP BY d.datname HAVING bool_or(s.classid = 'pg_namespace'::regclass) AND bool_or(s.classid = 'pg_proc'::regclass) \
+           AND r.oid = ANY (ARRAY(SELECT s.refobjid FROM pg_shdepend s \
+                   WHERE s.dbid = d.oid AND s.classid = 'pg_namespace'::regclass AND s.deptype = 'o')) \
+           AND r.oid = ANY (ARRAY(SELECT s.refobjid FROM pg_shdepend s \
+                   WHERE s.dbid = d.oid AND s.classid = 'pg_proc'::regclass AND s.deptype = 'o')) \
          ORDER BY d.datname LIMIT 1"
     )
 }
@@ -298,7 +299,7 @@ mod tests {
             (VERSION, digest.as_str()),
             (
                 14,
-                "f19084f9116f4a2a52378462ace639ee34281aaf928803021efec0b0796e2f34"
+                "35b6f9b6d6228636e571d2576958447248f06bc47f505f2c204c59f1e1ab153b"
             ),
             "`schema/` has changed: raise VERSION, unless what it was is in no release, and put both here"
         );

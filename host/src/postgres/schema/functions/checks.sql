@@ -166,13 +166,16 @@ END $$;
 CREATE OR REPLACE FUNCTION sym.other_ledgers() RETURNS text[]
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN ARRAY(SELECT d.datname::text FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid
-        WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' AND d.datname <> current_database()
-          AND s.refobjid = ANY (ARRAY(SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user
-                  OR r.rolname = session_user AND NOT pg_has_role(r.oid, current_user, 'MEMBER')))
-        GROUP BY d.datname, s.refobjid
-        HAVING bool_or(s.classid = 'pg_namespace'::regclass) AND bool_or(s.classid = 'pg_proc'::regclass)
-        ORDER BY d.datname);
+    -- By the owners of what each database has of these kinds, and not by what hangs on the user:
+    -- everybody may grant it any number of large objects.
+    RETURN ARRAY(SELECT DISTINCT d.datname::text FROM pg_database d, pg_roles r
+        WHERE d.datname <> current_database()
+          AND (r.rolname = current_user OR r.rolname = session_user AND NOT pg_has_role(r.oid, current_user, 'MEMBER'))
+          AND r.oid = ANY (ARRAY(SELECT s.refobjid FROM pg_shdepend s
+                  WHERE s.dbid = d.oid AND s.classid = 'pg_namespace'::regclass AND s.deptype = 'o'))
+          AND r.oid = ANY (ARRAY(SELECT s.refobjid FROM pg_shdepend s
+                  WHERE s.dbid = d.oid AND s.classid = 'pg_proc'::regclass AND s.deptype = 'o'))
+        ORDER BY 1);
 END $$;
 
 -- Whether this run was one of ours: the ledger has a row of it, in whatever state, or its user is
