@@ -7,6 +7,7 @@
 //! nor a descriptor. What came of it is loaded by another one first: that takes memory too
 //! that nothing counts.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
@@ -22,11 +23,11 @@ use super::sealed::{Sealed, Sealing};
 use super::statement::MAX_NATIVE_BYTES;
 use crate::event::printable;
 
-/// The first argument of a process that compiles. Then follow the most memory in bytes, and
+/// The first argument of a process that compiles. Then follow its limits, see [`Limits`], and
 /// the target.
 const COMPILE: &str = "compile-component";
 
-/// That of one that loads native code. Then follows the most memory in bytes.
+/// That of one that loads native code. Then follow its limits.
 const LOAD: &str = "load-component";
 
 /// Most memory of its own that a process that compiles may have, in bytes. A component from
@@ -85,11 +86,17 @@ impl OwnCode {
 ///
 /// `function_megabytes`: the memory of the Lambda function that this is, if it is one.
 pub fn begin(function_megabytes: Option<&str>) {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // One that isn't UTF-8 is none of these.
+    let arguments: Vec<&str> = arguments
+        .iter()
+        .map(|argument| argument.to_str().unwrap_or_default())
+        .collect();
     let ended = match *arguments.as_slice() {
-        [COMPILE, memory, target] => alone(memory, || compile_alone(target)),
-        [LOAD, memory] => alone(memory, load_alone),
+        [COMPILE, memory, processor, file, target] => {
+            alone([memory, processor, file], || compile_alone(target))
+        }
+        [LOAD, memory, processor, file] => alone([memory, processor, file], load_alone),
         _ => {
             if cfg!(target_os = "linux") {
                 APART.get_or_init(|| Apart::new(function_megabytes));
@@ -141,7 +148,9 @@ fn invalid(cause: &str, detail: &str) -> Refusal {
 }
 
 fn not_started(error: io::Error) -> Refusal {
-    Refusal::new("can't be compiled, as no process can be started that does it").with_detail(error)
+    Refusal::new("can't be compiled, as no process can be started that does it")
+        .with_detail(error)
+        .passing()
 }
 
 impl Apart {
@@ -158,13 +167,25 @@ impl Apart {
 
     fn compile(&self, target: &str, component: &[u8]) -> Result<Sealed, Refusal> {
         let code = Sealing::new().map_err(not_started)?;
-        let mut process = process(&[COMPILE, &self.memory_bytes.to_string(), target]);
+        let limits = Limits {
+            memory_bytes: self.memory_bytes,
+            // What it writes is in memory too, and the function's.
+            file_bytes: MAX_NATIVE_BYTES,
+            ..Limits::default()
+        };
+        let mut process = process(COMPILE, &limits);
         process
+            .arg(target)
             .stdin(Stdio::piped())
             .stdout(code.try_clone().map_err(not_started)?);
         let ended = Ended::of(&mut process, component).map_err(not_started)?;
         if ended.is_out_of_memory() {
-            return Err(self.too_much_memory());
+            let refusal = self.too_much_memory();
+            return Err(match ended.was_killed() {
+                // There may be more the next time.
+                true => refusal.passing(),
+                false => refusal,
+            });
         }
         ended.check()?;
         let code = code.seal().map_err(not_started)?;
@@ -192,9 +213,12 @@ impl Apart {
 /// Refuses code that takes more memory than its own to load.
 fn check_loading(code: &Sealed) -> Result<(), Refusal> {
     // It is read, and copied to where it can run.
-    let memory_bytes = 2 * code.bytes() + LOADED_BYTES;
+    let limits = Limits {
+        memory_bytes: 2 * code.bytes() + LOADED_BYTES,
+        ..Limits::default()
+    };
     let code = File::open(code.path()).map_err(not_started)?;
-    let mut process = process(&[LOAD, &memory_bytes.to_string()]);
+    let mut process = process(LOAD, &limits);
     process.stdin(code).stdout(Stdio::null());
     let ended = Ended::of(&mut process, &[]).map_err(not_started)?;
     if ended.status.success() {
@@ -210,10 +234,63 @@ fn check_loading(code: &Sealed) -> Result<(), Refusal> {
 }
 
 /// The very program that this one is, also where another lies in its place by now.
-fn process(arguments: &[&str]) -> Command {
+fn process(what: &str, limits: &Limits) -> Command {
     let mut process = Command::new("/proc/self/exe");
-    process.args(arguments).env_clear().stderr(Stdio::piped());
     process
+        .arg(what)
+        .args(limits.to_arguments())
+        .env_clear()
+        .stderr(Stdio::piped());
+    process
+}
+
+/// What a process may take that compiles or loads.
+struct Limits {
+    /// Of its own memory.
+    memory_bytes: u64,
+    /// Of time on a processor.
+    processor_seconds: u64,
+    /// Of what it writes to a file, which a memfd is too.
+    file_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: MEMORY_BYTES,
+            processor_seconds: CPU_SECONDS,
+            file_bytes: 0,
+        }
+    }
+}
+
+impl Limits {
+    fn to_arguments(&self) -> [String; 3] {
+        [self.memory_bytes, self.processor_seconds, self.file_bytes].map(|limit| limit.to_string())
+    }
+
+    fn from_arguments(arguments: [&str; 3]) -> wasmtime::Result<Self> {
+        let [memory, processor, file] = arguments;
+        Ok(Self {
+            memory_bytes: memory.parse()?,
+            processor_seconds: processor.parse()?,
+            file_bytes: file.parse()?,
+        })
+    }
+
+    /// From here on this process has no more than that.
+    fn hold(&self) -> wasmtime::Result<()> {
+        use nix::sys::resource::{Resource, setrlimit};
+        setrlimit(Resource::RLIMIT_DATA, self.memory_bytes, self.memory_bytes)?;
+        // At the second one it would be killed, as where memory runs out.
+        let seconds = self.processor_seconds;
+        setrlimit(Resource::RLIMIT_CPU, seconds, seconds + 5)?;
+        setrlimit(Resource::RLIMIT_FSIZE, self.file_bytes, self.file_bytes)?;
+        setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+        // Where memory runs out all the same, this one has to go, and not the function.
+        let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+        Ok(())
+    }
 }
 
 /// How a process has ended, and what it said.
@@ -248,7 +325,11 @@ impl Ended {
         let signal = self.status.signal();
         self.status.code() == Some(IS_OUT_OF_MEMORY)
             || signal == Some(Signal::SIGABRT as i32) && self.said.contains("memory allocation of")
-            || signal == Some(Signal::SIGKILL as i32)
+            || self.was_killed()
+    }
+
+    fn was_killed(&self) -> bool {
+        self.status.signal() == Some(Signal::SIGKILL as i32)
     }
 
     /// Whether it did what it was started for.
@@ -282,8 +363,9 @@ impl Ended {
 
 /// What a process does that was started for it, within limits; and what it ends with. Of an
 /// error it says two lines.
-fn alone(memory: &str, work: impl FnOnce() -> wasmtime::Result<()>) -> i32 {
-    let done = limit(memory.parse().unwrap_or(MEMORY_BYTES)).and_then(|()| work());
+fn alone(limits: [&str; 3], work: impl FnOnce() -> wasmtime::Result<()>) -> i32 {
+    let held = Limits::from_arguments(limits).and_then(|limits| limits.hold());
+    let done = held.and_then(|()| work());
     let Err(error) = done else { return 0 };
     let cause = error.root_cause().to_string().replace('\n', " ");
     // wasmtime's own word, and the system's, of whichever crate's type it is.
@@ -292,20 +374,6 @@ fn alone(memory: &str, work: impl FnOnce() -> wasmtime::Result<()>) -> i32 {
     }
     let _ = write!(io::stderr(), "{cause}\n{error:#}\n");
     1
-}
-
-/// From here on this process has no more than that.
-fn limit(memory_bytes: u64) -> wasmtime::Result<()> {
-    use nix::sys::resource::{Resource, setrlimit};
-    setrlimit(Resource::RLIMIT_DATA, memory_bytes, memory_bytes)?;
-    // At the second one it would be killed, as where memory runs out.
-    setrlimit(Resource::RLIMIT_CPU, CPU_SECONDS, CPU_SECONDS + 5)?;
-    // What it writes is in memory too, and the function's.
-    setrlimit(Resource::RLIMIT_FSIZE, MAX_NATIVE_BYTES, MAX_NATIVE_BYTES)?;
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    // Where memory runs out all the same, this one has to go, and not the function.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-    Ok(())
 }
 
 /// Reads a component, and writes native code.
@@ -356,6 +424,13 @@ mod tests {
             "{refusal}"
         );
         assert!(code.seal().expect("can be read").bytes() < 1_000_000);
+    }
+
+    // Where the database's password may be.
+    #[test]
+    fn what_compiles_has_none_of_our_variables() {
+        let process = format!("{:?}", process(COMPILE, &Limits::default()));
+        assert!(process.starts_with("env -i "), "{process}");
     }
 
     #[test]

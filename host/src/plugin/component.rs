@@ -27,6 +27,7 @@ use crate::event::printable;
 pub(super) struct Refusal {
     clause: String,
     detail: Option<String>,
+    is_passing: bool,
 }
 
 impl Refusal {
@@ -34,7 +35,15 @@ impl Refusal {
         Self {
             clause: clause.into(),
             detail: None,
+            is_passing: false,
         }
+    }
+
+    /// Says that it isn't the plugin's alone: the next try may end otherwise.
+    #[cfg(feature = "compiler")]
+    pub(super) fn passing(mut self) -> Self {
+        self.is_passing = true;
+        self
     }
 
     pub(super) fn with_detail(mut self, detail: impl fmt::Display) -> Self {
@@ -54,7 +63,44 @@ pub(super) struct Artifact {
     /// Gone once it has been loaded: it may be 18 MB, of 128, and more where it
     /// is native code.
     code: Mutex<Code>,
-    compiled: OnceLock<Result<Component, Refusal>>,
+    compiled: Outcome<Component>,
+}
+
+/// What came of something that is done once, unless another try may end otherwise.
+struct Outcome<T> {
+    kept: OnceLock<Result<T, Refusal>>,
+    /// Locked while it is done.
+    doing: Mutex<()>,
+}
+
+impl<T> Outcome<T> {
+    fn unknown() -> Self {
+        Self {
+            kept: OnceLock::new(),
+            doing: Mutex::new(()),
+        }
+    }
+
+    /// What there is already.
+    fn get(&self) -> Option<Result<&T, Refusal>> {
+        let kept = self.kept.get()?;
+        Some(kept.as_ref().map_err(Clone::clone))
+    }
+
+    /// The same, or what comes of it now.
+    fn get_or(&self, act: impl FnOnce() -> Result<T, Refusal>) -> Result<&T, Refusal> {
+        let _doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = self.get() {
+            return kept;
+        }
+        match act() {
+            Err(refusal) if refusal.is_passing => Err(refusal),
+            result => {
+                let kept = self.kept.get_or_init(|| result);
+                kept.as_ref().map_err(Clone::clone)
+            }
+        }
+    }
 }
 
 /// What a component comes as.
@@ -89,7 +135,7 @@ impl Artifact {
             version: sha256.short(),
             bytes,
             code: Mutex::new(code),
-            compiled: OnceLock::new(),
+            compiled: Outcome::unknown(),
         }
     }
 
@@ -105,15 +151,18 @@ impl Artifact {
     }
 
     pub(super) fn compiled(&self, engine: &Engine) -> Result<&Component, Refusal> {
-        let compiled = self.compiled.get_or_init(|| {
+        self.compiled.get_or(|| {
             let mut code = self.code.lock().unwrap_or_else(PoisonError::into_inner);
-            match std::mem::replace(&mut *code, Code::Loaded) {
-                Code::Component(bytes) => compile(engine, &bytes),
-                Code::Native(code) => native::load(engine, &code),
+            let compiled = match &*code {
+                Code::Component(bytes) => compile(engine, bytes),
+                Code::Native(code) => native::load(engine, code),
                 Code::Loaded => Err(Refusal::new("could not be loaded by an earlier event")),
+            };
+            if !compiled.as_ref().is_err_and(|refusal| refusal.is_passing) {
+                *code = Code::Loaded;
             }
-        });
-        compiled.as_ref().map_err(Clone::clone)
+            compiled
+        })
     }
 }
 
@@ -172,7 +221,7 @@ pub(super) struct Plugin<E: Export> {
     config: Arc<BTreeMap<String, String>>,
     wasi: bool,
     is_on_trial: bool,
-    prepared: OnceLock<Result<Prepared<E>, Refusal>>,
+    prepared: Outcome<Prepared<E>>,
     ahead: Ahead,
 }
 
@@ -201,7 +250,7 @@ impl<E: Export + 'static> Plugin<E> {
             config,
             wasi,
             is_on_trial: false,
-            prepared: OnceLock::new(),
+            prepared: Outcome::unknown(),
             ahead: Ahead::default(),
         }
     }
@@ -218,7 +267,7 @@ impl<E: Export + 'static> Plugin<E> {
             config: Arc::new(config),
             wasi: self.wasi,
             is_on_trial: true,
-            prepared: OnceLock::new(),
+            prepared: Outcome::unknown(),
             ahead: Ahead::default(),
         }
     }
@@ -288,11 +337,9 @@ impl<E: Export + 'static> Plugin<E> {
     pub(super) async fn prepared(self: &Arc<Self>, deadline: Instant) -> Result<&Prepared<E>> {
         if self.prepared.get().is_none() {
             let plugin = self.clone();
-            let work = tokio::task::spawn_blocking(move || {
-                plugin.prepare_now();
-            });
+            let work = tokio::task::spawn_blocking(move || plugin.prepare_now().map(drop));
             match tokio::time::timeout_at(deadline, work).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(done)) => done.map_err(|refusal| self.refused(&refusal))?,
                 Ok(Err(panic)) => {
                     return Err(Error::new(
                         error::Code::InvalidPlugin,
@@ -312,18 +359,16 @@ impl<E: Export + 'static> Plugin<E> {
                 }
             }
         }
-        self.prepare_now()
-            .as_ref()
-            .map_err(|refusal| self.refused(refusal))
+        self.prepare_now().map_err(|refusal| self.refused(&refusal))
     }
 
     /// The same where it has been, and nothing was wrong.
     pub(super) fn already_prepared(&self) -> Option<&Prepared<E>> {
-        self.prepared.get()?.as_ref().ok()
+        self.prepared.get()?.ok()
     }
 
-    fn prepare_now(&self) -> &Result<Prepared<E>, Refusal> {
-        self.prepared.get_or_init(|| {
+    fn prepare_now(&self) -> Result<&Prepared<E>, Refusal> {
+        self.prepared.get_or(|| {
             let component = self.artifact.compiled(&self.engine)?;
             world::check_imports(&self.engine, component, self.wasi)?;
             world::check_export::<E>(&self.engine, component)?;
@@ -364,5 +409,26 @@ impl<E: Export + 'static> Plugin<E> {
             Some(detail) => error.with_source(detail.clone()),
             None => error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_that_may_pass_is_not_kept() {
+        let outcome = Outcome::unknown();
+        let passing = || Err(Refusal::new("is killed").passing());
+        outcome.get_or(passing).expect_err("is refused");
+        assert!(outcome.get().is_none());
+        assert_eq!(outcome.get_or(|| Ok(1)).expect("is another try"), &1);
+        assert_eq!(outcome.get_or(passing).expect("is kept"), &1);
+
+        let outcome = Outcome::<u8>::unknown();
+        let lasting = || Err(Refusal::new("is invalid"));
+        outcome.get_or(lasting).expect_err("is refused");
+        let kept = outcome.get_or(|| Ok(1)).expect_err("is kept");
+        assert_eq!(kept.to_string(), "is invalid");
     }
 }

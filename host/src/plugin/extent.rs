@@ -22,6 +22,10 @@ use crate::event::printable;
 /// 24,500.
 const MAX_ENTRIES: u64 = 150_000;
 
+/// Most components and modules that are within one another: what reads them keeps something
+/// for each. A component from JavaScript has 4.
+const MAX_DEPTH: usize = 20;
+
 /// What a canonical function counts as: the compiler makes a few functions of it.
 const ENTRIES_OF_CANONICAL: u64 = 10;
 
@@ -30,7 +34,8 @@ pub(super) fn reference() -> String {
     format!(
         "| {MAX_ENTRIES} | entries of all instances | Functions, globals, imports, exports and passive elements of each core \
          instance, which has up to 32 bytes for each, and what components make of them, a canonical function being \
-         {ENTRIES_OF_CANONICAL}. Python has 24,500. |\n"
+         {ENTRIES_OF_CANONICAL}. Python has 24,500. |\n\
+         | {MAX_DEPTH} | components and modules within one another | What reads them keeps something for each. JavaScript has 4. |\n"
     )
 }
 
@@ -80,8 +85,8 @@ struct Component {
 fn check_entries(count: u64) -> Result<(), Refusal> {
     if count > MAX_ENTRIES {
         return Err(Refusal::new(format!(
-            "has {count} entries (functions, globals, imports and exports) in its instances, at most {MAX_ENTRIES} are \
-             allowed: leave out of it what it doesn't need"
+            "has more than {MAX_ENTRIES} entries (functions, globals, imports and exports) in its instances: leave out of it \
+             what it doesn't need"
         )));
     }
     Ok(())
@@ -111,8 +116,9 @@ fn handed_around() -> Refusal {
 
 impl Component {
     /// One more, with what it has in it.
-    fn add(&mut self, entries: u64) {
+    fn add(&mut self, entries: u64) -> Result<(), Refusal> {
         self.entries = self.entries.saturating_add(1).saturating_add(entries);
+        check_entries(self.entries)
     }
 }
 
@@ -155,10 +161,17 @@ fn of_section(payload: Payload<'_>) -> Result<u64, Refusal> {
 impl Walk {
     fn payload(&mut self, payload: Payload<'_>) -> Result<(), Refusal> {
         match payload {
-            Payload::Version { encoding, .. } => self.scopes.push(match encoding {
-                Encoding::Component => Scope::Component(Component::default()),
-                Encoding::Module => Scope::Module { entries: 0 },
-            }),
+            Payload::Version { encoding, .. } => {
+                if self.scopes.len() == MAX_DEPTH {
+                    return Err(Refusal::new(format!(
+                        "has more than {MAX_DEPTH} components within one another: put them beside one another"
+                    )));
+                }
+                self.scopes.push(match encoding {
+                    Encoding::Component => Scope::Component(Component::default()),
+                    Encoding::Module => Scope::Module { entries: 0 },
+                });
+            }
             Payload::End(_) => return self.end(),
             payload => match self.scopes.last_mut() {
                 Some(Scope::Module { entries }) => *entries += of_section(payload)?,
@@ -176,10 +189,7 @@ impl Walk {
                 check_entries(self.entries)?;
                 (entries, true)
             }
-            Some(Scope::Component(component)) => {
-                check_entries(component.entries)?;
-                (component.entries, false)
-            }
+            Some(Scope::Component(component)) => (component.entries, false),
             None => return Ok(()),
         };
         if let Some(Scope::Component(outer)) = self.scopes.last_mut() {
@@ -221,7 +231,7 @@ impl Walk {
             }
         };
         if let Some(Scope::Component(component)) = self.scopes.last_mut() {
-            component.add(0);
+            component.add(0)?;
             match found {
                 Some((true, entries)) => component.modules.push(entries),
                 Some((false, entries)) => component.components.push(entries),
@@ -249,9 +259,9 @@ impl Walk {
                     match instance? {
                         Instance::Instantiate { module_index, args } => {
                             let entries = of(&component.modules, module_index)?;
-                            component.add(entries.saturating_add(args.len() as u64));
+                            component.add(entries.saturating_add(args.len() as u64))?;
                         }
-                        Instance::FromExports(exports) => component.add(exports.len() as u64),
+                        Instance::FromExports(exports) => component.add(exports.len() as u64)?,
                     }
                 }
             }
@@ -263,16 +273,16 @@ impl Walk {
                             args,
                         } => {
                             let entries = of(&component.components, component_index)?;
-                            component.add(entries.saturating_add(args.len() as u64));
+                            component.add(entries.saturating_add(args.len() as u64))?;
                         }
                         ComponentInstance::FromExports(exports) => {
-                            component.add(exports.len() as u64);
+                            component.add(exports.len() as u64)?;
                         }
                     }
                 }
             }
             Payload::ComponentCanonicalSection(section) => {
-                component.add(u64::from(section.count()) * ENTRIES_OF_CANONICAL);
+                component.add(u64::from(section.count()) * ENTRIES_OF_CANONICAL)?;
             }
             Payload::ComponentImportSection(section) => {
                 for import in section {
@@ -285,7 +295,7 @@ impl Walk {
                         // The host has none: what is imported is refused by its name.
                         ComponentTypeRef::Module(_) => component.modules.push(0),
                         ComponentTypeRef::Component(_) => component.components.push(0),
-                        _ => component.add(0),
+                        _ => component.add(0)?,
                     }
                 }
             }
@@ -293,7 +303,7 @@ impl Walk {
             Payload::ComponentExportSection(section) => {
                 for export in section {
                     let export = export?;
-                    component.add(0);
+                    component.add(0)?;
                     let space = match export.kind {
                         ComponentExternalKind::Module => &mut component.modules,
                         ComponentExternalKind::Component => &mut component.components,

@@ -1,7 +1,7 @@
 ;; A hundred thousand core instances in a few lines: each component has ten of the next.
 ;; kind: target
 ;; expect: invalid-plugin
-;; says: at most 150000 are allowed
+;; says: has more than 150000 entries
 (component $c
     {types}
     (core module $module (global i32 (i32.const 1)) (global i32 (i32.const 2)))

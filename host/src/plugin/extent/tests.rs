@@ -28,7 +28,7 @@ fn each_instance_counts_again_however_it_comes_about() {
     fits_up_to(
         MAX_ENTRIES / 1000,
         |count| checked(&format!("(component {module} {})", all(count))),
-        "has 151000 entries (functions, globals, imports and exports) in its instances",
+        "has more than 150000 entries (functions, globals, imports and exports) in its instances",
     );
     // Ten of a component with ten of a component with two.
     let ten = times("(instance (instantiate $c))", 10);
@@ -58,6 +58,13 @@ fn each_instance_counts_again_however_it_comes_about() {
         );
     }
     assert!(checked(&format!("(component {empty} {thousand})")).contains(" entries "));
+}
+
+#[test]
+fn what_is_within_one_another_has_an_end() {
+    let nested = |count| times("(component ", count) + &times(")", count);
+    let refusal = "more than 20 components within one another";
+    fits_up_to(MAX_DEPTH as u64, |count| checked(&nested(count)), refusal);
 }
 
 #[test]
