@@ -351,6 +351,111 @@ async fn the_setup_run_again_gives_what_is_missing_and_takes_nothing() -> anyhow
     Ok(())
 }
 
+/// Why the server refused to go on.
+async fn why_refused(session: &Client, setup: &str) -> anyhow::Result<String> {
+    let refused = session.batch_execute(setup).await.expect_err("is refused");
+    let refused = refused.as_db_error().context("is the server's")?;
+    Ok(refused.message().to_owned())
+}
+
+/// Up to 15 the ADMIN option would make the function's user a member.
+#[tokio::test]
+async fn the_setup_makes_nothing_for_a_role_that_is_never_lent() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql(
+            "CREATE ROLE makes CREATEDB; CREATE ROLE above; GRANT makes TO above; CREATE ROLE watches; GRANT pg_monitor TO watches;
+             CREATE ROLE \"RDS_x\"; CREATE ROLE boss SUPERUSER",
+        )
+        .start()
+        .await?;
+    let master = master_in(&world, "second").await?;
+    for (roles, sentence) in [
+        ("new,master", "role master is never lent: it is privileged"),
+        ("new,boss", "role boss is never lent: it is privileged"),
+        (
+            "above",
+            "role above is never lent: it is a member of makes, which is privileged",
+        ),
+        (
+            "watches",
+            "role watches is never lent: it is a member of pg_monitor, which belongs to the system",
+        ),
+        (
+            "RDS_x",
+            "role RDS_x is never lent: it belongs to the system",
+        ),
+        (
+            "pg_monitor",
+            "role pg_monitor is never lent: it belongs to the system",
+        ),
+        (
+            "new,sym_x",
+            "role sym_x is never lent: it belongs to the function",
+        ),
+        (
+            "other_bot",
+            "role other_bot is never lent: it belongs to the function",
+        ),
+    ] {
+        let setup = world
+            .setup_sql_with("second", "other_bot", "role", &["--roles", roles])
+            .await?;
+        assert_eq!(why_refused(&master, &setup).await?, sentence);
+    }
+    for user in ["master", "boss"] {
+        let setup = world.setup_sql("second", user, "temporary-user").await?;
+        assert_eq!(
+            why_refused(&master, &setup).await?,
+            format!(
+                "{user} runs this, or is a superuser: name a user by --user that is the function's alone"
+            )
+        );
+    }
+    for role in ["new", "sym_x", "other_bot"] {
+        assert!(!world.role_exists(role).await?, "{role}");
+    }
+    Ok(())
+}
+
+/// Who shares a ledger needs what the sentence says, and no setup.
+#[tokio::test]
+async fn the_setup_makes_nothing_by_the_ledger_of_another() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let setup = world.setup_sql("app", "sym_bot2", "role").await?;
+    let master = world.postgres.admin_in("app").await?;
+    master
+        .batch_execute("SET SESSION AUTHORIZATION master")
+        .await?;
+    let why = why_refused(&master, &setup).await?;
+    assert!(!world.role_exists("sym_bot2").await?);
+    assert!(
+        why.starts_with(
+            "schema sym in database app is of sym_bot: if that is the user of another function"
+        ),
+        "{why}"
+    );
+    let (_, statements) = why.split_once(", run ").context("has them")?;
+    let (make, statements) = statements.split_once("; as sym_bot (").context("has it")?;
+    let (place, statements) = statements.split_once(") ").context("has it")?;
+    let (grants, rest) = statements.split_once("; and set ").context("has it")?;
+    master.batch_execute(make).await?;
+    world.run_as_owner(place, grants).await?;
+    world.sql("ALTER ROLE sym_bot2 PASSWORD 'second'").await?;
+    let owner = rest.split(',').next().context("has it")?;
+    let owner = owner.strip_prefix("LEDGER_OWNER=").context("has it")?;
+    let shares = world
+        .another(&[
+            ("DB_USER", "sym_bot2"),
+            ("DB_PASSWORD", "second"),
+            ("LEDGER_OWNER", owner),
+        ])
+        .await?;
+    let event = Event::escalate();
+    world.body_of(&shares, &event.to_string()).await?;
+    world.body_of(&shares, &event.end().to_string()).await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_setup_for_another_version_makes_nothing() -> anyhow::Result<()> {
     let world = World::start().await?;
@@ -423,7 +528,7 @@ const CRON: &str = "CREATE SCHEMA cron;
 
 #[tokio::test]
 async fn the_job_of_pg_cron_is_the_functions() -> anyhow::Result<()> {
-    let world = World::builder().sql(CRON).start().await?;
+    let world = World::builder().start().await?;
     let members =
         "SELECT string_agg((to_jsonb(m) - 'oid')::text, ' ' ORDER BY (to_jsonb(m) - 'oid')::text)
         FROM pg_auth_members m WHERE m.roleid = 'sym_bot'::regrole";
@@ -436,6 +541,9 @@ async fn the_job_of_pg_cron_is_the_functions() -> anyhow::Result<()> {
     master
         .batch_execute("SET SESSION AUTHORIZATION master")
         .await?;
+    let why = "there is no pg_cron in database app: run CREATE EXTENSION pg_cron there first";
+    assert_eq!(why_refused(&master, &setup).await?, why);
+    world.sql(CRON).await?;
     for _ in 0..2 {
         master.batch_execute(&setup).await?;
     }

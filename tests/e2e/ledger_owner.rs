@@ -75,7 +75,8 @@ async fn an_administrator_acts_as_the_function_or_is_told_how() -> anyhow::Resul
     assert!(
         refused
             .stderr
-            .contains("`master` may not act as `sym_bot`, whose ledger it is"),
+            .contains("`master` may not act as `sym_bot`, whose ledger it is")
+            && refused.stderr.contains("`GRANT sym_bot TO master`"),
         "{refused:?}"
     );
     let set = match world.postgres.install().major {
@@ -525,7 +526,16 @@ async fn a_function_with_a_user_of_its_own_is_told_what_it_lacks() -> anyhow::Re
         .split_once(", in database `app`, `")
         .context("has it")?;
     let (grants, _) = advice.split_once('`').context("has it")?;
-    world.sql(&format!("SET ROLE sym_bot; {grants}")).await?;
+    // And not to become a member of the owner, which is all that another function may.
+    let doctor = world.symctl_with(&["doctor"], &OWN_USER).await?;
+    let told = format!(
+        "where it is a function's user, have an administrator run as `sym_bot` (docs/runbook.md, `Without Lambda and AWS`), in \
+         database `app`, `{grants}`; a person"
+    );
+    assert!(doctor.stdout.contains(&told), "{doctor:?}");
+    world.run_as_owner(&text, grants).await?;
+    let doctor = world.symctl_with(&["doctor"], &OWN_USER).await?;
+    assert_eq!(doctor.code, Some(0), "{doctor:?}");
     world.body_of(&own, &event.to_string()).await?;
     world.body_of(&own, &event.end().to_string()).await?;
     // It makes none of its own.

@@ -13,6 +13,7 @@ use super::{Body, Ready, Selection};
 use crate::error::{Code, Error, Errors, Result};
 use crate::event::printable;
 use crate::metrics::{self, Measured};
+use crate::postgres::schema::AS_OWNER;
 use crate::postgres::sweep::{OpenGrant, Overdue, Strays};
 use crate::postgres::{Connection, Names, sweep};
 use crate::request::{Ending, Run};
@@ -333,7 +334,7 @@ impl Ready {
             Code::AccessRemains,
             format!(
                 "the function's user seems to have another ledger, in database `{other}`, and no sweep ends what is open \
-                 there: look at `LEDGER_DB`; or end all of that (`symctl revoke --all`), and drop its schema `sym`"
+                 there: look at `LEDGER_DB`; or end all of that (`symctl revoke --all`), and drop its schema `sym`, as its owner ({AS_OWNER})"
             ),
         ))
     }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::failure::Names;
+use super::schema::AS_OWNER;
 use crate::error::{Code, Error};
 use crate::event::printable;
 use crate::sql::identifier;
@@ -180,7 +181,7 @@ pub(super) fn sentence(code: &str, why: &Value, names: Names<'_>) -> Error {
             Code::AccessRemains,
             format!(
                 "the ledger doesn't know this run, and the function's user seems to have another ledger, in database `{}`: \
-                 look at `LEDGER_DB`; or, where nothing is open there, drop its schema `sym`",
+                 look at `LEDGER_DB`; or, where nothing is open there, drop its schema `sym`, as its owner ({AS_OWNER})",
                 text("database")
             ),
         ),

@@ -22,6 +22,9 @@ const TABLES: &[(i32, &str)] = &[
     (14, include_str!("schema/tables_14.sql")),
 ];
 
+/// Where it says how an administrator who is no superuser runs what the ledger's owner alone may.
+pub(crate) const AS_OWNER: &str = "docs/runbook.md, `Without Lambda and AWS`";
+
 /// What a migration locks, and so the first thing that is made.
 const LOCKS: &str = "CREATE TABLE IF NOT EXISTS sym.locks (user_oid oid PRIMARY KEY);";
 
@@ -47,13 +50,18 @@ pub(crate) fn to_sql() -> String {
 }
 
 /// Raises where a schema may not be made, or replaced, for the user with this name, a literal:
-/// it has a ledger in another database, or a newer one in this.
+/// it has a ledger in another database, or somebody else's or a newer one is in this.
 pub(crate) fn refusal(user: &str) -> String {
     format!(
-        "DO $sym$ DECLARE other text; installed int; BEGIN\n    \
+        "DO $sym$ DECLARE other text; owner text; installed int; BEGIN\n    \
              other := ({other});\n    \
              IF other IS NOT NULL THEN\n        \
-                 RAISE EXCEPTION 'the function''s user has its ledger in database %: name that by --ledger; or, to move it, end all that is open there (symctl revoke --all), and then drop its schema sym', other;\n    \
+                 RAISE EXCEPTION 'the function''s user has its ledger in database %: name that by --ledger; or, to move it, end all that is open there (symctl revoke --all), and then drop its schema sym, as its owner ({AS_OWNER})', other;\n    \
+             END IF;\n    \
+             owner := (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'sym' AND pg_get_userbyid(nspowner) <> {user});\n    \
+             IF owner IS NOT NULL THEN\n        \
+                 RAISE EXCEPTION 'schema sym in database % is of %: if that is the user of another function, whose ledger this one is to share, and in no case otherwise, run CREATE USER %; as % ({AS_OWNER}) GRANT USAGE ON SCHEMA sym TO %; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sym TO %; and set LEDGER_OWNER=%, with the password that you give it',\n            \
+                     current_database(), quote_ident(owner), quote_ident({user}), quote_ident(owner), quote_ident({user}), quote_ident({user}), owner;\n    \
              END IF;\n    \
              installed := (SELECT {INSTALLED} FROM pg_namespace WHERE nspname = 'sym');\n    \
              IF installed > {VERSION} THEN\n        \
@@ -169,7 +177,7 @@ async fn refuse_a_second_ledger(connection: &Connection) -> Result<()> {
             let other: &str = row.try_get(0)?;
             Err(Failure::setup(format!(
                 "the function's user has its ledger in database `{other}`: name that in `LEDGER_DB`; or, to move it, end all \
-                 that is open there (`symctl revoke --all`), and then drop its schema `sym`"
+                 that is open there (`symctl revoke --all`), and then drop its schema `sym`, as its owner ({AS_OWNER})"
             )))
         }
     }

@@ -66,6 +66,19 @@ impl Setup {
             major = self.major,
         ));
         line(
+            "-- Before anything is made: what is never lent, who can't be the function's user, and whose a ledger is.",
+        );
+        line(&self.refusal(&name)?);
+        if ledger != self.database {
+            // It is another session.
+            line(&format!("\\connect {}\n{PIN}", identifier(ledger)?));
+        }
+        line(&schema::refusal(&name));
+        if ledger != self.database {
+            line(&format!("\\connect {database}\n{PIN}"));
+        }
+        line("");
+        line(
             "-- The roles that people ask for. Give each just what it is for; one that you have stays as it is.",
         );
         for role in &self.roles {
@@ -241,6 +254,13 @@ impl Setup {
             if cron != ledger {
                 line(&format!("\\connect {}\n{PIN}", identifier(cron)?));
             }
+            line(
+                "DO $sym$ BEGIN\n    \
+                     IF to_regnamespace('cron') IS NULL THEN\n        \
+                         RAISE EXCEPTION 'there is no pg_cron in database %: run CREATE EXTENSION pg_cron there first', current_database();\n    \
+                     END IF;\n\
+                 END $sym$;",
+            );
             line(&format!(
                 "BEGIN;\n\
                  GRANT USAGE ON SCHEMA cron TO {bot};\n\
@@ -257,6 +277,33 @@ impl Setup {
         }
         line("\nRESET search_path;");
         Ok(sql)
+    }
+
+    /// Raises where one of the roles is never lent, as `sym.check_role` judges without a look at what
+    /// it owns, and where the function's user, whose `name` is a literal, can't be that.
+    fn refusal(&self, name: &str) -> Result<String, QuoteError> {
+        let roles = self.roles.iter().map(|role| quote_literal(role));
+        let roles = roles.collect::<Result<Vec<_>, _>>()?.join(", ");
+        Ok(format!(
+            "DO $sym$ DECLARE role text; through text; what text; BEGIN\n    \
+                 IF {name} = current_user OR (SELECT rolsuper FROM pg_roles WHERE rolname = {name}) THEN\n        \
+                     RAISE EXCEPTION '% runs this, or is a superuser: name a user by --user that is the function''s alone', {name};\n    \
+                 END IF;\n    \
+                 FOREACH role IN ARRAY ARRAY[{roles}]::text[] LOOP\n        \
+                     SELECT r.name, r.what INTO through, what FROM (\n            \
+                         SELECT a.name, CASE WHEN a.is_privileged THEN 'is privileged'\n                                \
+                                             WHEN lower(left(a.name, 3)) IN ('pg_', 'rds') THEN 'belongs to the system'\n                                \
+                                             WHEN lower(left(a.name, 4)) = 'sym_' OR a.name = {name} THEN 'belongs to the function' END AS what\n            \
+                         FROM (SELECT role AS name, false AS is_privileged\n                  \
+                               UNION ALL SELECT a.rolname::text, a.rolsuper OR a.rolcreaterole OR a.rolcreatedb OR a.rolreplication OR a.rolbypassrls\n                  \
+                               FROM pg_roles b JOIN pg_roles a ON pg_has_role(b.oid, a.oid, 'MEMBER') WHERE b.rolname = role) a) r\n        \
+                     WHERE r.what IS NOT NULL ORDER BY r.name <> role, r.what = 'is privileged' DESC, r.name LIMIT 1;\n        \
+                     IF what IS NOT NULL THEN\n            \
+                         RAISE EXCEPTION 'role % is never lent: it %', role, CASE WHEN through = role THEN what ELSE format('is a member of %s, which %s', through, what) END;\n        \
+                     END IF;\n    \
+                 END LOOP;\n\
+             END $sym$;"
+        ))
     }
 
     /// Makes the administrator a member of the function's user, to the end of the
@@ -363,8 +410,12 @@ mod tests {
             ..setup(15)
         };
         let sql = sql.to_sql().expect("is made");
-        let (app, ledger) = sql.split_once("\\connect ledger\n").expect("changes over");
+        let (app, ledger) = sql.rsplit_once("\\connect ledger\n").expect("changes over");
         assert!(ledger.starts_with(PIN), "{ledger}");
+        // Whose a ledger is that is there, is asked before anything is made.
+        let (before, _) = app.split_once("CREATE ROLE").expect("makes something");
+        let there_and_back = "\\connect ledger\nSET search_path";
+        assert!(before.contains(there_and_back) && before.contains("\n\\connect app\n"));
         assert!(app.contains("GRANT SELECT ON ALL TABLES") && !app.contains("CREATE SCHEMA sym"));
         assert!(ledger.contains("CREATE SCHEMA sym"));
     }

@@ -8,7 +8,7 @@ use super::{ANSWER_TIMEOUT, Connection, answer_in, session};
 use crate::config::Database;
 use crate::error::Error;
 use crate::postgres::failure::{Failure, Result};
-use crate::postgres::schema;
+use crate::postgres::schema::{self, AS_OWNER};
 use crate::secret::Password;
 use crate::sql::{identifier, quote_identifier};
 
@@ -141,9 +141,11 @@ impl Connection {
                 return failure;
             }
             Failure::setup(format!(
-                "`{}` may not act as `{owner}`, whose ledger it is: log in as that user, or have an administrator run \
-                 `GRANT {} TO {}` (since PostgreSQL 16 with `WITH SET TRUE`)",
+                "`{}` may not act as `{owner}`, whose ledger it is: where it is a function's user, have an administrator run {}; \
+                 a person logs in as `{owner}`, or has `GRANT {} TO {}` run (since PostgreSQL 16 with `WITH SET TRUE`), which \
+                 gives all that `{owner}` may",
                 config.user,
+                grants(owner, config),
                 identifier(owner).unwrap_or_default(),
                 identifier(&config.user).unwrap_or_default()
             ))
@@ -211,10 +213,20 @@ impl Behind {
 
 /// Of a function with a user of its own.
 fn may_not_use(owner: &str, config: &Database) -> Failure {
-    let user = identifier(&config.user).unwrap_or_default();
     Failure::setup(format!(
-        "`{}` may not call the functions of `{owner}`'s ledger: have an administrator run, in database `{}`, `GRANT USAGE ON \
-         SCHEMA sym TO {user}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sym TO {user}`",
-        config.user, config.ledger
+        "`{}` may not call the functions of `{owner}`'s ledger: have an administrator run {}",
+        config.user,
+        grants(owner, config)
     ))
+}
+
+/// What a function with a user of its own needs, and as whom and where it is run: an administrator
+/// who is no superuser may grant nothing of the owner's.
+fn grants(owner: &str, config: &Database) -> String {
+    let user = identifier(&config.user).unwrap_or_default();
+    format!(
+        "as `{owner}` ({AS_OWNER}), in database `{}`, `GRANT USAGE ON SCHEMA sym TO {user}; GRANT EXECUTE ON ALL FUNCTIONS \
+         IN SCHEMA sym TO {user}`",
+        config.ledger
+    )
 }
