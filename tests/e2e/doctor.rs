@@ -2,7 +2,6 @@
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use sym_test_support::tools;
 
 use crate::fixture::{Event, World};
 
@@ -344,6 +343,86 @@ async fn the_doctor_misses_the_plugins() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Before 16 the ADMIN option makes a member.
+#[tokio::test]
+async fn the_doctor_names_a_privileged_role_that_the_function_has() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql(
+            "CREATE ROLE boss CREATEROLE; CREATE ROLE above; GRANT boss TO above;
+             GRANT above, pg_monitor TO sym_bot WITH ADMIN OPTION",
+        )
+        .start()
+        .await?;
+    let is_before_16 = world.postgres.install().major < 16;
+    for role in ["above", "pg_monitor"] {
+        let ill = world.symctl(&["doctor"]).await?;
+        let found = format!("FAIL privileged roles: the function's user is a member of `{role}`");
+        assert_eq!(ill.stdout.contains(&found), is_before_16, "{ill:?}");
+        let fix = format!("REVOKE {role} FROM sym_bot;");
+        assert_eq!(ill.stdout.contains(&fix), is_before_16, "{ill:?}");
+        assert_eq!(ill.code, Some(i32::from(is_before_16)), "{ill:?}");
+        world.sql(&fix).await?;
+    }
+    let healthy = world.symctl(&["doctor"]).await?;
+    assert_eq!(healthy.code, Some(0), "{healthy:?}");
+    Ok(())
+}
+
+/// A variable that is looked at by nothing else where the ledger is the login's own.
+#[tokio::test]
+async fn the_doctor_judges_whose_the_ledger_is() -> anyhow::Result<()> {
+    let world = World::builder()
+        .variable("STRATEGY", "temporary-user")
+        .start()
+        .await?;
+    for owner in ["master", "nobody"] {
+        let variables = [("LEDGER_OWNER", owner)];
+        let ill = world.symctl_with(&["doctor", "--json"], &variables).await?;
+        let findings = ill.json()?;
+        let wrong: Vec<&Value> = findings
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|finding| finding["is_ok"] == false)
+            .collect();
+        let expected = json!({
+            "subject": "ledger owner", "is_ok": false,
+            "found": "the ledger belongs to `sym_bot`, who is `DB_USER`, and `LEDGER_OWNER` names another",
+            "fix": "take the variable `LEDGER_OWNER` away",
+        });
+        assert_eq!((ill.code, wrong), (Some(1), vec![&expected]), "{findings}");
+        let events = [Event::escalate(), Event::escalate_temporary_user()];
+        let function = world.another(&variables).await?;
+        for event in events {
+            world.body_of(&function, &event.to_string()).await?;
+            world.body_of(&function, &event.end().to_string()).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_doctor_says_that_there_is_no_standby() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let look = async || {
+        let found = world.symctl(&["doctor"]).await?;
+        assert_eq!(found.code, Some(0), "{found:?}");
+        anyhow::Ok(found.stdout.contains("ok   standby: "))
+    };
+    assert!(!look().await?);
+    for sql in [
+        "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
+        "SELECT pg_reload_conf()",
+    ] {
+        world.sql(sql).await?;
+    }
+    world
+        .wait_until("current_setting('synchronous_standby_names') = 'nobody'")
+        .await?;
+    assert!(look().await?);
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_doctor_names_a_database_without_an_encoding() -> anyhow::Result<()> {
     let world = World::start().await?;
@@ -427,17 +506,9 @@ async fn an_administrator_can_run_what_the_doctor_says() -> anyhow::Result<()> {
     let (_, owned) = owned.split_once("administrator: ").context("has it")?;
     master.batch_execute(owned).await?;
     // As the page says that it names.
-    let page = std::fs::read_to_string(tools::workspace().join("docs/runbook.md"))?;
     let taken = fix("membership");
-    let (_, heading) = taken.split_once("docs/runbook.md, `").context("names it")?;
-    let heading = heading.split('`').next().context("names it")?;
-    let (_, section) = page
-        .split_once(&format!("\n## {heading}\n"))
-        .context("is there")?;
-    let (_, block) = section.split_once("```sql\n").context("has a block")?;
-    let (block, _) = block.split_once("```").context("has a block")?;
-    let block = block.replace("-- Here what you came for.", taken);
-    master.batch_execute(&block).await?;
+    let (statement, _) = taken.split_once(';').context("is one")?;
+    world.run_as_owner(taken, statement).await?;
     let mended = world.symctl(&["doctor"]).await?;
     assert_eq!(mended.code, Some(0), "{mended:?}");
     let memberships = "SELECT count(*) FROM pg_auth_members

@@ -11,14 +11,12 @@ use crate::error::{Code, Error};
 use crate::event::printable;
 use crate::plan::Strategy;
 use crate::plugin::{Loaded, Version};
-use crate::postgres::doctor::{Facts, Usable, facts, heirs_may_create};
+use crate::postgres::doctor::{Facts, Held, Usable, facts, heirs_may_create};
 use crate::postgres::failure;
+use crate::postgres::schema::AS_OWNER;
 use crate::postgres::sweep::{StrayUser, Unexplained};
 use crate::postgres::{Connection, Names};
 use crate::sql::quote_identifier;
-
-/// Where it says how an administrator who is no superuser runs what the function's user alone may.
-const AS_OWNER: &str = "docs/runbook.md, `Without Lambda and AWS`";
 
 /// Behind a statement for who made a grant.
 const AS_GRANTOR: &str = "-- as a superuser, or as who is named last";
@@ -103,8 +101,6 @@ impl Ready {
             }
             Err(error) => findings.push(Finding::error("plugins", &error)),
         }
-        // What is called from outside runs as the owner, whoever we log in as.
-        let bot = &self.config.database.ledger_owner;
         let allowed = self.config.policy.grantable_roles.as_ref();
         let roles = allowed.into_iter().flatten().chain(&wanted);
         let roles: Vec<&str> = roles.map(String::as_str).collect();
@@ -112,8 +108,7 @@ impl Ready {
             self.config.database.ledger.as_str(),
             &self.config.database.name,
         ];
-        let look =
-            async |connection: &mut Connection| facts(connection, bot, &roles, &databases).await;
+        let look = async |connection: &mut Connection| facts(connection, &roles, &databases).await;
         let mut looks_at_targets = self.database.is_split();
         let mut is_overdue = false;
         match self
@@ -124,7 +119,10 @@ impl Ready {
             Ok(facts) => {
                 looks_at_targets |= makes_users;
                 is_overdue = facts.overdue > 0;
-                findings.extend(database(&facts, bot, allowed, &wanted, makes_users));
+                findings.extend(database(&facts, allowed, &wanted, makes_users));
+                if facts.owner != self.config.database.ledger_owner {
+                    findings.push(other_owner(&facts.owner));
+                }
                 findings.extend(self.unexplained(&facts.unexplained));
                 if let Some(version) = published {
                     findings.push(self.accepted_release(&version).await);
@@ -206,6 +204,18 @@ impl Ready {
     }
 }
 
+/// Where the ledger is `DB_USER`'s own, nothing else looks at the variable.
+fn other_owner(owner: &str) -> Finding {
+    Finding::wrong(
+        "ledger owner",
+        format!(
+            "the ledger belongs to `{}`, who is `DB_USER`, and `LEDGER_OWNER` names another",
+            printable(owner, 80)
+        ),
+        "take the variable `LEDGER_OWNER` away",
+    )
+}
+
 /// The one in which targets' statements run, where the ledger's is another.
 fn targets_database(name: &str, connected: failure::Result<Connection>) -> Finding {
     let subject = "targets' database";
@@ -253,13 +263,12 @@ fn fix_of_release(sentence: &str) -> String {
 
 fn database(
     facts: &Facts,
-    bot: &str,
     allowed: Option<&BTreeSet<String>>,
     wanted: &BTreeSet<String>,
     makes_users: bool,
 ) -> Vec<Finding> {
     let since_16 = facts.version >= 160_000;
-    let bot = quote_identifier(bot).unwrap_or_default();
+    let bot = quote_identifier(&facts.owner).unwrap_or_default();
     let admin = if since_16 {
         "WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
     } else {
@@ -296,6 +305,17 @@ fn database(
                 "the function's user could use `{}` itself, by INHERIT or SET, which it needs for nothing",
                 printable(role, 80)
             ),
+        )
+    }));
+    findings.extend(facts.held.iter().map(|Held { role, fix }| {
+        Finding::wrong(
+            "privileged roles",
+            format!(
+                "the function's user is a member of `{}` by the ADMIN option on it, and may do all that this may; and it is \
+                 never lent",
+                printable(role, 80)
+            ),
+            printable(fix, 300),
         )
     }));
     findings.push(if facts.can_signal {
@@ -393,6 +413,16 @@ fn database(
                  LEDGER_DB"
             ),
         ));
+    }
+    if facts.lacks_standby {
+        findings.push(Finding {
+            fix: Some("bring one back, or take it out of synchronous_standby_names".to_owned()),
+            ..Finding::ok(
+                "standby",
+                "`synchronous_standby_names` asks for one and none is connected: each change waits two seconds for it, and is \
+                 then on this server alone",
+            )
+        });
     }
     for name in &facts.unencoded {
         findings.push(Finding::wrong(

@@ -13,6 +13,9 @@ use crate::error::Error;
 /// What the server says of the function's user and of what it needs.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Facts {
+    /// Whose the ledger is. What is called from outside runs as this user, whoever we log in as.
+    #[serde(skip)]
+    pub owner: String,
     /// `server_version_num`.
     pub version: i32,
     /// May make users.
@@ -41,12 +44,17 @@ pub struct Facts {
     pub never_lent: BTreeMap<String, String>,
     /// Since 16: the roles on which we have the ADMIN option and that we could use ourselves.
     pub usable: Vec<Usable>,
+    /// Before 16: the roles on which we have the ADMIN option, and so are a member of, and that are
+    /// privileged or the system's, or reach one that is.
+    pub held: Vec<Held>,
     /// Which of the roles that were asked for don't exist.
     pub missing: Vec<String>,
     /// Databases in which the user seems to have a ledger besides this one.
     pub other_ledgers: Vec<String>,
     /// Which of the databases that were asked for are in SQL_ASCII.
     pub unencoded: Vec<String>,
+    /// Commits wait for a synchronous standby, and no standby at all is connected.
+    pub lacks_standby: bool,
     /// What it has given and no open run explains.
     pub unexplained: Unexplained,
     /// How many runs are open.
@@ -63,6 +71,19 @@ pub struct Usable {
     /// The statement that takes INHERIT and SET, for a superuser or who granted it.
     pub fix: String,
 }
+
+/// A membership in a role that is never lent.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Held {
+    /// The role, as a statement names it.
+    pub role: String,
+    /// The statement that takes it.
+    pub fix: String,
+}
+
+/// Whose the ledger is.
+const OWNER: &str =
+    "SELECT pg_get_userbyid(nspowner)::text FROM pg_namespace WHERE nspname = 'sym'";
 
 const FACTS: &str = "SELECT jsonb_build_object( \
     'version', current_setting('server_version_num')::int, \
@@ -96,26 +117,33 @@ const FACTS: &str = "SELECT jsonb_build_object( \
           AND EXISTS (SELECT FROM pg_auth_members a WHERE a.roleid = m.roleid AND a.member = m.member AND a.admin_option) \
           AND NOT EXISTS (SELECT FROM pg_auth_members t JOIN pg_roles s ON s.oid = t.roleid \
                           WHERE t.member = r.oid AND s.rolname = 'sym_managed')) u), \
+    'held', (SELECT coalesce(jsonb_agg(to_jsonb(h) ORDER BY h.role), '[]') FROM ( \
+        SELECT r.oid::regrole::text AS role, format('REVOKE %s FROM %s;', r.oid::regrole, b.oid::regrole) AS fix \
+        FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles b ON b.oid = m.member \
+        WHERE b.rolname = $1 AND m.admin_option AND current_setting('server_version_num')::int < 160000 \
+          AND EXISTS (SELECT FROM pg_roles a WHERE pg_has_role(r.oid, a.oid, 'MEMBER') \
+                      AND (a.rolsuper OR a.rolcreaterole OR a.rolcreatedb OR a.rolreplication OR a.rolbypassrls \
+                           OR lower(left(a.rolname, 3)) IN ('pg_', 'rds') AND a.rolname <> 'pg_signal_backend'))) h), \
     'missing', (SELECT coalesce(jsonb_agg(n ORDER BY n), '[]') FROM unnest($2) n \
         WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = n)), \
     'other_ledgers', sym.other_ledgers(), \
     'unencoded', (SELECT coalesce(jsonb_agg(datname ORDER BY datname), '[]') FROM pg_database \
         WHERE datname = ANY ($3) AND pg_encoding_to_char(encoding) = 'SQL_ASCII'), \
+    'lacks_standby', current_setting('synchronous_standby_names') <> '' AND NOT EXISTS (SELECT FROM pg_stat_replication), \
     'unexplained', sym.unexplained(), \
     'open', (SELECT count(*) FROM sym.open_grants()), \
     'overdue', (SELECT count(*) FROM sym.overdue()))::text";
 
-/// Looks all of it up, for the user with this name, who should lend these roles, and works
-/// in these databases.
+/// Looks all of it up, for the ledger's owner, who should lend these roles, and works in these
+/// databases.
 ///
 /// # Errors
 /// What the connection ran into.
-pub async fn facts(
-    connection: &Connection,
-    bot: &str,
-    roles: &[&str],
-    databases: &[&str],
-) -> Result<Facts> {
+pub async fn facts(connection: &Connection, roles: &[&str], databases: &[&str]) -> Result<Facts> {
+    let rows = connection.query(&Query::new(OWNER)).await?;
+    let owner = rows.first().map(|row| row.try_get::<_, String>(0));
+    let owner = owner.transpose()?.unwrap_or_default();
+    let bot = owner.as_str();
     let query = Query::new(FACTS)
         .with(&bot, Type::NAME)
         .with(&roles, Type::TEXT_ARRAY)
@@ -147,6 +175,7 @@ pub async fn facts(
             Err(failure) => return Err(failure),
         }
     }
+    facts.owner = owner;
     Ok(facts)
 }
 
