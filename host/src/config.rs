@@ -182,7 +182,7 @@ impl Config {
         let user = reader.required(env::DB_USER);
         let name = reader.text(env::DB_NAME).unwrap_or_else(|| user.clone());
         let database = Database {
-            host: reader.required(env::DB_HOST),
+            host: reader.host(),
             port: reader.number(env::DB_PORT, 1..=65_535, 5432) as u16,
             ledger: reader.text(env::LEDGER_DB).unwrap_or_else(|| name.clone()),
             ledger_owner: reader
@@ -366,6 +366,26 @@ impl Reader<'_> {
     fn allowed_orgs(&mut self) -> Option<BTreeSet<String>> {
         let orgs = self.list(env::ALLOWED_ORGS)?;
         Some(orgs.iter().map(|org| org.to_ascii_lowercase()).collect())
+    }
+
+    /// What no resolver finds, and is mostly an endpoint with its port, or a URL. A `/` at the
+    /// beginning is a socket's directory. Not shown: answers name no host.
+    fn host(&mut self) -> String {
+        let host = self.required(env::DB_HOST);
+        let (name, port) = match self.named(env::DB_HOST) {
+            Some((name, _)) if Some(name) == env::DB_HOST.alias => (name, "PG_PORT"),
+            _ => (env::DB_HOST.name, env::DB_PORT.name),
+        };
+        let is_socket = host.starts_with('/');
+        let is_endpoint = host.matches(':').count() == 1;
+        if !is_socket && (is_endpoint || host.contains('/')) || host.contains(char::is_whitespace) {
+            let expected = "expected a host name or an address alone";
+            self.wrong(
+                name,
+                &format!("has a port, a scheme, a `/` or white space, {expected}: the port goes into `{port}`"),
+            );
+        }
+        host
     }
 
     fn password(&mut self) -> PasswordSource {

@@ -51,7 +51,7 @@ variables! {
         "How access is given for targets that don't say it in `plugins.toml`: `role` or `temporary-user`.",
         "`role`";
     DB_HOST = "DB_HOST" or "PG_HOST",
-        "Host name of the database's writer.",
+        "Host name of the database's writer, without a port.",
         "required";
     DB_PORT = "DB_PORT" or "PG_PORT",
         "Its port.",

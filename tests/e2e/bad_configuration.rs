@@ -30,6 +30,34 @@ async fn all_variables_that_are_missing_are_named_at_once() -> anyhow::Result<()
     Ok(())
 }
 
+/// As RDS's `endpoint` is, in Terraform. The host itself is in no answer.
+#[tokio::test]
+async fn a_host_that_has_its_port_is_named() -> anyhow::Result<()> {
+    let world = World::builder()
+        .variable("DB_HOST", "db.example:5432")
+        .start()
+        .await?;
+    let expected = refusal(
+        "the function's variable `DB_HOST` has a port, a scheme, a `/` or white space, expected a host name or an address \
+         alone: the port goes into `DB_PORT` [invalid-config]",
+    );
+    for event in [Event::escalate(), Event::escalate().end()] {
+        assert_eq!(world.send(&event).await?, expected);
+    }
+    // Of one that is only wrong the log says which it was.
+    let wrong = world.another(&[("DB_HOST", "db.invalid")]).await?;
+    let answer = world
+        .send_to(&wrong, &Event::escalate().to_string())
+        .await?;
+    assert!(
+        answer.to_string().contains("[database-unavailable]"),
+        "{answer}"
+    );
+    assert!(!answer.to_string().contains("db.invalid"), "{answer}");
+    assert!(wrong.logs().contains("db.invalid"), "{}", wrong.logs());
+    Ok(())
+}
+
 #[tokio::test]
 async fn all_variables_that_are_wrong_are_named_at_once() -> anyhow::Result<()> {
     let mut builder = World::builder();

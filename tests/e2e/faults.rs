@@ -227,7 +227,9 @@ async fn a_server_that_lets_nobody_in_is_said_within_the_functions_time() -> any
         ensure!(time < Duration::from_secs(8), "{time:?}");
     }
     let log = world.lambda.logs();
-    let causes = log.matches("try again: no connection within 5 s").count();
+    let causes = log
+        .matches("try again: no connection to 127.0.0.1 within 5 s")
+        .count();
     ensure!(causes == 2, "{log}");
     world.proxy().set_silent(false);
     world.body(&event.end()).await?;

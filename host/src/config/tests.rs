@@ -89,6 +89,37 @@ fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
+fn a_host_is_one_alone() {
+    for host in [
+        "h",
+        "db.example.",
+        "127.0.0.1",
+        "2001:db8::1",
+        "fe80::1%eth0",
+        "/run/postgresql",
+    ] {
+        let config = with(&[("DB_HOST", host)]).expect("is valid");
+        assert_eq!(config.database.host, host);
+    }
+    for host in ["h:5432", "postgres://h", "h/app", "h ", " ", "a b", "h\n"] {
+        let errors = with(&[("DB_HOST", host)]).expect_err("is refused");
+        let expected = "the function's variable `DB_HOST` has a port, a scheme, a `/` or white space, expected a host name \
+                        or an address alone: the port goes into `DB_PORT`";
+        assert_eq!(errors, [expected], "{host}");
+    }
+    let template = [
+        ("PLUGINS", "dir:///p"),
+        ("PG_HOST", "h:5432"),
+        ("DB_USER", "u"),
+    ];
+    let errors = config(&template).expect_err("is refused");
+    assert!(
+        errors[0].contains("`PG_HOST` has a port") && errors[0].ends_with("into `PG_PORT`"),
+        "{errors:?}"
+    );
+}
+
+#[test]
 fn an_empty_restriction_is_no_restriction_by_mistake() {
     for value in ["", " ", ","] {
         let errors = with(&[("GRANTABLE_ROLES", value), ("ALLOWED_ORGS", value)]);

@@ -167,26 +167,27 @@ impl Connection {
             .application_name("sym-postgres")
             .tcp_user_timeout(Duration::from_secs(10))
             .keepalives_idle(Duration::from_secs(30));
+        let failed = |error| Failure::while_connecting(error, &config.host);
         let connecting = async {
             match config.tls {
                 Tls::Disable => {
                     options.ssl_mode(SslMode::Disable);
                     let connecting = options.connect(NoTls).await;
-                    let (client, connection) = connecting.map_err(Failure::while_connecting)?;
+                    let (client, connection) = connecting.map_err(failed)?;
                     Ok(Self::watch(client, connection))
                 }
                 Tls::VerifyFull | Tls::Require => {
                     options.ssl_mode(SslMode::Require);
                     let tls = MakeRustlsConnect::new(tls::client_config(config)?);
                     let connecting = options.connect(tls).await;
-                    let (client, connection) = connecting.map_err(Failure::while_connecting)?;
+                    let (client, connection) = connecting.map_err(failed)?;
                     Ok(Self::watch(client, connection))
                 }
             }
         };
         tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
-            .map_err(|_| Failure::unreached(CONNECT_TIMEOUT))?
+            .map_err(|_| Failure::unreached(&config.host, CONNECT_TIMEOUT))?
     }
 
     /// Drives the connection, and keeps what the server says by the way. Where ours is

@@ -31,6 +31,8 @@ pub struct Failure {
     source: Option<tokio_postgres::Error>,
     /// Whether there was no session yet.
     is_of_connecting: bool,
+    /// Where none was made, for the log.
+    host: Option<String>,
 }
 
 #[derive(Debug)]
@@ -79,6 +81,7 @@ impl Failure {
             kind,
             source: None,
             is_of_connecting: false,
+            host: None,
         }
     }
 
@@ -88,9 +91,9 @@ impl Failure {
         Self::new(Kind::Gone { why })
     }
 
-    /// There was no connection for so long.
-    pub(crate) fn unreached(limit: Duration) -> Self {
-        let why = format!("no connection within {} s", limit.as_secs());
+    /// There was no connection to this host for so long.
+    pub(crate) fn unreached(host: &str, limit: Duration) -> Self {
+        let why = format!("no connection to {host} within {} s", limit.as_secs());
         Self::new(Kind::Unreached { why })
     }
 
@@ -128,9 +131,10 @@ impl Failure {
 
     /// Why there is no session: the server may let one begin in a moment, whatever it says now,
     /// as where somebody has closed or renamed the database for as long as they work on it.
-    pub(crate) fn while_connecting(error: tokio_postgres::Error) -> Self {
+    pub(crate) fn while_connecting(error: tokio_postgres::Error, host: &str) -> Self {
         let mut failure = Self::from(error);
         failure.is_of_connecting = true;
+        failure.host = Some(host.to_owned());
         failure
     }
 
@@ -233,7 +237,9 @@ impl Failure {
 
     /// The error with its public sentence.
     pub fn into_error(self, names: Names<'_>) -> Error {
-        let Self { kind, source, .. } = self;
+        let Self {
+            kind, source, host, ..
+        } = self;
         let unavailable = || {
             Error::new(
                 Code::DatabaseUnavailable,
@@ -296,7 +302,10 @@ impl Failure {
             Kind::Setup { sentence } => Error::new(Code::DatabaseSetup, sentence),
         };
         match source {
-            Some(source) => error.with_source(Detail(source)),
+            Some(source) => error.with_source(Detail {
+                error: source,
+                host,
+            }),
             None => error,
         }
     }
@@ -350,6 +359,7 @@ impl From<tokio_postgres::Error> for Failure {
             kind,
             source: Some(error),
             is_of_connecting: false,
+            host: None,
         }
     }
 }
@@ -369,11 +379,18 @@ fn is_concurrent_update(error: &tokio_postgres::Error) -> bool {
 /// The server's own words, for the log alone. `Display` of the library's error
 /// is just "db error".
 #[derive(Debug)]
-struct Detail(tokio_postgres::Error);
+struct Detail {
+    error: tokio_postgres::Error,
+    /// Where there was no session.
+    host: Option<String>,
+}
 
 impl fmt::Display for Detail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_db_error() {
+        if let Some(host) = &self.host {
+            write!(f, "{host}: ")?;
+        }
+        match self.error.as_db_error() {
             // Not the statement, and not where in it: setup statements may hold
             // what their authors take for private.
             Some(error) => {
@@ -388,16 +405,16 @@ impl fmt::Display for Detail {
                     .detail()
                     .map_or(Ok(()), |detail| write!(f, " ({detail})"))
             }
-            None => write!(f, "{}", self.0),
+            None => write!(f, "{}", self.error),
         }
     }
 }
 
 impl std::error::Error for Detail {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self.0.as_db_error() {
+        match self.error.as_db_error() {
             Some(_) => None,
-            None => std::error::Error::source(&self.0),
+            None => std::error::Error::source(&self.error),
         }
     }
 }

@@ -60,6 +60,11 @@ variable "database" {
   }
 
   validation {
+    condition     = !can(regex("^[^/:]*:[^:]*$|^[^/].*/|[[:space:]]", var.database.host))
+    error_message = "The database's `host` is a host name or an address alone: of RDS the attribute `address`, and not `endpoint`, which has the port."
+  }
+
+  validation {
     condition     = contains(["password", "iam"], var.database.auth)
     error_message = "The database's `auth` is `password` or `iam`."
   }

@@ -197,6 +197,42 @@ run "takes_one_release_by_its_digest" {
   }
 }
 
+run "takes_a_host_by_its_address" {
+  command = plan
+  variables {
+    database = { host = "2001:db8::1", port = 5432, user = "sym_bot", auth = "password" }
+  }
+
+  assert {
+    condition     = output.environment["DB_HOST"] == "2001:db8::1"
+    error_message = "The function reads it otherwise: ${jsonencode(output.environment)}"
+  }
+}
+
+run "refuses_a_host_with_its_port" {
+  command = plan
+  variables {
+    database = { host = "db.example:5432", port = 5432, user = "sym_bot", auth = "password" }
+  }
+  expect_failures = [var.database]
+}
+
+run "refuses_a_host_that_is_a_url" {
+  command = plan
+  variables {
+    database = { host = "postgres://db.example", port = 5432, user = "sym_bot", auth = "password" }
+  }
+  expect_failures = [var.database]
+}
+
+run "refuses_a_host_with_a_space" {
+  command = plan
+  variables {
+    database = { host = "db.example ", port = 5432, user = "sym_bot", auth = "password" }
+  }
+  expect_failures = [var.database]
+}
+
 run "refuses_the_port_0" {
   command = plan
   variables {
