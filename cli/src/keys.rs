@@ -13,6 +13,8 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
+use sym_host::config::DEFAULT_FUNCTION;
+use sym_host::env::FUNCTION_NAME;
 use sym_host::plugin::dsse::{Envelope, Signature, pre_authentication_encoding};
 use sym_host::plugin::trust::{PublicKey, Trust};
 
@@ -66,6 +68,16 @@ pub(crate) fn trust(text: &str) -> anyhow::Result<Trust> {
         }
         false => anyhow!("`--trust` {why}"),
     })
+}
+
+/// What `--audience` says, or else the function's name in the environment, by which it goes itself.
+pub(crate) fn audience(given: Option<&str>) -> String {
+    let name = std::env::var(FUNCTION_NAME.name).ok();
+    let name = name.filter(|name| !name.is_empty());
+    given
+        .map(str::to_owned)
+        .or(name)
+        .unwrap_or_else(|| DEFAULT_FUNCTION.to_owned())
 }
 
 /// The keys of `--trust`, where a pin says too little.

@@ -9,7 +9,7 @@ use sym_host::plugin::trust::Trust;
 use sym_host::plugin::{Engine, Published};
 
 use crate::host::failed;
-use crate::keys::trust;
+use crate::keys::{audience, trust};
 use crate::output::{self, Status};
 use crate::steps::Steps;
 use crate::store::{Store, block_on};
@@ -27,9 +27,9 @@ pub(crate) struct VerifyArgs {
     /// The function's PLUGIN_TRUST.
     #[arg(long, value_name = "KEYS")]
     trust: String,
-    /// The function's name.
-    #[arg(long, value_name = "NAME", default_value = "sym-postgres")]
-    audience: String,
+    /// The function's name. Without it AWS_LAMBDA_FUNCTION_NAME, or else `sym-postgres`.
+    #[arg(long, value_name = "NAME")]
+    audience: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Status> {
     let published = Published {
         store: ReleaseStore::parse(&args.url).map_err(|why| anyhow!("the store's URL {why}"))?,
         trust: trust(&args.trust)?,
-        audience: args.audience.clone(),
+        audience: audience(args.audience.as_deref()),
     };
     let engine = Engine::new().map_err(|error| anyhow!(error.to_log()))?;
     block_on(async {

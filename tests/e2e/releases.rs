@@ -670,6 +670,43 @@ fn a_key_is_made_whole_and_over_nothing() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn who_verifies_goes_by_the_functions_name_as_the_function_does() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    let (url, trust) = (publisher.url(), publisher.trust());
+    let more = ["--without-native", "--audience", "other"];
+    publisher.publish(publisher.first(), "team.key", &more)?;
+    for (name, given, code) in [
+        ("other", None, 0),
+        ("", None, 1),
+        ("sym-postgres", None, 1),
+        ("sym-postgres", Some("other"), 0),
+        ("other", Some("sym-postgres"), 1),
+    ] {
+        for what in [&["verify"][..], &["plugin", "inspect"]] {
+            let mut command = publisher.command();
+            command.args(what).args([&url, "--trust", &trust]);
+            command.args(
+                given
+                    .map(|given| ["--audience", given])
+                    .into_iter()
+                    .flatten(),
+            );
+            let output = command.env("AWS_LAMBDA_FUNCTION_NAME", name).output()?;
+            let errors = String::from_utf8(output.stderr)?;
+            assert_eq!(
+                output.status.code(),
+                Some(code),
+                "{name} {given:?}: {errors}"
+            );
+            let is_audiences =
+                errors.contains("it is for `other`, and this function is `sym-postgres`");
+            assert_eq!(is_audiences, code == 1, "{name} {given:?}: {errors}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_store_without_a_release_is_said_to_be_one() -> anyhow::Result<()> {
     let publisher = Publisher::in_directory()?;
     let (url, trust) = (publisher.url(), publisher.trust());

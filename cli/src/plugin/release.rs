@@ -20,9 +20,9 @@ pub(crate) struct TrustArgs {
     /// The function's PLUGIN_TRUST: for a store.
     #[arg(long, value_name = "KEYS")]
     trust: Option<String>,
-    /// The function's name: for a store.
-    #[arg(long, value_name = "NAME", default_value = "sym-postgres")]
-    audience: String,
+    /// The function's name: for a store. Without it AWS_LAMBDA_FUNCTION_NAME, or else `sym-postgres`.
+    #[arg(long, value_name = "NAME")]
+    audience: Option<String>,
 }
 
 impl TrustArgs {
@@ -36,7 +36,7 @@ impl TrustArgs {
         Ok(Published {
             store: ReleaseStore::parse(url).map_err(|why| anyhow!("the store's URL {why}"))?,
             trust: keys::trust(trust)?,
-            audience: self.audience.clone(),
+            audience: keys::audience(self.audience.as_deref()),
         })
     }
 
