@@ -55,7 +55,7 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "URL")]
     against_postgres: Option<String>,
     /// SQL that comes first each time, and is rolled back too: the tables and
-    /// roles that the plans are about.
+    /// roles that the plans are about. It may not end the transaction.
     #[arg(long, value_name = "FILE", requires = "against_postgres")]
     setup: Option<PathBuf>,
     /// Write a report as JUnit XML. Its directory is made where it is missing.

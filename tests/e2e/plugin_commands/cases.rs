@@ -503,6 +503,29 @@ async fn a_plan_is_carried_out_and_rolled_back() -> anyhow::Result<()> {
         .await?;
     assert!(rows.is_empty());
 
+    // What the first has committed is its own.
+    for (number, setup) in [
+        "BEGIN; CREATE ROLE readonly; CREATE TABLE t0 (id int); COMMIT",
+        "COMMIT; BEGIN; CREATE ROLE readonly",
+        "CREATE ROLE readonly; ROLLBACK",
+        "ROLLBACK; BEGIN; CREATE ROLE readonly",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        desk.write("schema.sql", setup)?;
+        let why = "`--setup` ends the transaction that is to be rolled back: leave BEGIN, COMMIT and ROLLBACK out of it";
+        desk.refuses(&with_setup, &[why])?;
+        let left =
+            "SELECT string_agg(rolname, ' ') FROM pg_roles WHERE rolname IN ('ada', 'readonly')";
+        let row = admin.query_one(left, &[]).await?;
+        let committed = (number == 0).then_some("readonly");
+        assert_eq!(row.get::<_, Option<&str>>(0), committed, "{setup}");
+        admin.batch_execute("DROP ROLE IF EXISTS readonly").await?;
+    }
+    desk.write("schema.sql", "CREATE TABLE")?;
+    desk.refuses(&with_setup, &["`--setup` failed: syntax error"])?;
+
     let nowhere = [
         "plugin",
         "test",

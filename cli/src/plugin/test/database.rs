@@ -7,7 +7,7 @@
 use anyhow::anyhow;
 use sym_host::policy::{AuthorizedPlan, AuthorizedStep};
 use sym_host::sql::quote_identifier;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, Transaction};
 
 /// Everything that a user has by name, by itself or through a role, in a fixed
 /// order. What PUBLIC has, everybody has.
@@ -36,6 +36,9 @@ FROM objects, aclexplode(acl) a, roles
 WHERE a.grantee = roles.oid
 ORDER BY 1";
 
+/// Set before the setup, which has no reason to set one of that name.
+const SAVEPOINT: &str = "symctl_before_setup";
+
 /// A database for rehearsals.
 pub(super) struct Database {
     client: Client,
@@ -45,25 +48,46 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Connects.
+    /// Connects, and tries the setup once: what is wrong with it is said once, and not of
+    /// each case.
     pub(super) async fn connect(url: &str, setup: Option<String>) -> anyhow::Result<Self> {
         let (client, connection) = tokio_postgres::connect(url, NoTls)
             .await
             .map_err(|error| said(error).context("`--against-postgres` can't be connected to"))?;
         // It ends with the client.
         tokio::spawn(connection);
-        Ok(Self { client, setup })
+        let mut database = Self { client, setup };
+        let transaction = database.begin().await?;
+        transaction.rollback().await.map_err(said)?;
+        Ok(database)
+    }
+
+    /// A transaction in which the setup has run.
+    async fn begin(&mut self) -> anyhow::Result<Transaction<'_>> {
+        let transaction = self.client.transaction().await.map_err(said)?;
+        let Some(setup) = &self.setup else {
+            return Ok(transaction);
+        };
+        // A savepoint ends with its transaction.
+        let begin = format!("SAVEPOINT {SAVEPOINT}");
+        transaction.batch_execute(&begin).await.map_err(said)?;
+        transaction
+            .batch_execute(setup)
+            .await
+            .map_err(|error| said(error).context("`--setup` failed"))?;
+        let end = format!("RELEASE SAVEPOINT {SAVEPOINT}");
+        transaction.batch_execute(&end).await.map_err(|error| {
+            said(error).context(
+                "`--setup` ends the transaction that is to be rolled back: leave BEGIN, COMMIT and ROLLBACK out of it, and \
+                 remove from the database what it has committed",
+            )
+        })?;
+        Ok(transaction)
     }
 
     /// What the plan's user has once all of it is done. Nothing of it stays.
     pub(super) async fn rehearse(&mut self, plan: &AuthorizedPlan) -> anyhow::Result<Vec<String>> {
-        let transaction = self.client.transaction().await.map_err(said)?;
-        if let Some(setup) = &self.setup {
-            transaction
-                .batch_execute(setup)
-                .await
-                .map_err(|error| said(error).context("`--setup` failed"))?;
-        }
+        let transaction = self.begin().await?;
         let user = plan.username().as_str();
         let quoted_user = quote(user)?;
         let exists = transaction
