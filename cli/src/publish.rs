@@ -47,8 +47,8 @@ pub(crate) struct PublishArgs {
     audience: Vec<String>,
     #[command(flatten)]
     serial: SerialArgs,
-    /// Publish no native code: functions compile the components themselves, and
-    /// start slower.
+    /// Publish no native code: functions compile the components themselves, which takes time
+    /// and, of large ones, more memory than a small function has.
     #[arg(long)]
     without_native: bool,
     /// Publish even a plugin that breaks on an ordinary request, or that names the

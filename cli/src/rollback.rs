@@ -3,19 +3,18 @@
 //! With a new serial: functions refuse one that is lower than any they have
 //! accepted, whoever signed it.
 
-use std::collections::BTreeSet;
-
 use anyhow::{anyhow, bail};
 use clap::Args;
 use serde_json::json;
-use sym_host::plugin::ENGINE_ID;
-use sym_host::plugin::statement::{Digest, NativeEntry, Statement};
+use sym_host::plugin::manifest::{FILE_NAME, FileKind, Manifest};
+use sym_host::plugin::statement::{Digest, Statement};
 
 use crate::keys::{KeyArgs, believed};
 use crate::output::{self, Status};
 use crate::steps::Steps;
 use crate::store::{
-    Believed, Found, SHOWN, SerialArgs, Store, block_on, find, now, publisher, warn_of_left_out,
+    Believed, Found, SHOWN, SerialArgs, Store, block_on, find, now, publisher, warn_of_compiling,
+    warn_of_left_out,
 };
 
 /// Ends what makes the statements of this command. It is signed, so that nobody can make
@@ -71,7 +70,18 @@ async fn rollback(args: &RollbackArgs, store: &Store) -> anyhow::Result<Status> 
         let how = "roll back to one that is, or publish";
         warn_of_left_out(&current.release, &wanted.statement.audience, how);
     }
-    warn_of_old_code(wanted);
+    let manifest = wanted.statement.file(FILE_NAME);
+    let manifest = manifest.and_then(|file| {
+        let mut objects = objects.iter();
+        let (_, bytes) = objects.find(|(digest, _)| *digest == file.sha256)?;
+        Manifest::parse(str::from_utf8(bytes).ok()?).ok()
+    });
+    if let Some(manifest) = &manifest {
+        let files = manifest.files().into_iter();
+        let components = files.filter(|(_, kind)| *kind == FileKind::Component);
+        let components = components.map(|(path, _)| path).collect();
+        warn_of_compiling(&wanted.id(), &wanted.statement, &components);
+    }
     let in_use = before.as_ref().map(|current| &current.release);
     let statement = Statement {
         serial: args.serial.next(releases.iter().chain(in_use))?,
@@ -173,27 +183,4 @@ fn one_before<'a>(current: &Found, releases: &'a [Found]) -> anyhow::Result<&'a 
 fn is_for_one_of(one: &Found, other: &Found) -> bool {
     let mut names = one.statement.audience.iter();
     names.any(|name| other.statement.audience.contains(name))
-}
-
-/// Warns where native code is for functions of other versions only.
-fn warn_of_old_code(wanted: &Found) {
-    let native = &wanted.statement.native;
-    let is_of_now = |entry: &NativeEntry| {
-        let mut others = native.iter();
-        others.any(|other| {
-            other.engine == ENGINE_ID && other.of == entry.of && other.target == entry.target
-        })
-    };
-    let old = native.iter().filter(|entry| !is_of_now(entry));
-    let engines: BTreeSet<&str> = old.map(|entry| entry.engine.as_str()).collect();
-    if !engines.is_empty() {
-        let engines: Vec<&str> = engines.into_iter().collect();
-        output::note(&format!(
-            "warning: {} has native code for the engine {}, and functions of this version have {ENGINE_ID}: they compile \
-             its plugins themselves, and those that can't (the slim build) refuse it; `symctl publish` makes native code \
-             anew",
-            wanted.id(),
-            engines.join(", ")
-        ));
-    }
 }

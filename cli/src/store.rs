@@ -1,12 +1,14 @@
 //! What the subcommands that look into a store of releases share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use sym_host::aws::Aws;
+use sym_host::plugin::ENGINE_ID;
 use sym_host::plugin::dsse::{self, Envelope, pre_authentication_encoding};
+use sym_host::plugin::package::TARGETS;
 use sym_host::plugin::release_store::{
     self, CURRENT, Condition, ReleaseStore, StoreError, Unreachable,
 };
@@ -496,6 +498,53 @@ pub(crate) fn warn_of_left_out(current: &Found, audience: &[String], how: &str) 
         output::note(&format!(
             "warning: the release in use is for {} too, and this one isn't: {how}",
             names.join(", ")
+        ));
+    }
+}
+
+/// Warns of components without native code for functions of this version, by the
+/// architecture of these.
+pub(crate) fn warn_of_compiling(id: &str, statement: &Statement, components: &BTreeSet<&str>) {
+    let is_native = |path: &str, target: &str| {
+        let file = statement.file(path);
+        let mut native = statement.native.iter();
+        native.any(|native| {
+            file.is_some_and(|file| file.sha256 == native.of)
+                && native.engine == ENGINE_ID
+                && native.target == target
+        })
+    };
+    let mut lacking: BTreeMap<Vec<&str>, Vec<&str>> = BTreeMap::new();
+    for target in TARGETS {
+        let components = components.iter().copied();
+        let without: Vec<&str> = components.filter(|path| !is_native(path, target)).collect();
+        if !without.is_empty() {
+            lacking.entry(without).or_default().push(target);
+        }
+    }
+    let engines = statement.native.iter().map(|native| native.engine.as_str());
+    let engines: BTreeSet<&str> = engines.filter(|engine| *engine != ENGINE_ID).collect();
+    let engines: Vec<&str> = engines.into_iter().collect();
+    let others = match engines[..] {
+        [] => String::new(),
+        _ => format!(", though for the engine {}", engines.join(", ")),
+    };
+    for (without, targets) in lacking {
+        let shown: Vec<String> = without
+            .iter()
+            .take(SHOWN)
+            .map(|path| format!("`{path}`"))
+            .collect();
+        let more = match without.len() - shown.len() {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
+        output::note(&format!(
+            "warning: {id} has no native code of {}{more} for {} and this version's engine {ENGINE_ID}{others}: functions have to \
+             compile it themselves, and refuse it where they have too little memory for that (docs/releases.md) or no \
+             compiler (the slim build); `symctl publish` makes native code anew",
+            shown.join(", "),
+            targets.join(" and ")
         ));
     }
 }

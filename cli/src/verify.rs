@@ -5,6 +5,7 @@ use clap::Args;
 use serde_json::json;
 use sym_host::aws::Aws;
 use sym_host::plugin::release_store::ReleaseStore;
+use sym_host::plugin::trial::Part;
 use sym_host::plugin::trust::Trust;
 use sym_host::plugin::{Engine, Published};
 
@@ -12,11 +13,12 @@ use crate::host::failed;
 use crate::keys::{audience, trust};
 use crate::output::{self, Status};
 use crate::steps::Steps;
-use crate::store::{Store, block_on};
+use crate::store::{Store, block_on, warn_of_compiling};
 
 /// Fetch, verify and load the release in use, as a function would, and fetch and verify
-/// what only functions of another architecture use. Only the serial is not looked at:
-/// that is in the function's ledger, which `symctl doctor` asks.
+/// what only functions of another architecture use. The serial is not looked at: that is in
+/// the function's ledger, which `symctl doctor` asks. Nor is the function's memory: what it
+/// would have to compile itself is a warning.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  symctl verify s3://bucket/sym-postgres --trust \"$(cat team.pub)\""
@@ -76,6 +78,10 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Status> {
             return Ok(failed(&errors));
         }
         steps.done("every plugin loads");
+        // Here there is more memory to compile with than a function may have.
+        let parts = release.parts();
+        let components = parts.iter().map(Part::path).collect();
+        warn_of_compiling(&id, verified.statement(), &components);
         if args.json {
             let targets: Vec<&str> = release.targets().map(|(name, _)| name).collect();
             output::json(&json!({

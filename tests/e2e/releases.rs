@@ -189,6 +189,52 @@ async fn a_key_that_never_leaves_kms_signs_as_well() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[test]
+fn verify_says_what_functions_have_to_compile_themselves() -> anyhow::Result<()> {
+    let publisher = Publisher::in_directory()?;
+    let verify = || -> anyhow::Result<String> {
+        let mut command = publisher.command();
+        let url = publisher.url();
+        command.args(["verify", &url, "--trust", &publisher.trust()]);
+        let output = command.output()?;
+        anyhow::ensure!(output.status.success(), "{output:?}");
+        Ok(String::from_utf8(output.stderr)?)
+    };
+    publisher.publish_first()?;
+    let said = verify()?;
+    assert!(!said.contains("warning"), "{said}");
+
+    let native = |said: &str, targets: &str| {
+        let warning = said.lines().find(|line| line.starts_with("warning: "));
+        let warning = warning.unwrap_or_default();
+        assert!(
+            warning.contains(&format!(" for {targets} and this")),
+            "{said}"
+        );
+        for part in [
+            " has no native code of `",
+            "resolver.wasm`",
+            "have too little memory for that",
+        ] {
+            assert!(warning.contains(part), "`{part}`: {said}");
+        }
+    };
+    let mut statement = publisher.statement()?;
+    let entries = statement["native"].as_array_mut();
+    if let Some(entries) = entries {
+        entries.retain(|entry| entry["target"] != "aarch64-unknown-linux-gnu");
+    }
+    publisher.sign(&statement)?;
+    native(&verify()?, "aarch64-unknown-linux-gnu");
+    let more = ["--without-native"];
+    publisher.publish(publisher.first(), "team.key", &more)?;
+    native(
+        &verify()?,
+        "x86_64-unknown-linux-gnu and aarch64-unknown-linux-gnu",
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_pinned_release_stays_whatever_is_published() -> anyhow::Result<()> {
     let publisher = Publisher::in_directory()?;
