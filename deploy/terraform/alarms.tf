@@ -44,7 +44,7 @@ locals {
       of_sweep    = true
     }
     "grants-unexplained" = {
-      description = "Somebody has access that the function's user gave and the ledger doesn't know: no sweep ends it."
+      description = "Somebody has access that the function's user gave and no open run explains: of it sweeps remove temporary users alone, when their time is over."
       namespace   = local.metrics
       metric      = "GrantsUnexplained"
       dimensions  = { Function = var.name }

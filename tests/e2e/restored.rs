@@ -168,6 +168,24 @@ async fn a_user_without_a_run_ends_when_its_time_is_over() -> anyhow::Result<()>
              DELETE FROM sym.grants WHERE state <> 'ended'"
         ))
         .await?;
+    let dry = world.symctl(&["sweep", "--dry-run", "--json"]).await?;
+    let dry = dry.json()?;
+    let shown = [
+        &dry[0]["run"],
+        &dry[0]["state"],
+        &dry[0]["user_name"],
+        &dry[0]["why"],
+    ];
+    assert_eq!(
+        shown,
+        [
+            &over.event.run_srn().to_lowercase(),
+            "granted",
+            &over.user,
+            "expired"
+        ]
+    );
+    assert_eq!(dry.as_array().map(Vec::len), Some(1), "{dry}");
     world.sweep_removes(&over).await?;
     assert!(over.session.simple_query("SELECT").await.is_err());
     assert_eq!(

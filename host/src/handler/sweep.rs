@@ -92,7 +92,11 @@ enum Taken {
 impl Ready {
     /// What the sweep would end.
     pub(super) async fn overdue(&self) -> Result<Vec<Overdue>> {
-        let look = async |connection: &mut Connection| sweep::overdue(connection).await;
+        let look = async |connection: &mut Connection| {
+            let mut overdue = sweep::overdue(connection).await?;
+            overdue.extend(sweep::overdue_users(connection).await?);
+            Ok(overdue)
+        };
         self.database
             .with_ledger(&self.aws, Names::default(), look)
             .await

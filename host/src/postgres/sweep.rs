@@ -39,6 +39,19 @@ pub async fn overdue(connection: &Connection) -> Result<Vec<Overdue>> {
     .await
 }
 
+/// Temporary users whose time is over and whom no open run explains: what [`take_up_users`] makes
+/// overdue. Reads all users that the function has made.
+///
+/// # Errors
+/// What the connection ran into.
+pub async fn overdue_users(connection: &Connection) -> Result<Vec<Overdue>> {
+    list(
+        connection,
+        "SELECT coalesce(jsonb_agg(to_jsonb(o)), '[]')::text FROM sym.overdue_users() o",
+    )
+    .await
+}
+
 /// Makes those temporary users overdue whose time is over and whom no open run explains. Returns
 /// their runs. Reads all users that the function has made.
 ///

@@ -223,19 +223,29 @@ EXCEPTION WHEN data_exception THEN
     RETURN false;
 END $$;
 
--- Takes up all users whose time is over, and whom no open run explains: nobody's event may come.
--- Returns their runs. Reads all users that we have made.
+-- Users whose time is over, and whom no open run explains, as `overdue` has runs: a hundred at most.
+-- Reads all users that we have made.
+CREATE OR REPLACE FUNCTION sym.overdue_users() RETURNS TABLE (run text, strategy text, state text, user_name text, role_name text,
+                                                              expires_at timestamptz, why text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT o.run, 'temporary-user', 'granted', r.rolname::text, NULL::text,
+           (sym.comment_of(o.role_oid) ->> 'expires')::timestamptz, 'expired'
+    FROM sym.unexplained_users() o JOIN pg_roles r ON r.oid = o.role_oid
+    WHERE sym.is_over(o.role_oid)
+      AND NOT EXISTS (SELECT FROM sym.grants g WHERE g.run = o.run AND g.state <> 'ended')
+      -- They may be the other's.
+      AND sym.other_ledgers() = '{}'
+    ORDER BY o.run LIMIT 100;
+$$;
+
+-- Takes up those users: nobody's event may come. Returns their runs.
 CREATE OR REPLACE FUNCTION sym.take_up_users(taken_by text) RETURNS text[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     this_run text;
     taken_up text[] := '{}';
 BEGIN
-    -- They may be the other's.
-    IF sym.other_ledgers() <> '{}' THEN
-        RETURN taken_up;
-    END IF;
-    FOR this_run IN SELECT o.run FROM sym.unexplained_users() o WHERE sym.is_over(o.role_oid) ORDER BY o.run LIMIT 100 LOOP
+    FOR this_run IN SELECT o.run FROM sym.overdue_users() o LOOP
         BEGIN
             IF sym.take_up_user(this_run, jsonb_build_object('by', taken_by)) THEN
                 taken_up := taken_up || this_run;
