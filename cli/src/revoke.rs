@@ -1,8 +1,10 @@
 //! `symctl revoke`: end runs by hand.
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use clap::{ArgGroup, Args};
+use sym_host::event::printable;
 use sym_host::handler::Selection;
+use sym_host::request::Run;
 
 use crate::host::with_host;
 use crate::output::{self, Status};
@@ -37,6 +39,11 @@ pub(crate) struct RevokeArgs {
 
 pub(crate) fn run(args: &RevokeArgs) -> anyhow::Result<Status> {
     let selection = match (&args.run, &args.user) {
+        (Some(run), _) if Run::parse(run).is_err() => bail!(
+            "`{}` is no run's SRN, expected `<org>:run:<flow>:<version>:<id>`: `symctl grants` shows those of the open runs, and \
+             `--user` ends a person's",
+            printable(run, 120)
+        ),
         (Some(run), _) => Selection::Run(run.clone()),
         (None, Some(user)) => Selection::User(user.clone()),
         (None, None) => Selection::All,

@@ -5,6 +5,7 @@
 import { Failure, log } from "./index.js";
 
 export function exportResolver(resolveUser) {
+  requireExport("resolver", "resolveUser", resolveUser);
   return {
     resolveUser: (request) =>
       guard("resolveUser", () => {
@@ -18,6 +19,7 @@ export function exportResolver(resolveUser) {
 }
 
 export function exportTarget(setup) {
+  requireExport("target", "setup", setup);
   return {
     setup: (request, username) =>
       guard("setup", () => {
@@ -28,6 +30,13 @@ export function exportTarget(setup) {
         return steps.map(writeStep);
       }),
   };
+}
+
+// This runs when the plugin is built, and so ends the build.
+function requireExport(file, name, value) {
+  if (typeof value !== "function") {
+    throw new Error(`src/${file} exports no function \`${name}\`: write \`export function ${name}(…)\``);
+  }
 }
 
 // A thrown record is the answer `failure`. Anything else would end the plugin,

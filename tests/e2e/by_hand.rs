@@ -99,6 +99,14 @@ async fn revoking_what_is_not_open_fails_in_one_sentence() -> anyhow::Result<()>
             );
         }
     }
+    for name in ["2b1befa5-caf5-4a5e-8f6e-0d1c2b3a4f5e", "sym_user", ""] {
+        let revoked = world.symctl(&["revoke", name]).await?;
+        let sentence = format!(
+            "error: `{name}` is no run's SRN, expected `<org>:run:<flow>:<version>:<id>`: `symctl grants` shows those of the \
+             open runs, and `--user` ends a person's\n"
+        );
+        assert_eq!((revoked.code, revoked.stderr), (Some(1), sentence));
+    }
     for name in ["Sym-User@healthy-health.co", "SYM_USER", "nobody"] {
         let revoked = world.symctl(&["revoke", "--user", name]).await?;
         let sentence = format!(

@@ -140,6 +140,17 @@ fn a_project_is_made_whole_or_not_at_all() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_project_that_could_not_be_built_is_not_made() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    for (name, language) in [("sym-guest-sdk", "rust"), ("esbuild", "javascript")] {
+        let new = ["plugin", "new", name, "--lang", language];
+        desk.refuses(&new, &["is the name of a package that the project needs"])?;
+        assert!(!desk.path(name).exists());
+    }
+    Ok(())
+}
+
 /// Our own plugins and their cases, as `cargo xtask plugins` built them.
 #[test]
 fn the_cases_of_our_own_plugins_pass() -> anyhow::Result<()> {

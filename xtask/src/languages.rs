@@ -151,6 +151,9 @@ pub(crate) fn check(language: &str) -> Result<Passed> {
         check_front_page(&symctl)?;
         check_mapping(&symctl)?;
     }
+    if language == "javascript" {
+        check_exports(&symctl)?;
+    }
 
     let own = vectors().join(language);
     let (vectors, project) = if own.is_dir() {
@@ -229,6 +232,22 @@ fn check_mapping(symctl: &Symctl) -> Result<()> {
     fs::write(cases.join("who.toml"), MAPPING_CASES)?;
     symctl.build(&project)?;
     symctl.test(&project, &[])?;
+    Ok(())
+}
+
+/// What somebody forgot to export is named when the plugin is built.
+fn check_exports(symctl: &Symctl) -> Result<()> {
+    let project = symctl.create("javascript", "unexported")?;
+    for (file, name) in [("resolver", "resolveUser"), ("target", "setup")] {
+        let path = project.join("src").join(file).with_extension("js");
+        let source = fs::read_to_string(&path)?;
+        fs::write(&path, source.replace("export function", "function"))?;
+        let built = symctl.build(&project);
+        let why = built.err().context("what isn't exported was built")?;
+        let sentence = format!("src/{file} exports no function `{name}`");
+        ensure!(why.to_string().contains(&sentence), "{why}");
+        fs::write(&path, source)?;
+    }
     Ok(())
 }
 

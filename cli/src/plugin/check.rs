@@ -58,7 +58,7 @@ pub(crate) struct CheckArgs {
     /// A mail domain of the people that the resolver is tried on. May be given
     /// again. Without it: `a.example` and `b.example`, or where it denies those, the
     /// domains in `cases/`.
-    #[arg(long, value_name = "DOMAIN")]
+    #[arg(long, value_name = "DOMAIN", value_parser = parse_domain)]
     domain: Vec<String>,
     /// Don't compile for Lambda's architectures, which takes a while for large
     /// components.
@@ -275,6 +275,16 @@ struct Question {
     user: String,
     /// Whether one of its own cases asks it, and is answered.
     is_of_a_case: bool,
+}
+
+/// What stands behind the `@` of an address, as the SDKs read it.
+fn parse_domain(text: &str) -> Result<String, String> {
+    let is_unclear =
+        |character: char| character.is_whitespace() || character.is_control() || character == '@';
+    if text.is_empty() || text.contains(is_unclear) {
+        return Err("is no mail domain, expected one such as `a.example`".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Status> {

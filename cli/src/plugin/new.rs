@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use include_dir::{Dir, include_dir};
 
@@ -55,6 +55,12 @@ pub(crate) struct NewArgs {
 
 pub(crate) fn run(args: &NewArgs) -> Result<Status> {
     check_name(&args.name)?;
+    let is_needed = packages(args.lang)?.contains(&args.name);
+    ensure!(
+        !is_needed,
+        "`{}` is the name of a package that the project needs: choose another",
+        args.name
+    );
     let root = match &args.directory {
         Some(directory) => directory.clone(),
         None => PathBuf::from(&args.name),
@@ -71,6 +77,38 @@ pub(crate) fn run(args: &NewArgs) -> Result<Status> {
             .unwrap_or_default(),
     ));
     Ok(Status::Done)
+}
+
+/// The packages of a template that a project can't have the name of: those that it names
+/// as a package itself, and whose tools want no two of one name.
+fn packages(language: Language) -> Result<Vec<String>> {
+    let lock = |name: &str| {
+        let path = format!("{}/{name}", language.as_str());
+        let file = TEMPLATES.get_file(&path);
+        let text = file.and_then(include_dir::File::contents_utf8);
+        text.with_context(|| format!("there is no template `{path}`"))
+    };
+    match language {
+        Language::Rust => {
+            let lock: toml::Table = lock("Cargo.lock")?.parse()?;
+            let packages = lock.get("package").and_then(toml::Value::as_array);
+            let packages = packages.context("Cargo.lock has no packages")?.iter();
+            let names = packages.filter_map(|package| package.get("name")?.as_str());
+            let others = names.filter(|name| *name != PLACEHOLDER);
+            Ok(others.map(str::to_owned).collect())
+        }
+        Language::Typescript | Language::Javascript => {
+            let lock: serde_json::Value = serde_json::from_str(lock("package-lock.json")?)?;
+            let packages = lock["packages"].as_object();
+            let paths = packages
+                .context("package-lock.json has no packages")?
+                .keys();
+            let names = paths.filter_map(|path| path.rsplit_once("node_modules/"));
+            Ok(names.map(|(_, name)| name.to_owned()).collect())
+        }
+        // Their projects are no packages of the tool that installs others.
+        Language::Python | Language::Go | Language::C => Ok(Vec::new()),
+    }
 }
 
 /// A path as one word of a shell's.
@@ -219,6 +257,24 @@ mod tests {
         let manifest = rust_sdk_manifest().expect("can be made");
         assert!(!manifest.contains("workspace"), "{manifest}");
         assert!(manifest.contains("wit-bindgen"), "{manifest}");
+    }
+
+    #[test]
+    fn no_project_has_the_name_of_what_it_needs() {
+        for (language, names) in [
+            (
+                Language::Rust,
+                &["sym-guest-sdk", "wit-bindgen", "serde"][..],
+            ),
+            (Language::Typescript, &["esbuild", "typescript"]),
+            (Language::Javascript, &["esbuild"]),
+        ] {
+            let packages = packages(language).expect("are listed");
+            for name in names {
+                assert!(packages.iter().any(|package| package == name), "{name}");
+            }
+            assert!(!packages.iter().any(|package| package == PLACEHOLDER));
+        }
     }
 
     #[test]

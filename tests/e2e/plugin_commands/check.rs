@@ -106,6 +106,30 @@ fn a_start_that_leaves_little_is_a_warning() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_size_is_held_against_the_limit_of_its_entry() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    desk.write(
+        "plugins.toml",
+        "[targets.readonly]\ncomponent = 'target.wasm'\nlimits.component_bytes = 200_000\n",
+    )?;
+    let result = desk.json(0, &["plugin", "check", "--without-native", "--json"])?;
+    let sizes = findings(&result, "ok", "size");
+    assert!(sizes[0].ends_with(" of 200.0 kB"), "{sizes:?}");
+    Ok(())
+}
+
+#[test]
+fn a_domain_is_one() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    for domain in ["", "@a.example", "a b", "a.example\n"] {
+        let finished = desk.ends(1, &["plugin", "check", "--domain", domain])?;
+        let why = "is no mail domain, expected one such as `a.example`";
+        assert!(finished.stderr.contains(why), "{finished:?}");
+    }
+    Ok(())
+}
+
 const CHECK: [&str; 4] = ["plugin", "check", "--without-native", "--json"];
 
 // What an exception, a panic and a setting that is missing look like.

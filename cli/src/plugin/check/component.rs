@@ -2,7 +2,6 @@
 //! takes.
 
 use sym_host::error::Code;
-use sym_host::plugin::manifest::MAX_COMPONENT_BYTES;
 use sym_host::plugin::package::{TARGETS, precompile};
 use sym_host::plugin::statement::MAX_NATIVE_BYTES;
 use sym_host::plugin::trial::Part;
@@ -47,7 +46,11 @@ fn sizes(checking: &mut Checking<'_>, part: &Part) -> anyhow::Result<()> {
         Level::Ok,
         part.section(),
         Check::Size,
-        format!("{} of {}", bytes(size), bytes(MAX_COMPONENT_BYTES)),
+        format!(
+            "{} of {}",
+            bytes(size),
+            bytes(part.limits().component_bytes)
+        ),
     );
     if !checking.rules.native {
         return Ok(());
