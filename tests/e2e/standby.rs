@@ -1,11 +1,14 @@
 //! A synchronous standby that is away, for which each COMMIT waits: an end must not.
 
+use std::fs;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use sym_test_support::clock::Clock;
+use sym_test_support::tools;
 
 use crate::fixture::{Builder, Event, ORDERS, PERSON, World};
+use crate::search_path::run_each;
 
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
 const WARNING: &str = "no synchronous standby answers";
@@ -127,6 +130,40 @@ async fn the_databases_own_switch_waits_for_nobody() -> anyhow::Result<()> {
         outcomes.contains("disabled") && !outcomes.contains("failed"),
         "{outcomes}"
     );
+    ensure!(!world.is_member(PERSON, "readonly").await?);
+    ensure!(world.login(&leaver.user, &leaver.password).await.is_err());
+    only_others_wait(&world).await
+}
+
+// The statements of the runbook, as it has them. Nobody cancels what a person waits for.
+#[tokio::test]
+async fn by_hand_access_ends_as_the_runbook_says() -> anyhow::Result<()> {
+    let world = durable().start().await?;
+    let (role, leaver) = (Event::escalate(), world.leaver().await?);
+    world.body(&role).await?;
+    lose_standby(&world).await?;
+    let page = fs::read_to_string(tools::workspace().join("docs/runbook.md"))?;
+    let (_, page) = page
+        .split_once("## Without Lambda and AWS")
+        .context("has the section")?;
+    let (page, _) = page.split_once("\n## ").context("has an end")?;
+    let (_, block) = page.split_once("```sql\n").context("has a block")?;
+    let (block, table) = block.split_once("```").context("has an end")?;
+    let (before, after) = block
+        .split_once("-- Here what you came for.\n")
+        .context("has a place")?;
+    let statement = |function: &str, event: &Event| {
+        let (_, statement) = table.split_once(&format!("`SELECT {function}("))?;
+        let (arguments, _) = statement.split_once('`')?;
+        let arguments = arguments.replace("<run>", &event.run_srn());
+        Some(format!("SELECT {function}({arguments}\n"))
+    };
+    let lent = statement("sym.give_back", &role).context("is in the table")?;
+    let temporary = statement("sym.disable_user", &leaver.event).context("is in the table")?;
+    let session = world.postgres.admin_in("app").await?;
+    let all = format!("{before}{lent}{temporary}{after}");
+    let ran = run_each(&session, &all);
+    tokio::time::timeout(Duration::from_secs(20), ran).await??;
     ensure!(!world.is_member(PERSON, "readonly").await?);
     ensure!(world.login(&leaver.user, &leaver.password).await.is_err());
     only_others_wait(&world).await
