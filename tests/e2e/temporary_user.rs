@@ -483,6 +483,21 @@ async fn a_setup_that_fails_leaves_no_secret() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The secret of a run is called as its first try called it.
+#[tokio::test]
+async fn a_setup_that_fails_leaves_no_secret_of_an_older_prefix() -> anyhow::Result<()> {
+    let sql = "GRANT readonly TO {username};\nGRANT SELECT ON orders_of_tomorrow TO {username};";
+    let world = World::builder().file("readonly.sql", sql).start().await?;
+    let event = Event::escalate_temporary_user().to_string();
+    let another = world.another(&[("SECRET_PREFIX", "/another")]).await?;
+    for function in [&world.lambda, &another] {
+        let answer = world.send_to(function, &event).await?.to_string();
+        assert!(answer.contains("refused step 2"), "{answer}");
+        assert_eq!(world.secrets().await?, [""; 0]);
+    }
+    Ok(())
+}
+
 /// What is left of a try has nothing to do with what the next one's release asks for.
 #[tokio::test]
 async fn a_release_without_statements_takes_what_one_with_some_has_given() -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! Making a temporary user: the user and its secret, side by side, and both or
 //! neither.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 use serde_json::json;
 
@@ -23,14 +23,16 @@ impl Ready {
             user: plan.username().as_str(),
             ..Names::default()
         };
-        let is_stored = AtomicBool::new(false);
+        let stored = OnceLock::new();
         let make = async |connection: &mut Connection| {
-            self.make_once(connection, grant, plan, &secret, &is_stored)
+            self.make_once(connection, grant, plan, &secret, &stored)
                 .await
         };
         let made = self.database.with_ledger(&self.aws, names, make).await;
-        if made.is_err() && is_stored.into_inner() {
-            self.forget_secret(grant, plan, &secret, names).await;
+        if made.is_err()
+            && let Some(stored) = stored.into_inner()
+        {
+            self.forget_secret(grant, plan, &stored, names).await;
         }
         let made = made?;
         let mut body = Body::new();
@@ -41,15 +43,15 @@ impl Ready {
     }
 
     /// The user, its secret, its setup, and the COMMIT. The names are those of
-    /// the run's first try, whatever the plugins say today. `is_stored` becomes true
-    /// with a secret, be it one that a try left that died after it.
+    /// the run's first try, whatever the plugins and the configuration say today. `stored`
+    /// becomes the name of its secret once that is there, be it by a try that died after it.
     async fn make_once(
         &self,
         connection: &mut Connection,
         grant: &NewGrant<'_>,
         plan: &AuthorizedPlan,
         secret: &str,
-        is_stored: &AtomicBool,
+        stored: &OnceLock<String>,
     ) -> failure::Result<Grant> {
         let run = &grant.request.run;
         let new = user::NewUser {
@@ -60,11 +62,13 @@ impl Ready {
         };
         let (password, verifier) = self.passwords.take().await?;
         let store = async |prepared: &Grant| {
-            let stored = self.store_secret(grant, prepared, &password).await;
+            let created = self.store_secret(grant, prepared, &password).await;
             // What is left to wait for is the database.
             self.passwords.begin();
-            is_stored.fetch_or(stored.is_ok(), Ordering::Relaxed);
-            stored
+            if let (Ok(_), Some(name)) = (&created, &prepared.secret) {
+                stored.get_or_init(|| name.clone());
+            }
+            created
         };
         let has_statements = plan
             .steps()
@@ -83,7 +87,7 @@ impl Ready {
         // release may have no statement.
         let across = before.filter(|prepared| has_statements || prepared.user_oid.is_some());
         let is_across = across.is_some();
-        let (prepared, stored) = if let Some(prepared) = across {
+        let (prepared, created) = if let Some(prepared) = across {
             match prepared.user_name.as_deref() {
                 Some(before) if before != new.name.as_str() => {
                     // Its setup was made for another name.
@@ -109,15 +113,15 @@ impl Ready {
                 }
                 result => result?,
             }
-            let stored = store(&prepared).await;
-            (prepared, Some(stored))
+            let created = store(&prepared).await;
+            (prepared, Some(created))
         } else {
             user::make(connection, grant, secret, &new, &verifier, store).await?
         };
-        let password = match stored {
+        let password = match created {
             // An earlier try, or the same event served at the same moment, was first.
             None => return Ok(prepared),
-            Some(stored) => match stored? {
+            Some(created) => match created? {
                 Created::New => None,
                 // From a try that died after it: one run, one password.
                 Created::Existing(password) => Some(password.to_verifier()?),
