@@ -131,8 +131,9 @@ async fn what_somebody_else_called_sym_is_not_run() -> anyhow::Result<()> {
         ))
         .start()
         .await?;
-    let sentence = "schema `sym` in database `app` is missing or not the function's own: run what `symctl setup-sql` \
-        prints [database-setup]";
+    let sentence = "schema `sym` in database `app` belongs to `squatter`, and not to the function's user: where it was \
+        restored, restore it with its owners; where it is no ledger, have it dropped, and run what `symctl setup-sql` prints \
+        [database-setup]";
     world.refuses(&Event::escalate(), sentence).await?;
     // Least of all a superuser's `symctl` runs it.
     world

@@ -194,12 +194,14 @@ async fn bring_up_to_date(connection: &Connection, database: &str) -> Result<()>
         connection.run(&format!("{begin}; {}", lock())).await?;
         let rows = connection
             .query(&Query::new(&format!(
-                "SELECT {INSTALLED} FROM pg_namespace WHERE nspname = 'sym' AND pg_get_userbyid(nspowner) = current_user"
+                "SELECT {INSTALLED}, pg_get_userbyid(nspowner)::text, pg_get_userbyid(nspowner) = current_user \
+                 FROM pg_namespace WHERE nspname = 'sym'"
             )))
             .await?;
         let installed: Option<i32> = match rows.first() {
-            Some(row) => row.try_get(0)?,
-            None => return Err(not_ours(database)),
+            Some(row) if row.try_get(2)? => row.try_get(0)?,
+            Some(row) => return Err(belongs_to(row.try_get(1)?, database)),
+            None => return Err(missing(database)),
         };
         let installed = installed.unwrap_or(0);
         if installed < VERSION {
@@ -217,17 +219,25 @@ async fn bring_up_to_date(connection: &Connection, database: &str) -> Result<()>
     .await;
     result.map_err(|failure| {
         if failure.is_state(&SqlState::INSUFFICIENT_PRIVILEGE) {
-            not_ours(database)
+            missing(database)
         } else {
             failure
         }
     })
 }
 
-/// Whose functions the schema has, we don't know.
-pub(super) fn not_ours(database: &str) -> Failure {
+/// It isn't there, or not all that is in it is ours.
+fn missing(database: &str) -> Failure {
     Failure::setup(format!(
         "schema `sym` in database `{database}` is missing or not the function's own: run what `symctl setup-sql` prints"
+    ))
+}
+
+/// Whose functions the schema has, we don't know.
+pub(super) fn belongs_to(owner: &str, database: &str) -> Failure {
+    Failure::setup(format!(
+        "schema `sym` in database `{database}` belongs to `{owner}`, and not to the function's user: where it was restored, \
+         restore it with its owners; where it is no ledger, have it dropped, and run what `symctl setup-sql` prints"
     ))
 }
 

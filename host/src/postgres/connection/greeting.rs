@@ -80,7 +80,7 @@ impl Connection {
         if !is_own && owner != config.ledger_owner {
             return Err(match who {
                 // Its functions would run as us.
-                Who::Function => schema::not_ours(ledger),
+                Who::Function => schema::belongs_to(&owner, ledger),
                 // No SET ROLE would hold what somebody has put there for a superuser to run.
                 Who::Person => Failure::setup(format!(
                     "schema `sym` in database `{ledger}` belongs to `{owner}`: if that is the function's user, name it in \
