@@ -17,6 +17,7 @@ pub(crate) use self::guest::{
     Behaviour, resolver, resolver_of_all, resolver_where, target, target_where,
 };
 pub(crate) use self::more::{Finished, SWEEP};
+pub(crate) use self::people::Leaver;
 pub(crate) use self::world::{BOT, Builder, ORDERS, PERSON, State, World, count_orders};
 
 /// Makes schema `sym` look as an older host left it: without the function by which a

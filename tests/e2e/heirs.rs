@@ -456,6 +456,16 @@ async fn nobody_gets_what_another_has_left() -> anyhow::Result<()> {
         )),
         "{answer}"
     );
+    // Roles outlive the ledger.
+    world
+        .sql("CREATE TABLE kept AS TABLE sym.grants; DELETE FROM sym.grants")
+        .await?;
+    let unknown = Event::escalate_temporary_user();
+    let answer = world.send(&unknown).await?.to_string();
+    ensure!(answer.contains(&format!("and `{heir}` owns")), "{answer}");
+    world
+        .sql("DELETE FROM sym.grants; INSERT INTO sym.grants TABLE kept; DROP TABLE kept")
+        .await?;
     world.sql("DROP TABLE work.copied").await?;
     let next = world.leaver_of(next).await?;
     next.session

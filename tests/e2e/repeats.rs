@@ -347,6 +347,26 @@ async fn what_an_administrator_took_back_is_not_given_again() -> anyhow::Result<
     world.still_works().await
 }
 
+/// Also of what was there before the run.
+#[tokio::test]
+async fn what_was_there_and_was_taken_back_is_not_said_to_be_kept() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate();
+    world
+        .sql("SET SESSION AUTHORIZATION sym_bot; GRANT readonly TO sym_user")
+        .await?;
+    world.body(&event).await?;
+    take_back(&world).await?;
+    let answer = world.send(&event).await?.to_string();
+    assert!(answer.contains("[run-ended]"), "{answer}");
+    assert_eq!(
+        world.send(&event.end()).await?,
+        success(json!({"username": PERSON}))
+    );
+    assert!(!world.is_member(PERSON, "readonly").await?);
+    Ok(())
+}
+
 /// What the next run lends is that one's alone.
 #[tokio::test]
 async fn what_an_administrator_took_back_lives_on_in_no_other_run() -> anyhow::Result<()> {

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use crate::fixture::{Event, OLD_SCHEMA, SWEEP, World};
+use crate::fixture::{Event, Leaver, OLD_SCHEMA, PERSON, SWEEP, World, success};
 
 /// What the doctor says is wrong: subject and fix.
 async fn wrong(world: &World, variables: &[(&str, &str)]) -> anyhow::Result<Vec<(String, String)>> {
@@ -257,4 +257,177 @@ async fn what_a_user_without_a_row_has_prepared_keeps_its_run_open() -> anyhow::
     assert!(logs.contains("prepared transaction 'kept'"), "{logs}");
     world.sql("ROLLBACK PREPARED 'kept'").await?;
     world.sweep_removes(&leaver).await
+}
+
+/// The OIDs of a dump, where that was loaded, are nobody's, or somebody else's.
+#[tokio::test]
+async fn what_other_oids_have_lent_is_said_to_remain() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE bob LOGIN; CREATE ROLE billing; GRANT billing TO bob")
+        .start()
+        .await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let rewrite = async |user: &str, role: &str, grantor: &str| {
+        let set = format!("user_oid = {user}, role_oid = {role}, grantor_oid = {grantor}");
+        let run = event.srn();
+        world
+            .sql(&format!("UPDATE sym.grants SET {set} WHERE run = '{run}'"))
+            .await
+    };
+    let (user, role, grantor) = (
+        "'sym_user'::regrole",
+        "'readonly'::regrole",
+        "'sym_bot'::regrole",
+    );
+    let remains = |what: &str| {
+        format!(
+            "{what} (made anew, or restored from a backup), so nothing was taken from {}: an administrator has to look, and \
+             to revoke by hand; then the run can end [access-remains]",
+            if what.starts_with("role") {
+                "`sym_user`"
+            } else {
+                "it"
+            }
+        )
+    };
+    let another = remains("database user `sym_user` is not the one of this run any more");
+    let another_role = remains("role `readonly` is not the one of this run any more");
+    for other_grantor in [grantor, "999997"] {
+        for other_role in ["'billing'::regrole", "999998", role] {
+            for other_user in ["'bob'::regrole", "999999"] {
+                rewrite(other_user, other_role, other_grantor).await?;
+                world.refuses(&event.end(), &another).await?;
+            }
+            if other_role != role {
+                rewrite(user, other_role, other_grantor).await?;
+                world.refuses(&event.end(), &another_role).await?;
+            }
+        }
+    }
+    // Where nothing differs but who has granted, it is what was lent.
+    rewrite(user, role, "999997").await?;
+    assert_eq!(
+        world.send(&event.end()).await?,
+        success(json!({"username": PERSON}))
+    );
+    assert!(!world.is_member(PERSON, "readonly").await?);
+
+    // Another run's are there by the row's OIDs, and that goes on.
+    let (event, bobs) = (Event::escalate(), Event::escalate());
+    world.body(&event).await?;
+    let bobs = bobs.user("bob@healthy-health.co");
+    world.body(&bobs).await?;
+    world
+        .sql(&format!(
+            "UPDATE sym.grants SET user_oid = 'bob'::regrole WHERE run = '{}'",
+            event.srn()
+        ))
+        .await?;
+    world.refuses(&event.end(), &another).await?;
+    let by = match world.postgres.install().major {
+        ..16 => "",
+        16.. => " GRANTED BY sym_bot",
+    };
+    world
+        .sql(&format!("REVOKE readonly FROM sym_user{by}"))
+        .await?;
+    world.sweep().await?;
+    assert_eq!(world.run_state(&event).await?.as_deref(), Some("ended"));
+    assert!(world.is_member("bob", "readonly").await?);
+    assert!(world.is_member("bob", "billing").await?);
+    world.body(&bobs.end()).await?;
+    assert!(!world.is_member("bob", "readonly").await?);
+    Ok(())
+}
+
+/// Renamed is the same person, and what an administrator grants to the next of the name is theirs.
+#[tokio::test]
+async fn who_has_the_old_name_keeps_what_is_theirs() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    for is_taken in [false, true] {
+        let event = Event::escalate();
+        world.body(&event).await?;
+        if is_taken {
+            let by = match world.postgres.install().major {
+                ..16 => "",
+                16.. => " GRANTED BY sym_bot",
+            };
+            world
+                .sql(&format!("REVOKE readonly FROM sym_user{by}"))
+                .await?;
+        }
+        world
+            .sql("ALTER ROLE sym_user RENAME TO ann; CREATE ROLE sym_user LOGIN; GRANT readonly TO sym_user")
+            .await?;
+        world.body(&event.end()).await?;
+        assert!(world.is_member(PERSON, "readonly").await?);
+        assert!(!world.is_member("ann", "readonly").await?);
+        world
+            .sql("DROP ROLE sym_user; ALTER ROLE ann RENAME TO sym_user")
+            .await?;
+    }
+    Ok(())
+}
+
+/// As after a dump: the row's OID is somebody else's, and the user has another.
+#[tokio::test]
+async fn a_user_whose_oid_is_somebody_elses_is_ended_by_its_name() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql("CREATE ROLE newcomer LOGIN")
+        .start()
+        .await?;
+    let before = world.state().await?;
+    let other = world.leaver().await?;
+    let point = async |leaver: &Leaver, to: &str| {
+        let run = leaver.event.srn();
+        world
+            .sql(&format!(
+                "UPDATE sym.grants SET user_oid = '{to}'::regrole WHERE run = '{run}'"
+            ))
+            .await
+    };
+    for to in ["newcomer", &other.user] {
+        let (ended, expired) = (world.leaver().await?, world.leaver().await?);
+        point(&ended, to).await?;
+        world.end_removes(&ended).await?;
+        assert!(ended.session.simple_query("SELECT").await.is_err());
+
+        // One that was to be removed already, too.
+        point(&expired, to).await?;
+        world
+            .sql(&format!(
+                "UPDATE sym.grants SET state = 'ending' WHERE run = '{}'",
+                expired.event.srn()
+            ))
+            .await?;
+        let outcomes = "SELECT string_agg(outcome, ',') FROM sym.expire()";
+        assert_eq!(world.query(outcomes).await?.as_deref(), Some("disabled"));
+        assert!(world.login(&expired.user, &expired.password).await.is_err());
+        world.sweep_removes(&expired).await?;
+    }
+
+    // It is gone, and who has its OID is another run's.
+    let gone = world.leaver().await?;
+    world.sql(&format!("DROP ROLE {0}", gone.user)).await?;
+    point(&gone, "newcomer").await?;
+    let answer = world.send(&gone.event.end()).await?.to_string();
+    let sentence = "`newcomer` doesn't look like the one that was made for this run";
+    assert!(answer.contains(sentence), "{answer}");
+    point(&gone, &other.user).await?;
+    world.end_removes(&gone).await?;
+    assert_eq!(
+        world.run_state(&gone.event).await?.as_deref(),
+        Some("ended")
+    );
+    other.session.simple_query("SELECT FROM orders").await?;
+
+    // Its run is open, and no run of that OID explains it: once is enough.
+    point(&other, "newcomer").await?;
+    let revoked = world.symctl(&["revoke", "--all"]).await?;
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    let times = revoked.stdout.matches(other.event.srn()).count();
+    assert_eq!(times, 1, "{revoked:?}");
+    assert_eq!(world.open_runs().await?, 0);
+    world.is_as(&before).await
 }

@@ -312,6 +312,40 @@ async fn what_an_administrator_holds_keeps_no_other_access_alive() -> anyhow::Re
     Ok(())
 }
 
+/// The event has hardly time for what it waits for, and the next sweep is to know.
+#[tokio::test]
+async fn what_a_short_event_could_not_take_is_the_next_sweeps() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let administrator = world.postgres.admin_in("app").await?;
+    administrator
+        .batch_execute(
+            "BEGIN; UPDATE pg_auth_members SET admin_option = admin_option
+                 WHERE roleid = 'readonly'::regrole AND member = 'sym_user'::regrole",
+        )
+        .await?;
+    // With somebody to end, there is a second try.
+    let person = world.login(PERSON, &world.person_password).await;
+    let person = person.map_err(anyhow::Error::msg)?;
+    person
+        .batch_execute(&format!(
+            "BEGIN; ALTER ROLE sym_user PASSWORD '{}'",
+            world.person_password
+        ))
+        .await?;
+    world.lambda.set_timeout(Duration::from_secs(5));
+    let answer = world.send(&event.end()).await?.to_string();
+    ensure!(!answer.contains("\"errors\":[]"), "{answer}");
+    let overdue = "SELECT string_agg(why, ',') FROM sym.overdue()";
+    assert_eq!(world.query(overdue).await?.as_deref(), Some("expired"));
+    administrator.batch_execute("ROLLBACK").await?;
+    world.lambda.set_timeout(Duration::from_secs(30));
+    assert_eq!(world.sweep().await?, 1);
+    assert!(!world.is_member(PERSON, "readonly").await?);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_sweep_goes_on_where_something_took_long_and_time_is_left() -> anyhow::Result<()> {
     let world = World::builder().proxy().start().await?;

@@ -23,6 +23,9 @@ use crate::sql::quote_identifier;
 /// Kept back of an event's time, to say that there is no database.
 const RESERVE: Duration = Duration::from_secs(1);
 
+/// Shortest wait for a lock, however little time an event has. None would be for ever.
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+
 /// Who ends a run, and how long they keep at it.
 #[derive(Clone, Copy)]
 pub(super) struct Ender {
@@ -53,11 +56,13 @@ impl Ender {
     /// An event, which comes once: a database that is away, or doesn't let us in, has nearly
     /// all of its time to come back, as nothing can be written down meanwhile.
     pub(super) fn event(deadline: Instant) -> Self {
+        // What waits for a lock waits twice, and then the run has to be made overdue.
+        let third = deadline.saturating_duration_since(Instant::now()) / 3;
         Self {
             name: "deescalate",
             patience: Patience {
                 away_until: deadline.checked_sub(RESERVE),
-                lock: LOCK_TIMEOUT,
+                lock: third.clamp(SHORTEST_WAIT, LOCK_TIMEOUT),
             },
         }
     }
@@ -393,7 +398,8 @@ fn role_body(ended: &Ended, finished: Finished, bot: &str) -> Body {
     let role = ended.grant.role_name.as_deref().unwrap_or_default();
     let note = match ended.outcome.as_str() {
         "never-began" => Some("the run had not begun, and can't begin now".to_owned()),
-        "standing" => Some(format!(
+        // Up to 15 nothing keeps anybody from taking it since.
+        "standing" if !ended.remaining.is_empty() => Some(format!(
             "`{user}` had `{role}` before this run, and keeps it"
         )),
         "shared" => Some(format!(

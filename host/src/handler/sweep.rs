@@ -358,7 +358,10 @@ impl Ready {
             Selection::User(user) => self.open_runs(Some(user)).await?,
             Selection::All => {
                 let mut runs = self.open_runs(None).await?;
-                runs.extend(self.stray_runs().await);
+                // One that is open, and whose user has another OID than its row, is both.
+                let mut strays = self.stray_runs().await;
+                strays.retain(|stray| !runs.contains(stray));
+                runs.extend(strays);
                 runs
             }
         };

@@ -47,7 +47,7 @@ pub async fn overdue(connection: &Connection) -> Result<Vec<Overdue>> {
 pub async fn overdue_users(connection: &Connection) -> Result<Vec<Overdue>> {
     list(
         connection,
-        "SELECT coalesce(jsonb_agg(to_jsonb(o)), '[]')::text FROM sym.overdue_users() o",
+        "SELECT coalesce(jsonb_agg(to_jsonb(o) ORDER BY o.run), '[]')::text FROM sym.overdue_users() o",
     )
     .await
 }

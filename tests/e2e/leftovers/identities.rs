@@ -141,7 +141,6 @@ async fn a_row_that_names_somebody_elses_user_never_removes_them() -> anyhow::Re
               CREATE ROLE trainee LOGIN; GRANT sym_managed TO trainee")
         .start()
         .await?;
-    let user = TemporaryUser::make(&world).await?;
     let other = TemporaryUser::make(&world).await?;
     for name in [
         "sym_user",
@@ -151,26 +150,28 @@ async fn a_row_that_names_somebody_elses_user_never_removes_them() -> anyhow::Re
         BOT,
         other.name.as_str(),
     ] {
+        let before = world.state().await?;
+        let user = TemporaryUser::make(&world).await?;
         let run = user.event.run_srn();
+        // By its name its own is there, or by none.
+        let away = format!("ALTER ROLE {} RENAME TO away", user.name);
+        let back = format!("ALTER ROLE away RENAME TO {}", user.name);
         world
             .sql(&format!(
-                "UPDATE sym.grants SET user_oid = '{name}'::regrole WHERE run = '{run}'"
+                "{away}; UPDATE sym.grants SET user_oid = '{name}'::regrole WHERE run = '{run}'"
             ))
             .await?;
-        let sentence = format!(
-            "database user `{name}` doesn't look like the one that was made for this run, so it was left alone: an \
-             administrator has to look [access-remains]"
-        );
-        world.refuses(&user.event.end(), &sentence).await?;
+        if name != other.name {
+            let sentence = format!(
+                "database user `{name}` doesn't look like the one that was made for this run, so it was left alone: an \
+                 administrator has to look [access-remains]"
+            );
+            world.refuses(&user.event.end(), &sentence).await?;
+        }
+        world.sql(&back).await?;
+        world.body(&user.event.end()).await?;
+        world.is_as(&before).await?;
     }
-    world
-        .sql(&format!(
-            "UPDATE sym.grants SET user_oid = '{}'::regrole WHERE run = '{}'",
-            user.name,
-            user.event.run_srn()
-        ))
-        .await?;
-    world.body(&user.event.end()).await?;
     world.body(&other.event.end()).await?;
     assert!(world.role_exists("intern").await?);
     Ok(())

@@ -148,14 +148,16 @@ BEGIN
         END;
     END LOOP;
     PERFORM set_config('lock_timeout', '1s', true);
-    FOR entry IN SELECT o.run, o.strategy, o.state, g.user_oid FROM sym.overdue() o JOIN sym.grants g ON g.run = o.run
+    FOR entry IN SELECT o.run, o.strategy, o.state, g.user_oid, g.user_name FROM sym.overdue() o JOIN sym.grants g ON g.run = o.run
                  ORDER BY o.state = 'ending', o.strategy, o.user_name, o.run LOOP
         run := entry.run;
         outcome := NULL;
         BEGIN
             IF entry.strategy = 'temporary-user' THEN
                 -- Removing it is the sweep's; nobody is to use it until then.
-                IF entry.state <> 'ending' OR sym.is_usable(entry.user_oid, entry.run) THEN
+                IF entry.state <> 'ending' OR sym.is_usable(entry.user_oid, entry.run)
+                   -- Restored from a backup, with another OID.
+                   OR sym.is_usable(sym.role_named(entry.user_name), entry.run) THEN
                     disabled := sym.disable_user(entry.run, 'expire');
                     outcome := CASE WHEN disabled ->> 'kept' = 'membership' THEN 'failed: the user has a role still'
                                     WHEN disabled ->> 'kept' IS NOT NULL THEN 'failed: the user can still log in'

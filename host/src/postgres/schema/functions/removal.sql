@@ -125,6 +125,8 @@ DECLARE
     membership record;
     taken      oid[] := '{}';
     planned    oid[] := '{}';
+    is_there   boolean;
+    is_others  boolean := false;
     kept       text;
     done       text;
 BEGIN
@@ -137,16 +139,14 @@ BEGIN
     ELSIF entry.state = 'ended' THEN
         RETURN to_jsonb(entry) || '{"has_user": false}';
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid)
-       AND sym.is_user_of(sym.role_named(entry.user_name), this_run) THEN
-        -- Restored from a backup: the same user, with another OID; or an older row, from before
-        -- there was one. While it is locked nobody makes it.
+    is_there := sym.is_user_of(entry.user_oid, this_run);
+    IF NOT is_there AND sym.is_user_of(sym.role_named(entry.user_name), this_run) THEN
+        -- Restored from a backup: the same user, with another OID, and its own may be somebody else's
+        -- by now; or an older row, from before there was one. While it is locked nobody makes it.
         UPDATE sym.grants g SET user_oid = sym.role_named(g.user_name) WHERE g.run = this_run RETURNING * INTO entry;
+        is_there := true;
     END IF;
-    IF EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid) THEN
-        IF NOT sym.is_user_of(entry.user_oid, this_run) THEN
-            PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-ours', 'user', entry.user_oid::regrole::text));
-        END IF;
+    IF is_there THEN
         -- What can be taken is taken, also where the rest can't be.
         BEGIN
             IF NOT sym.bar_user(entry.user_oid) THEN
@@ -175,7 +175,16 @@ BEGIN
                 NULL; -- When the user is dropped, they do too.
             END;
         END IF;
-    ELSIF entry.user_oid IS NOT NULL AND sym.role_named(entry.user_name) IS NOT NULL
+    ELSIF EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid) THEN
+        -- That of another run is none of this one's: it is gone. Of anybody else we can't tell, as
+        -- somebody may have taken the mark from ours.
+        is_others := EXISTS (SELECT FROM sym.grants g WHERE g.run = sym.run_in_comment(entry.user_oid) AND g.state <> 'ended'
+                             AND g.run <> this_run AND sym.is_user_of(entry.user_oid, g.run));
+        IF NOT is_others THEN
+            PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-ours', 'user', entry.user_oid::regrole::text));
+        END IF;
+    END IF;
+    IF NOT is_there AND entry.user_oid IS NOT NULL AND sym.role_named(entry.user_name) IS NOT NULL
           -- Dropped, and another run has made one of that name.
           AND NOT EXISTS (SELECT FROM sym.grants g WHERE g.user_oid = sym.role_named(entry.user_name) AND g.state <> 'ended'
                           AND g.run <> this_run AND sym.is_user_of(g.user_oid, g.run)) THEN
@@ -183,9 +192,10 @@ BEGIN
     END IF;
     -- Those that an earlier try took, too.
     UPDATE sym.grants g SET state = 'ending', ended_by = disable_user.ended_by,
+                            user_oid = CASE WHEN NOT is_others THEN g.user_oid END,
                             taken_roles = ARRAY(SELECT DISTINCT role FROM unnest(g.taken_roles || taken) role)
         WHERE g.run = this_run RETURNING * INTO entry;
-    RETURN to_jsonb(entry) || jsonb_build_object('has_user', EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid),
+    RETURN to_jsonb(entry) || jsonb_build_object('has_user', is_there,
         'user', (SELECT r.oid::regrole::text FROM pg_roles r WHERE r.oid = entry.user_oid), 'owners', sym.owners_of_run(entry), 'kept', kept);
 END $$;
 
@@ -196,12 +206,25 @@ LANGUAGE sql STABLE AS $$
     SELECT format('sym_graveyard_%s_%s', entry.user_oid, extract(epoch FROM entry.created_at)::bigint);
 $$;
 
--- Whether a role has got the belongings of a user of ours: by its name, and its comment.
+-- Whether a role has got the belongings of a user of ours: by its name, and its comment, as it
+-- outlives the ledger. Who could make one that only looks so has CREATEROLE, and may do worse.
 CREATE OR REPLACE FUNCTION sym.is_heir(heir oid) RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    comment jsonb := sym.comment_of(heir);
 BEGIN
-    RETURN EXISTS (SELECT FROM pg_roles r JOIN sym.grants g ON g.run = sym.run_in_comment(r.oid)
+    RETURN coalesce(comment ->> 'run' IS NOT NULL AND NOT comment ? 'expires', false)
+       AND EXISTS (SELECT FROM pg_roles r
                    WHERE r.oid = heir AND NOT r.rolcanlogin AND starts_with(r.rolname::text, 'sym_graveyard_'));
+END $$;
+
+-- The heir of a run's user, or NULL where none was made for it.
+CREATE OR REPLACE FUNCTION sym.heir_of(entry sym.grants) RETURNS oid
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    heir oid := sym.role_named(sym.heir_name(entry));
+BEGIN
+    RETURN CASE WHEN sym.run_in_comment(heir) = entry.run AND sym.is_heir(heir) THEN heir END;
 END $$;
 
 -- Takes the privileges of an heir, without which the bot may give it nothing, nor revoke what
@@ -258,12 +281,11 @@ CREATE OR REPLACE FUNCTION sym.make_heir(entry sym.grants) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     heir text := sym.heir_name(entry);
-    role oid  := sym.role_named(heir);
+    role oid  := sym.heir_of(entry);
 BEGIN
     -- Who may give others a role gave it one: it gets nothing, and another is made. What it has got
     -- before stays its.
-    IF sym.run_in_comment(role) = entry.run AND sym.is_heir(role)
-       AND EXISTS (SELECT FROM pg_auth_members m WHERE m.member = role) THEN
+    IF EXISTS (SELECT FROM pg_auth_members m WHERE m.member = role) THEN
         BEGIN
             EXECUTE format('DROP ROLE %I', heir);
         EXCEPTION WHEN dependent_objects_still_exist THEN
@@ -279,7 +301,7 @@ BEGIN
         END IF;
         EXECUTE format('COMMENT ON ROLE %I IS %L', heir,
                        jsonb_build_object('sym', 1, 'run', entry.run, 'requester', entry.requester, 'user', entry.user_name));
-    ELSIF sym.run_in_comment(sym.role_named(heir)) IS DISTINCT FROM entry.run OR NOT sym.is_heir(sym.role_named(heir)) THEN
+    ELSIF sym.heir_of(entry) IS NULL THEN
         PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-ours', 'user', heir));
     END IF;
     PERFORM sym.join_heir(sym.role_named(heir));
@@ -331,7 +353,7 @@ BEGIN
     END IF;
     IF is_owner OR NOT is_all THEN
         heir := sym.make_heir(entry);
-    ELSIF sym.is_heir(sym.role_named(sym.heir_name(entry))) THEN
+    ELSIF sym.heir_of(entry) IS NOT NULL THEN
         -- It may have something that is closed still.
         heir := sym.make_heir(entry);
     END IF;
@@ -375,9 +397,9 @@ BEGIN
             PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'blocked', 'user', entry.user_name, 'blockers', blockers));
         END;
     END IF;
-    heir := sym.role_named(sym.heir_name(entry));
+    heir := sym.heir_of(entry);
     -- Nothing was left to it after all.
-    IF sym.is_heir(heir) AND NOT EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass
+    IF heir IS NOT NULL AND NOT EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass
                                          AND s.refobjid = heir AND s.classid <> 'pg_auth_members'::regclass) THEN
         BEGIN
             EXECUTE format('DROP ROLE %s', heir::regrole);

@@ -37,7 +37,7 @@ BEGIN
             -- The same event again, or a lost answer: the same answer, whatever
             -- the plugins would say today. Never a second grant, and never a
             -- later expiry.
-            IF NOT entry.standing AND sym.own_membership(entry.role_oid, entry.user_oid) IS NULL THEN
+            IF sym.own_membership(entry.role_oid, entry.user_oid) IS NULL THEN
                 PERFORM sym.refuse('run-ended', '{"why": "elsewhere"}');
             END IF;
             RETURN to_jsonb(entry) || '{"repeated": true}';
@@ -144,6 +144,36 @@ BEGIN
           AND g.run <> this_run);
 END $$;
 
+-- Refuses to end a run that has nothing to take by its OIDs, where by its names there may be: who was
+-- made anew, or all of a cluster that was loaded from a dump, have others, and theirs may be
+-- somebody else's by now. `has_both`: whether both OIDs are some role's.
+CREATE OR REPLACE FUNCTION sym.check_namesakes(entry sym.grants, has_both boolean) RETURNS void
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    named_user oid := sym.role_named(entry.user_name);
+    named_role oid := sym.role_named(entry.role_name);
+    by_anybody boolean;
+    membership record;
+BEGIN
+    IF named_user = entry.user_oid AND named_role = entry.role_oid THEN
+        RETURN;
+    END IF;
+    -- Who granted it, a dump of a server before 16 need not have kept.
+    by_anybody := NOT has_both OR sym.is_of_older_server(entry);
+    SELECT m.member, m.roleid INTO membership FROM pg_auth_members m
+        WHERE m.member IN (entry.user_oid, named_user) AND m.roleid IN (entry.role_oid, named_role)
+          AND NOT (m.member = entry.user_oid AND m.roleid = entry.role_oid)
+          AND (by_anybody OR m.grantor = entry.grantor_oid OR pg_has_role(current_user, m.grantor, 'USAGE'))
+          -- By another run, it is that one's to take back.
+          AND sym.other_runs(entry.run, m.roleid, m.member) = '[]'
+        ORDER BY m.member = named_user DESC LIMIT 1;
+    IF FOUND THEN
+        PERFORM sym.refuse('access-remains', jsonb_build_object(
+            'why', CASE WHEN membership.member = entry.user_oid THEN 'other-role' ELSE 'other-user' END,
+            'user', membership.member::regrole::text, 'role', membership.roleid::regrole::text));
+    END IF;
+END $$;
+
 -- Whether the membership that this grantor made is there. Up to 15 there is one
 -- row a pair: one that was made anew by somebody else is not ours to take.
 CREATE OR REPLACE FUNCTION sym.is_granted_by(role_oid oid, user_oid oid, grantor_oid oid) RETURNS boolean
@@ -234,8 +264,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WHERE sym.is_over(o.role_oid)
       AND NOT EXISTS (SELECT FROM sym.grants g WHERE g.run = o.run AND g.state <> 'ended')
       -- They may be the other's.
-      AND sym.other_ledgers() = '{}'
-    ORDER BY o.run LIMIT 100;
+      AND (SELECT sym.other_ledgers()) = '{}'
+    -- In another order each time: those that can't be taken up don't keep the others from it.
+    ORDER BY random() LIMIT 100;
 $$;
 
 -- Takes up those users: nobody's event may come. Returns their runs.
@@ -272,8 +303,7 @@ DECLARE
     entry     sym.grants;
     has_user  boolean;
     has_role  boolean;
-    namesake  oid;
-    role_namesake oid;
+    grantor   oid;
     others    jsonb := '[]';
     paths     jsonb := '[]';
     outcome   text;
@@ -338,42 +368,33 @@ BEGIN
 
     has_user := EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid);
     has_role := EXISTS (SELECT FROM pg_roles WHERE oid = entry.role_oid);
-    -- The name is there, the OID isn't: another of that name, or a restored database.
-    -- Where that one has what was lent we can't tell whose it is, so we say so.
-    IF entry.state = 'granted' AND NOT entry.standing AND NOT (has_user AND has_role) THEN
-        namesake := CASE WHEN has_user THEN entry.user_oid ELSE sym.role_named(entry.user_name) END;
-        role_namesake := CASE WHEN has_role THEN entry.role_oid ELSE sym.role_named(entry.role_name) END;
-        IF EXISTS (SELECT FROM pg_auth_members m WHERE m.member = namesake AND m.roleid = role_namesake)
-           -- By another run, it is that one's to take back.
-           AND sym.other_runs(this_run, role_namesake, namesake) = '[]' THEN
-            PERFORM sym.refuse('access-remains', jsonb_build_object('why', CASE WHEN has_user THEN 'other-role' ELSE 'other-user' END,
-                'user', entry.user_name, 'role', entry.role_name));
-        END IF;
-    END IF;
-
     IF has_user AND has_role THEN
         others := sym.other_runs(this_run, entry.role_oid, entry.user_oid);
-        IF entry.state = 'granted' AND NOT entry.standing AND others = '[]' THEN
-            namesake := sym.role_named(entry.user_name);
-            IF sym.is_granted_by(entry.role_oid, entry.user_oid, entry.grantor_oid) THEN
-                had_set := sym.is_with_set(entry.role_oid, entry.user_oid, entry.grantor_oid);
-                BEGIN
-                    done := sym.revoke_membership(entry.role_oid, entry.user_oid, entry.grantor_oid);
-                EXCEPTION WHEN insufficient_privilege THEN
-                    NULL;
-                END;
-                -- Up to 15 a REVOKE of what another granted only warns: look.
-                IF sym.is_granted_by(entry.role_oid, entry.user_oid, entry.grantor_oid) THEN
-                    PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-revoked', 'user', entry.user_oid::regrole::text,
-                        'role', entry.role_oid::regrole::text));
-                END IF;
-            ELSIF namesake <> entry.user_oid AND sym.is_granted_by(entry.role_oid, namesake, entry.grantor_oid)
-                  AND sym.other_runs(this_run, entry.role_oid, namesake) = '[]' THEN
-                -- Not with whom the row says, but with the user of its name:
-                -- somebody has changed the row, or the users.
-                PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'other-user', 'user', entry.user_name, 'role', entry.role_name));
+    END IF;
+    IF entry.state = 'granted' AND NOT entry.standing THEN
+        IF others = '[]' THEN
+            -- After a dump was loaded elsewhere, who has granted has another OID, too.
+            grantor := CASE WHEN sym.is_granted_by(entry.role_oid, entry.user_oid, entry.grantor_oid) THEN entry.grantor_oid
+                            WHEN sym.is_granted_by(entry.role_oid, entry.user_oid, sym.role_named(current_user))
+                                THEN sym.role_named(current_user) END;
+        END IF;
+        IF grantor IS NULL THEN
+            done := sym.check_namesakes(entry, has_user AND has_role);
+        ELSE
+            had_set := sym.is_with_set(entry.role_oid, entry.user_oid, grantor);
+            BEGIN
+                done := sym.revoke_membership(entry.role_oid, entry.user_oid, grantor);
+            EXCEPTION WHEN insufficient_privilege THEN
+                NULL;
+            END;
+            -- Up to 15 a REVOKE of what another granted only warns: look.
+            IF sym.is_granted_by(entry.role_oid, entry.user_oid, grantor) THEN
+                PERFORM sym.refuse('access-remains', jsonb_build_object('why', 'not-revoked', 'user', entry.user_oid::regrole::text,
+                    'role', entry.role_oid::regrole::text));
             END IF;
         END IF;
+    END IF;
+    IF has_user AND has_role THEN
         IF entry.state = 'granted' AND NOT entry.standing AND sym.is_of_older_server(entry) THEN
             others_grantor := (SELECT min(m.grantor::regrole::text) FROM pg_auth_members m
                 WHERE m.member = entry.user_oid AND m.roleid = entry.role_oid AND NOT pg_has_role(current_user, m.grantor, 'USAGE'));
