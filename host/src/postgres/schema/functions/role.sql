@@ -144,7 +144,7 @@ BEGIN
           AND g.run <> this_run);
 END $$;
 
--- Refuses to end a run that has nothing to take by its OIDs, where by its names there may be: who was
+-- Refuses to end a run by its OIDs where by its names there is what no other run explains: who was
 -- made anew, or all of a cluster that was loaded from a dump, have others, and theirs may be
 -- somebody else's by now. `has_both`: whether both OIDs are some role's.
 CREATE OR REPLACE FUNCTION sym.check_namesakes(entry sym.grants, has_both boolean) RETURNS void
@@ -378,9 +378,9 @@ BEGIN
                             WHEN sym.is_granted_by(entry.role_oid, entry.user_oid, sym.role_named(current_user))
                                 THEN sym.role_named(current_user) END;
         END IF;
-        IF grantor IS NULL THEN
-            done := sym.check_namesakes(entry, has_user AND has_role);
-        ELSE
+        -- Also where there is something to take: it may be that of another run, whose row has other OIDs.
+        done := sym.check_namesakes(entry, has_user AND has_role);
+        IF grantor IS NOT NULL THEN
             had_set := sym.is_with_set(entry.role_oid, entry.user_oid, grantor);
             BEGIN
                 done := sym.revoke_membership(entry.role_oid, entry.user_oid, grantor);
