@@ -274,6 +274,22 @@ async fn each_statement_of_a_file_runs_in_order() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// That hangs on the user in no database. And it is the administrator's who has run the setup, and so
+/// is in `sym_managed` since 16.
+#[tokio::test]
+async fn what_a_file_grants_on_the_database_goes_with_the_user() -> anyhow::Result<()> {
+    let world = World::builder()
+        .file(
+            "readonly.sql",
+            "GRANT TEMPORARY ON DATABASE app TO {username};",
+        )
+        .sql("GRANT TEMPORARY ON DATABASE app TO sym_bot WITH GRANT OPTION")
+        .start()
+        .await?;
+    let leaver = world.leaver().await?;
+    world.end_removes(&leaver).await
+}
+
 #[tokio::test]
 async fn a_ledger_in_a_database_of_its_own_spans_both() -> anyhow::Result<()> {
     let world = World::builder()

@@ -93,13 +93,14 @@ BEGIN
     RETURN coalesce(comment ->> 'run' IS NOT NULL AND comment ? 'expires', false);
 END $$;
 
--- Whether a role is a temporary user, of whatever run.
+-- Whether a role is a temporary user, of whatever run. Who has ADMIN on the mark is who marks, or has
+-- made it: since 16 that is the administrator who has run the setup.
 CREATE OR REPLACE FUNCTION sym.is_temporary_user(role_oid oid) RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN sym.is_marked_before_16(role_oid) OR EXISTS (
         SELECT FROM pg_auth_members m JOIN pg_roles marker ON marker.oid = m.roleid
-        WHERE m.member = role_oid AND marker.rolname = 'sym_managed');
+        WHERE m.member = role_oid AND NOT m.admin_option AND marker.rolname = 'sym_managed');
 END $$;
 
 -- For this transaction: who makes a role gets nothing of it but the ADMIN option. Since 16 a server's
