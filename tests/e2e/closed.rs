@@ -3,6 +3,7 @@
 
 use anyhow::ensure;
 
+use crate::decoys;
 use crate::fixture::{Builder, World};
 
 /// Who has `readonly` may make things in schema `elsewhere`, which no heir may have.
@@ -20,7 +21,7 @@ fn make_leak(table: &str) -> String {
     )
 }
 
-/// A policy, default privileges and user mappings, which a statement may give under
+/// A policy, default privileges, user mappings and parameters, which a statement may give under
 /// `SQL_POLICY=any`, go with the user alone.
 #[tokio::test]
 async fn what_goes_with_the_user_alone_opens_nothing_until_then() -> anyhow::Result<()> {
@@ -33,11 +34,19 @@ async fn what_goes_with_the_user_alone_opens_nothing_until_then() -> anyhow::Res
         .start()
         .await?;
     let stranger = world.stranger().await?;
-    for lend in [
+    let mut lent = vec![
         "CREATE POLICY lent ON docs FOR SELECT TO {user} USING (true)",
         "ALTER DEFAULT PRIVILEGES FOR ROLE owner GRANT SELECT ON TABLES TO {user}",
         "CREATE USER MAPPING FOR {user} SERVER other",
-    ] {
+    ];
+    // Before, nobody could grant one.
+    if world.postgres.install().major >= 15 {
+        world
+            .sql("GRANT SET ON PARAMETER log_min_messages TO sym_bot WITH GRANT OPTION")
+            .await?;
+        lent.push("GRANT SET ON PARAMETER log_min_messages TO {user}");
+    }
+    for lend in lent {
         let leaver = world.leaver().await?;
         let lend = lend.replace("{user}", &leaver.user);
         world
@@ -53,6 +62,57 @@ async fn what_goes_with_the_user_alone_opens_nothing_until_then() -> anyhow::Res
         world.sweep_removes(&leaver).await?;
     }
     Ok(())
+}
+
+/// Where who made it has granted its columns alone, and where somebody has passed one on.
+#[tokio::test]
+async fn a_view_is_closed_of_which_a_column_is_granted() -> anyhow::Result<()> {
+    let world = decoys::world()
+        .sql("CREATE ROLE third LOGIN PASSWORD 'third'; CREATE SCHEMA own")
+        .start()
+        .await?;
+    let leaver = world.leaver().await?;
+    let stranger = world.stranger().await?;
+    let third = world.login("third", "third").await;
+    let third = third.map_err(anyhow::Error::msg)?;
+    leaver
+        .session
+        .batch_execute(
+            "CREATE VIEW work.granted AS SELECT id FROM public.orders; REVOKE ALL ON work.granted FROM CURRENT_USER;
+             GRANT SELECT (id) ON work.granted TO third;
+             CREATE VIEW work.passed_on AS SELECT id FROM public.orders; GRANT SELECT ON work.passed_on TO stranger WITH GRANT OPTION",
+        )
+        .await?;
+    stranger
+        .batch_execute("GRANT SELECT (id) ON work.passed_on TO third")
+        .await?;
+    let looks = [
+        "SELECT id FROM work.granted",
+        "SELECT id FROM work.passed_on",
+    ];
+    for look in looks {
+        third.batch_execute(look).await?;
+    }
+    // What keeps the privilege from being revoked, and the views from going to an heir.
+    world
+        .sql(&format!(
+            "CREATE FUNCTION own.stays() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION own.stays() OWNER TO {}",
+            leaver.user
+        ))
+        .await?;
+    let holder = world.postgres.admin_in("app").await?;
+    holder
+        .batch_execute("BEGIN; GRANT TRIGGER ON orders TO third")
+        .await?;
+
+    let answer = world.send(&leaver.event.end()).await?.to_string();
+    ensure!(answer.contains("could not be dropped"), "{answer}");
+    for look in looks {
+        ensure!(third.batch_execute(look).await.is_err(), "{look}");
+    }
+    holder.batch_execute("ROLLBACK").await?;
+    world.sql("DROP FUNCTION own.stays()").await?;
+    world.sweep_removes(&leaver).await
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::fixture::{Builder, Event, World};
 
 /// As if somebody had granted that role more large objects than are looked through, which would
 /// take a quarter of an hour.
-async fn flood(world: &World, role: &str) -> anyhow::Result<()> {
+pub(crate) async fn flood(world: &World, role: &str) -> anyhow::Result<()> {
     world
         .sql(&format!(
             "INSERT INTO pg_catalog.pg_shdepend (dbid, classid, objid, objsubid, refclassid, refobjid, deptype)

@@ -206,10 +206,16 @@ async fn what_others_had_before_stays_theirs() -> anyhow::Result<()> {
         .start()
         .await?;
     let leaver = world.leaver().await?;
-    lend_select(&world, &leaver.user, "").await?;
-    ensure!(third_reads(&world).await?);
+    lend_select(&world, &leaver.user, "WITH GRANT OPTION").await?;
+    // What goes with the leaver's stands beside it.
+    leaver
+        .session
+        .batch_execute("GRANT SELECT (id) ON public.secret TO sym_user")
+        .await?;
     world.end_removes(&leaver).await?;
     ensure!(third_reads(&world).await?);
+    let left = left_on_secret(&world).await?.unwrap_or_default();
+    ensure!(!left.contains("sym_user"), "{left}");
     Ok(())
 }
 

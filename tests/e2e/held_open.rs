@@ -461,6 +461,49 @@ async fn who_reads_the_ledger_keeps_no_end_away() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Another function's, or a person's: they may be in the midst of an end.
+#[tokio::test]
+async fn who_works_with_the_ledger_is_not_ended_when_it_is_migrated() -> anyhow::Result<()> {
+    let world = World::builder()
+        .sql(
+            "CREATE ROLE person LOGIN NOINHERIT PASSWORD 'person'; GRANT sym_bot TO person;
+             CREATE ROLE other LOGIN PASSWORD 'other'",
+        )
+        .start()
+        .await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    world
+        .sql("GRANT USAGE ON SCHEMA sym TO other; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sym TO other")
+        .await?;
+    // As version 7 was.
+    world
+        .sql(&format!(
+            "{OLD_SCHEMA} COMMENT ON SCHEMA sym IS 'sym-postgres 7'"
+        ))
+        .await?;
+    let person = world.login("person", "person").await;
+    let other = world.login("other", "other").await;
+    let (person, other) = person
+        .and_then(|person| Ok((person, other?)))
+        .map_err(anyhow::Error::msg)?;
+    person.batch_execute("SET ROLE sym_bot").await?;
+    for session in [&person, &other] {
+        session
+            .batch_execute("BEGIN; SELECT sym.open_grants()")
+            .await?;
+    }
+    world.lambda.restart().await?;
+    let answer = world.send(&event.end()).await?.to_string();
+    assert!(answer.contains("[database-conflict]"), "{answer}");
+    for session in [&person, &other] {
+        session.batch_execute("COMMIT").await?;
+    }
+    world.body(&event.end()).await?;
+    assert!(!world.is_member(PERSON, "readonly").await?);
+    Ok(())
+}
+
 /// Since 16 a GRANT of a role locks it until the COMMIT.
 #[tokio::test]
 async fn a_user_whose_secret_takes_long_keeps_no_other_end_waiting() -> anyhow::Result<()> {
@@ -569,6 +612,18 @@ async fn a_statement_of_a_temporary_user_reads_by_no_policy_of_its_role() -> any
     assert!(answer.contains("could not be dropped"), "{answer}");
     assert_eq!(number(&stranger, counted).await?, 0);
     Ok(())
+}
+
+/// What has the server plan anew can wait.
+#[tokio::test]
+async fn who_changes_the_ledgers_schema_keeps_no_temporary_user() -> anyhow::Result<()> {
+    let world = world_with_policies().start().await?;
+    let leaver = world.leaver().await?;
+    let holder = world.postgres.admin_in("app").await?;
+    holder
+        .batch_execute("BEGIN; GRANT USAGE ON SCHEMA sym TO sym_user")
+        .await?;
+    world.end_removes(&leaver).await
 }
 
 /// There the function has nothing that it could change, which would have the server plan anew.

@@ -3,6 +3,7 @@
 
 use crate::decoys::{leaks_nothing, leave_leak, world};
 use crate::fixture::{Event, OLD_SCHEMA, PERSON, World};
+use crate::floods::flood;
 
 #[tokio::test]
 async fn a_database_that_lets_nobody_in_keeps_no_other_from_being_cleared() -> anyhow::Result<()> {
@@ -98,5 +99,30 @@ async fn what_can_do_nothing_keeps_no_role_from_being_lent() -> anyhow::Result<(
         world.body(&second.end()).await?;
         world.still_works().await?;
     }
+    Ok(())
+}
+
+/// By what was looked through nobody can tell: the user may own something, and a policy may name
+/// its role.
+#[tokio::test]
+async fn what_is_looked_through_in_part_may_be_anything() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let leaver = world.leaver().await?;
+    let run = leaver.event.run_srn();
+    flood(&world, &leaver.user).await?;
+    let disable = format!("SELECT sym.disable_user(lower('{run}'), 'test')::text");
+    world.query(&disable).await?;
+    let heir = format!("SELECT sym.prepare_clearing(lower('{run}')) ->> 'heir' IS NOT NULL");
+    assert_eq!(world.query(&heir).await?.as_deref(), Some("true"));
+
+    world
+        .sql(
+            "UPDATE pg_catalog.pg_shdepend SET classid = 'pg_policy'::regclass, refobjid = 0
+                 WHERE classid = 'pg_largeobject'::regclass",
+        )
+        .await?;
+    let databases =
+        "SELECT cardinality(sym.databases_of_policies(ARRAY['readonly'::regrole::oid]))";
+    assert_eq!(world.query(databases).await?.as_deref(), Some("1"));
     Ok(())
 }

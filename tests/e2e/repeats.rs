@@ -517,6 +517,10 @@ async fn a_secret_that_came_after_the_end_goes_with_the_same_end_again() -> anyh
     }
     world.body(&leaver.event.end()).await?;
     assert_eq!(world.secrets().await?, [""; 0]);
+    // The run isn't held any more, so what comes next is committed.
+    let held = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'sym_bot' AND state = 'idle in transaction'";
+    assert_eq!(world.query(held).await?.as_deref(), Some("0"));
+    world.still_works().await?;
 
     // What can't be seen to is no success.
     std::fs::create_dir(&secrets[0])?;

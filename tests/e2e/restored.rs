@@ -155,7 +155,7 @@ async fn a_user_without_a_run_ends_when_its_time_is_over() -> anyhow::Result<()>
         world.leaver().await?,
         world.leaver().await?,
     );
-    for leaver in [&over, &others] {
+    for leaver in [&over, &expired, &others] {
         rewrite(&world, &leaver.user, "expires", PAST).await?;
     }
     rewrite(&world, &others.user, "by", "somebody").await?;
@@ -168,38 +168,48 @@ async fn a_user_without_a_run_ends_when_its_time_is_over() -> anyhow::Result<()>
              DELETE FROM sym.grants WHERE state <> 'ended'"
         ))
         .await?;
+    // They may be those of a ledger in another database.
+    world.postgres.create_database("another").await?;
+    let another = world.postgres.admin_in("another").await?;
+    another
+        .batch_execute(
+            "CREATE SCHEMA made AUTHORIZATION sym_bot; CREATE FUNCTION made.made() RETURNS int LANGUAGE sql AS 'SELECT 1';
+             ALTER FUNCTION made.made() OWNER TO sym_bot",
+        )
+        .await?;
+    let answer = world.send_text(SWEEP).await?.to_string();
+    assert!(answer.contains("in database `another`"), "{answer}");
+    assert!(over.session.simple_query("SELECT").await.is_ok());
+    another.batch_execute("DROP SCHEMA made CASCADE").await?;
     let dry = world.symctl(&["sweep", "--dry-run", "--json"]).await?;
     let dry = dry.json()?;
-    let shown = [
-        &dry[0]["run"],
-        &dry[0]["state"],
-        &dry[0]["user_name"],
-        &dry[0]["why"],
-    ];
+    for leaver in [&over, &expired] {
+        let run = leaver.event.run_srn().to_lowercase();
+        let rows = dry.as_array().into_iter().flatten();
+        let row = rows.clone().find(|row| row["run"] == run.as_str());
+        let row = row.unwrap_or(&Value::Null);
+        let shown = [&row["state"], &row["user_name"], &row["why"]];
+        assert_eq!(shown, ["granted", leaver.user.as_str(), "expired"]);
+        assert_eq!(rows.count(), 2, "{dry}");
+    }
+    // One that can't be taken up keeps no other.
+    let holder = world.postgres.admin_in("app").await?;
+    let hold = format!("BEGIN; SELECT FROM sym.grants WHERE run = lower('{run}') FOR UPDATE");
+    holder.batch_execute(&hold).await?;
+    world.sweep_removes(&expired).await?;
+    assert!(expired.session.simple_query("SELECT").await.is_err());
     assert_eq!(
-        shown,
-        [
-            &over.event.run_srn().to_lowercase(),
-            "granted",
-            &over.user,
-            "expired"
-        ]
-    );
-    assert_eq!(dry.as_array().map(Vec::len), Some(1), "{dry}");
-    world.sweep_removes(&over).await?;
-    assert!(over.session.simple_query("SELECT").await.is_err());
-    assert_eq!(
-        world.run_state(&over.event).await?.as_deref(),
+        world.run_state(&expired.event).await?.as_deref(),
         Some("ended")
     );
+    holder.batch_execute("ROLLBACK").await?;
 
-    rewrite(&world, &expired.user, "expires", PAST).await?;
     let outcomes = "SELECT string_agg(outcome, ',') FROM sym.expire()";
     // The one call finds it, and the next ends it.
     assert_eq!(world.query(outcomes).await?, None);
     assert_eq!(world.query(outcomes).await?.as_deref(), Some("disabled"));
-    world.sweep_removes(&expired).await?;
-    assert!(expired.session.simple_query("SELECT").await.is_err());
+    world.sweep_removes(&over).await?;
+    assert!(over.session.simple_query("SELECT").await.is_err());
 
     assert_eq!(world.sweep().await?, 0);
     for leaver in [&early, &others, &odd] {

@@ -7,10 +7,11 @@ use anyhow::{Context as _, ensure};
 use sym_test_support::clock::Clock;
 use sym_test_support::tools;
 
-use crate::fixture::{Builder, Event, ORDERS, PERSON, World};
+use crate::fixture::{BOT, Builder, Event, ORDERS, PERSON, World};
 use crate::search_path::run_each;
 
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+const COMMIT: &str = "SELECT pg_logical_emit_message(true, '', '')";
 const WARNING: &str = "no synchronous standby answers";
 
 /// Where a COMMIT waits for a standby, if there has to be one.
@@ -26,10 +27,7 @@ async fn lose_standby(world: &World) -> anyhow::Result<()> {
     let sql = "ALTER SYSTEM SET synchronous_standby_names = 'nobody'";
     admin.batch_execute(sql).await?;
     admin.batch_execute("SELECT pg_reload_conf()").await?;
-    tokio::spawn(async move {
-        let commit = "SELECT pg_logical_emit_message(true, '', '')";
-        while admin.batch_execute(commit).await.is_ok() {}
-    });
+    tokio::spawn(async move { while admin.batch_execute(COMMIT).await.is_ok() {} });
     world.wait_until(&format!("({WAITING}) = 1")).await
 }
 
@@ -55,6 +53,64 @@ async fn ends_take_effect() -> anyhow::Result<()> {
     ensure!(log.contains(WARNING), "{log}");
     ensure!(world.open_runs().await? == 0, "a run is open");
     world.is_as(&before).await
+}
+
+/// A commit that has only begun to wait isn't one of those for which nobody answers.
+#[tokio::test]
+async fn what_has_just_begun_to_wait_goes_on_waiting() -> anyhow::Result<()> {
+    let world = durable().start().await?;
+    let role = Event::escalate();
+    lose_standby(&world).await?;
+    let bot = world.login(BOT, &world.bot_password).await;
+    let bot = bot.map_err(anyhow::Error::msg)?;
+    let pid: i32 = bot.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
+    let waits = format!(
+        "SELECT wait_event IS NOT DISTINCT FROM 'SyncRep' FROM pg_stat_activity WHERE pid = {pid}"
+    );
+    let another = async {
+        // Between the first look and the second.
+        let looked = "SELECT EXISTS (SELECT FROM pg_stat_activity
+            WHERE usename = 'sym_bot' AND state = 'idle' AND query LIKE '%SyncRep%')";
+        world.wait_until(looked).await?;
+        tokio::spawn(async move { bot.batch_execute(COMMIT).await });
+        world.wait_until(&waits).await
+    };
+    tokio::try_join!(world.body(&role), another)?;
+    ensure!(world.query(&waits).await?.as_deref() == Some("true"));
+    Ok(())
+}
+
+/// Of the function's user's sessions all that wait are the ledger's; of a person's own login only
+/// those of `symctl` are.
+#[tokio::test]
+async fn a_person_ends_what_the_function_left_waiting_and_nothing_of_their_own()
+-> anyhow::Result<()> {
+    let world = durable()
+        .sql("CREATE ROLE dba LOGIN PASSWORD 'dba'; GRANT sym_bot TO dba")
+        .start()
+        .await?;
+    let role = Event::escalate();
+    world.body(&role).await?;
+    world.let_time_pass().await?;
+    lose_standby(&world).await?;
+    world.lambda.set_timeout(Duration::from_secs(1));
+    let answer = world.send(&role.end()).await?.to_string();
+    ensure!(answer.contains("[out-of-time]"), "{answer}");
+    let own = world.login("dba", "dba").await;
+    let own = own.map_err(anyhow::Error::msg)?;
+    tokio::spawn(async move { own.batch_execute(COMMIT).await });
+    world.wait_until(&format!("({WAITING}) = 3")).await?;
+
+    let dba = [
+        ("DB_USER", "dba"),
+        ("DB_PASSWORD", "dba"),
+        ("LEDGER_OWNER", "sym_bot"),
+    ];
+    let swept = world.symctl_with(&["sweep"], &dba).await?;
+    ensure!(swept.code == Some(0), "{swept:?}");
+    ensure!(!world.is_member(PERSON, "readonly").await?);
+    ensure!(world.query(WAITING).await?.as_deref() == Some("2"));
+    Ok(())
 }
 
 #[tokio::test]
