@@ -102,16 +102,25 @@ async fn a_server_without_room_is_unavailable() -> anyhow::Result<()> {
     world.still_works().await
 }
 
+/// Whose database it is says how everybody's sessions there begin.
 #[tokio::test]
-async fn a_read_only_database_is_unavailable() -> anyhow::Result<()> {
-    let world = World::builder()
-        .sql("ALTER ROLE sym_bot SET default_transaction_read_only = on")
-        .start()
+async fn a_database_that_begins_read_only_keeps_no_access() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let leaver = world.leaver().await?;
+    world
+        .sql(
+            "ALTER DATABASE app SET default_transaction_read_only = on;
+             ALTER ROLE sym_bot SET default_transaction_read_only = on",
+        )
         .await?;
-    world.refuses(&Event::escalate(), UNAVAILABLE).await?;
-    let log = world.lambda.logs();
-    assert!(log.contains("try again: the server is read-only"), "{log}");
-    world.sql("ALTER ROLE sym_bot RESET ALL").await?;
+    world.end_bots_sessions().await?;
+    world.body(&event.end()).await?;
+    world.end_removes(&leaver).await?;
+    world
+        .sql("BEGIN READ WRITE; ALTER DATABASE app RESET ALL; ALTER ROLE sym_bot RESET ALL; COMMIT")
+        .await?;
     world.still_works().await
 }
 

@@ -392,16 +392,17 @@ async fn a_server_that_has_become_a_standby_is_no_place_to_write() -> anyhow::Re
     let world = World::start().await?;
     world.still_works().await?;
     let before = world.state().await?;
-    let read_only =
-        |value: &str| format!("ALTER ROLE sym_bot SET default_transaction_read_only = {value}");
-    // For the session that is open, and for those to come.
-    world.sql(&read_only("on")).await?;
-    world.end_bots_sessions().await?;
+    world
+        .sql(
+            "DO $$ BEGIN EXECUTE format('COPY (SELECT WHERE false) TO %L', current_setting('data_directory') || '/standby.signal'); END $$",
+        )
+        .await?;
+    world.postgres.restart()?;
     let event = Event::escalate();
     assert_eq!(world.send(&event).await?, refusal(UNAVAILABLE));
-    world
-        .sql("ALTER ROLE sym_bot RESET default_transaction_read_only")
-        .await?;
+    let log = world.lambda.logs();
+    assert!(log.contains("try again: the server is read-only"), "{log}");
+    world.sql("SELECT pg_promote()").await?;
     world.is_as(&before).await?;
     world.body(&event).await?;
     world.body(&event.end()).await?;

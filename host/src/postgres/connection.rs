@@ -58,8 +58,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(9);
 /// `default_transaction_isolation`: in any other, what is read behind a lock is as it was
 /// before it. `timezone`: of the times that people are shown.
 /// `synchronous_commit`: with it off, a crash of the server undoes ends that were answered.
+/// `default_transaction_read_only`: the owner of a database may set it there, and keeps no access by that.
 const SESSION: &str = "SET standard_conforming_strings = on; SET client_min_messages = notice; \
-    SET default_transaction_isolation = 'read committed'; SET timezone = 'UTC'; \
+    SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; SET timezone = 'UTC'; \
     SET idle_in_transaction_session_timeout = '30s'; SET search_path = pg_catalog, pg_temp; \
     SET plan_cache_mode = force_generic_plan; SET enable_bitmapscan = off; SET enable_seqscan = off; SET jit = off; \
     SELECT set_config('synchronous_commit', 'local', false) WHERE current_setting('synchronous_commit') = 'off'; \
@@ -147,9 +148,7 @@ impl Connection {
         acts_as: Option<&str>,
     ) -> Result<Self> {
         let mut connection = Self::open(config, name, password).await?;
-        // It may be anybody's, who could keep us from ending something there.
-        let session = format!("{}; SET default_transaction_read_only = off", session());
-        connection.run(&session).await?;
+        connection.run(&session()).await?;
         if let Some(owner) = acts_as {
             connection.act_as(owner, config).await?;
         }

@@ -483,7 +483,9 @@ fn is_ready(data: &Path, id: u32) -> bool {
     lines
         .next()
         .is_some_and(|line| line.trim() == id.to_string())
-        && lines.last().is_some_and(|line| line.trim() == "ready")
+        && lines
+            .last()
+            .is_some_and(|line| matches!(line.trim(), "ready" | "standby"))
 }
 
 /// A port that nobody listens on at this moment.

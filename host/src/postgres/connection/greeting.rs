@@ -60,9 +60,7 @@ impl Connection {
             ));
         }
         if greeting.is_read_only {
-            return Err(Failure::gone(
-                "the server is read-only: a standby, or `default_transaction_read_only`",
-            ));
+            return Err(Failure::gone("the server is read-only: a standby"));
         }
         let ledger = &config.ledger;
         let Some(owner) = greeting.owner else {
