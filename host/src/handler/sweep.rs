@@ -108,7 +108,14 @@ impl Ready {
         let look = async |connection: &mut Connection| {
             // What a process left waiting whose time was over holds roles, too, for which an end
             // of another run waits less long.
-            self.database.cancel_waits(connection).await?;
+            // Of another's process it may not be ours to cancel.
+            if let Err(failure) = self.database.cancel_waits(connection).await {
+                let cause = failure.into_error(Names::default()).to_log();
+                tracing::warn!(
+                    cause,
+                    "nobody looked for commits that wait for a standby in vain"
+                );
+            }
             sweep::overdue(connection).await
         };
         let overdue = self.database.with_ledger(&self.aws, Names::default(), look);
