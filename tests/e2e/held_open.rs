@@ -214,6 +214,38 @@ async fn a_session_that_stands_in_a_transaction_keeps_nothing() -> anyhow::Resul
     Ok(())
 }
 
+/// Who may act as a person has with that what the person is lent. Up to 14 everybody may make others
+/// that, and would have their sessions ended by it.
+#[tokio::test]
+async fn a_colleague_keeps_nothing_of_what_was_lent_to_whom_they_may_act_as() -> anyhow::Result<()>
+{
+    let world = World::builder()
+        .sql(
+            "CREATE ROLE colleague LOGIN PASSWORD 'colleague'; CREATE ROLE team; GRANT sym_user TO team;
+             GRANT team TO colleague",
+        )
+        .start()
+        .await?;
+    let major = world.postgres.install().major;
+    let event = Event::escalate();
+    world.body(&event).await?;
+    let session = world.login("colleague", "colleague").await;
+    let session = session.map_err(anyhow::Error::msg)?;
+    let keep = match major {
+        ..16 => "SET ROLE readonly",
+        16.. => "BEGIN; DECLARE kept CURSOR FOR TABLE orders; FETCH 1 FROM kept",
+    };
+    session.batch_execute(keep).await?;
+    let body = world.body(&event.end()).await?;
+    if major >= 15 {
+        assert_eq!(body["sessions_ended"], 1);
+        assert!(session.batch_execute("SELECT").await.is_err());
+    } else {
+        session.batch_execute("SELECT").await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_temporary_user_that_changes_itself_all_the_time_is_ended() -> anyhow::Result<()> {
     let world = World::start().await?;

@@ -192,8 +192,6 @@ impl Ready {
         let disable =
             async |connection: &mut Connection| remove::disable(connection, run, by.name).await;
         let user = self.in_ledger(Names::default(), by, disable).await?;
-        // Again with each try, as long as the user is there.
-        warn_of_owners(run, &user.owners);
         let names = Names {
             user: name_of(&user),
             ..Names::default()
@@ -217,7 +215,7 @@ impl Ready {
         let clear = async {
             match (&user.user, user.grant.user_oid) {
                 (Some(_), Some(oid)) => self.clear(names, run, oid, user.kept.is_some(), by).await,
-                _ => Ok(()),
+                _ => Ok(Vec::new()),
             }
         };
         let forget = async {
@@ -241,7 +239,7 @@ impl Ready {
         };
         kept(true)?;
         sessions?;
-        cleared?;
+        let told = cleared?;
         kept(false)?;
         // The credential is dead, and the run stays `ending` until the secret is gone too.
         secret.map_err(|error| secret_remains(name, error))?;
@@ -250,7 +248,7 @@ impl Ready {
         // One that had begun to log in before the first stage, and was not in
         // sight yet. Until that has been looked at, the run has not ended.
         let mut owners = self.finish(run, names, by).await?.owners;
-        owners.retain(|owner| !user.owners.contains(owner));
+        owners.retain(|owner| !told.contains(owner));
         warn_of_owners(run, &owners);
         Ok(())
     }
@@ -263,7 +261,7 @@ impl Ready {
 
     /// Takes what the user owns, and what was granted to it, in each database: one that
     /// can't be reached, which may be anybody's, keeps no other. It `has_role` where one could not
-    /// be taken.
+    /// be taken. Returns which of its roles own something now, of which it has told.
     async fn clear(
         &self,
         names: Names<'_>,
@@ -271,10 +269,17 @@ impl Ready {
         user_oid: u32,
         has_role: bool,
         by: Ender,
-    ) -> Result<()> {
+    ) -> Result<Vec<String>> {
         let look =
             async |connection: &mut Connection| remove::prepare_clearing(connection, run).await;
-        let Belongings { databases, heir } = self.in_ledger(names, by, look).await?;
+        let Belongings {
+            databases,
+            heir,
+            is_cut,
+            owners,
+        } = self.in_ledger(names, by, look).await?;
+        // Again with each try, as long as the user is there.
+        warn_of_owners(run, &owners);
         let mut cleared = Ok(());
         for database in databases {
             let end_lockers = async || {
@@ -291,6 +296,7 @@ impl Ready {
                         user_oid,
                         heir.as_deref(),
                         has_role,
+                        is_cut,
                         end_lockers,
                     );
                     self.database.hurrying(&self.aws, clear).await
@@ -313,7 +319,7 @@ impl Ready {
                 Err(failure) => cleared = cleared.and(Err(failure.into_error(names))),
             }
         }
-        cleared
+        cleared.map(|()| owners)
     }
 }
 
@@ -427,10 +433,10 @@ fn role_body(ended: &Ended, finished: Finished, bot: &str) -> Body {
     if finished.sessions > 0 {
         body.insert("sessions_ended".to_owned(), json!(finished.sessions));
     }
-    if ended.gained > 0 {
+    let gained = ended.gained.max(finished.gained);
+    if gained > 0 {
         let note = format!(
-            "`{user}` has {} more privilege(s) of its own than when the run began: look where they come from",
-            ended.gained
+            "`{user}` has {gained} more privilege(s) of its own than when the run began: look where they come from"
         );
         body.insert("gained".to_owned(), json!(note));
     }

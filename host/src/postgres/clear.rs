@@ -19,6 +19,7 @@ use super::connection::{Connection, LOCK_TIMEOUT, Query, set_lock_timeout};
 use super::failure::{Failure, Result};
 
 /// Clears the connection's database, of a user that `has_role` where one could not be taken. Where
+/// looking for what hangs on it `is_slow`, what it made is closed before anything else. Where
 /// somebody keeps us waiting there, `end_lockers` ends who has locked its catalogs, and says whether
 /// that was anybody.
 ///
@@ -30,11 +31,19 @@ pub async fn clear(
     user_oid: u32,
     heir: Option<&str>,
     has_role: bool,
+    is_slow: bool,
     end_lockers: impl AsyncFn() -> bool,
 ) -> Result<()> {
     let Some(leaver) = Leaver::find(connection, user_oid, heir, end_lockers).await? else {
         return Ok(());
     };
+    // What is closed by this is opened again as soon as nothing is in the way.
+    if is_slow
+        && let Err(failure) = leaver.work_off(&CLOSING_OF_LEAVER).await
+        && !is_blocked(&failure)
+    {
+        return Err(failure);
+    }
     let granted = leaver.work_off(&GRANTED).await;
     if let Some(heir) = &leaver.heir {
         let look = leaver.fill(NOTHING_ELSE_GRANTED);
@@ -343,10 +352,14 @@ const LIST_OVERTIME: Duration = Duration::from_secs(1);
 const RIGHTS: &str = include_str!("clear/rights.sql");
 
 /// Whether the leaver owns what needs CREATE in a schema to be given away: by REASSIGN
-/// OWNED, relations and types need none.
-const OWNS_ROUTINES: &str = "EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass \
-    AND s.refobjid = r.oid AND s.deptype = 'o' AND s.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass, \
-        'pg_largeobject'::regclass, 'pg_default_acl'::regclass, 'pg_user_mapping'::regclass))";
+/// OWNED, relations and types need none. By the kinds of what the database has, and not by what
+/// hangs on the leaver, of which anybody makes any number, as by policies.
+const OWNS_ROUTINES: &str = "r.oid = ANY (ARRAY(SELECT s.refobjid FROM pg_shdepend s \
+    WHERE s.dbid IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())) AND s.deptype = 'o' \
+        AND s.classid = ANY (ARRAY(SELECT c.oid FROM pg_class c \
+            WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relkind = 'r' AND c.oid NOT IN ('pg_class'::regclass, \
+                'pg_type'::regclass, 'pg_largeobject'::regclass, 'pg_default_acl'::regclass, 'pg_user_mapping'::regclass, \
+                'pg_policy'::regclass)))))";
 
 /// Longest wait for a lock while others may wait for `sym_graveyard`.
 const LENDING: Duration = Duration::from_millis(300);

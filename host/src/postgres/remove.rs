@@ -38,7 +38,6 @@ pub async fn disable(connection: &Connection, run: &Run, by: &str) -> Result<Dis
     Ok(Disabled {
         user: answer["user"].as_str().map(str::to_owned),
         kept: answer["kept"].as_str().map(str::to_owned),
-        owners: texts(&answer["owners"]),
         grant: Grant::from_json(&answer)?,
     })
 }
@@ -54,9 +53,6 @@ pub struct Disabled {
     /// Why not all of that could be done: the user, or a `membership`, is `held` by an open
     /// transaction, the user is `privileged`, or we have `no-admin` on it or `no-createrole`. The rest is done all the same.
     pub kept: Option<String>,
-    /// Names of the roles it had, and of those above them, that own something now, and owned
-    /// nothing before.
-    pub owners: Vec<String>,
 }
 
 /// Stage 2: ends the user's sessions, and waits until they are gone.
@@ -88,6 +84,11 @@ pub struct Belongings {
     /// The name of the role that gets what the user owns, where it owns something: each
     /// user has one of its own.
     pub heir: Option<String>,
+    /// Whether there was no time to look: then there may be anything in each database.
+    pub is_cut: bool,
+    /// Names of the roles the user had, and of those above them, that own something now, and owned
+    /// nothing before.
+    pub owners: Vec<String>,
 }
 
 /// Stage 3: what hangs on the user, which we may take from now on. Makes the heir where there
@@ -103,6 +104,8 @@ pub async fn prepare_clearing(connection: &Connection, run: &Run) -> Result<Belo
     Ok(Belongings {
         databases: texts(&answer["databases"]),
         heir: answer["heir"].as_str().map(str::to_owned),
+        is_cut: answer["is_cut"].as_bool().unwrap_or_default(),
+        owners: texts(&answer["owners"]),
     })
 }
 
@@ -132,6 +135,7 @@ pub async fn finish(connection: &Connection, run: &Run, all: bool) -> Result<Fin
     Ok(Finished {
         sessions: answer["sessions"].as_u64().unwrap_or_default(),
         owners: texts(&answer["owners"]),
+        gained: answer["gained"].as_u64().unwrap_or_default(),
     })
 }
 
@@ -160,4 +164,6 @@ pub struct Finished {
     /// Names of the run's roles, and of those above them, that own something now, and owned
     /// nothing before. Nobody can make that any more.
     pub owners: Vec<String>,
+    /// As [`Ended::gained`](super::role::Ended::gained).
+    pub gained: u64,
 }

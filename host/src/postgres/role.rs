@@ -88,10 +88,11 @@ pub struct Ended {
     /// What still leads from the user to the role: `{through, grantor}`.
     pub remaining: Vec<Value>,
     /// How many more privileges of its own the user has than when the run
-    /// began: what the role let it grant to itself would be among them.
+    /// began: what the role let it grant to itself would be among them. 0 where the run is `ending`:
+    /// [`finish`](super::remove::finish) looks.
     pub gained: u64,
     /// Names of the role, and of those above it, that own something now, or may: they owned nothing
-    /// when it was lent.
+    /// when it was lent. None where the run is `ending`, likewise.
     pub owners: Vec<String>,
 }
 

@@ -247,7 +247,8 @@ pub async fn make_across(
         let left = remove::prepare_clearing(ledger, user.run).await?;
         if !left.databases.is_empty() {
             // What gives access ends nobody.
-            clear::clear(database, oid, left.heir.as_deref(), false, async || false).await?;
+            let heir = left.heir.as_deref();
+            clear::clear(database, oid, heir, false, left.is_cut, async || false).await?;
         }
     }
     database.run(&format!("BEGIN; {SETUP_SEARCH_PATH}")).await?;

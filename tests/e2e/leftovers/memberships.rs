@@ -221,7 +221,9 @@ async fn a_view_that_was_made_the_roles_is_not_kept_by_its_session() -> anyhow::
         )
         .await?;
     let body = world.body(&event.end()).await?;
-    assert!(body["made"].is_string(), "{body:?}");
+    // Up to 15 the session is ended before the look, and the view goes with it.
+    let is_there = world.postgres.install().major >= 16;
+    assert_eq!(body.contains_key("made"), is_there, "{body:?}");
     assert!(session.batch_execute("SELECT FROM kept").await.is_err());
     Ok(())
 }

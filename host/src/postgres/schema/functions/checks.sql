@@ -53,10 +53,6 @@ LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN ARRAY(SELECT facts.name FROM unnest(sym.with_those_above(roles)) role, sym.facts_of(role) facts
                  WHERE facts.name IS NOT NULL AND facts.is_owner IS NOT FALSE ORDER BY facts.name);
-EXCEPTION WHEN query_canceled THEN
-    -- By statement_timeout: what nobody sees any more has to be read too, as long as somebody's
-    -- transaction might. What was taken before this look stays taken.
-    RETURN ARRAY(SELECT r.rolname FROM pg_roles r WHERE r.oid = ANY (sym.with_those_above(roles)) ORDER BY r.rolname);
 END $$;
 
 -- Refuses a role that may not be lent, whatever the operator's list says: the

@@ -11,4 +11,4 @@ DROP FUNCTION IF EXISTS sym.take_membership(oid, oid, boolean), sym.check_no_pre
 DROP FUNCTION IF EXISTS sym.databases_of_user(text) CASCADE;
 -- Of versions before 14.
 DROP FUNCTION IF EXISTS sym.confirm_user(text, boolean), sym.owns_something(oid), sym.owners_of_granted(oid),
-    sym.belongings(text), sym.admit_user(text, text), sym.databases_of_policies(oid) CASCADE;
+    sym.belongings(text), sym.admit_user(text, text), sym.databases_of_policies(oid), sym.owners_of_run(sym.grants) CASCADE;

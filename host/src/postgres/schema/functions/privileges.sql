@@ -18,3 +18,5 @@ END $$;
 -- Of pg_cron's sessions, too: in any other isolation what is read behind a lock is as it
 -- was before it.
 ALTER ROLE CURRENT_USER SET default_transaction_isolation = 'read committed';
+-- And a look that somebody makes long keeps no next one of them waiting for good.
+ALTER ROLE CURRENT_USER SET statement_timeout = '30s';

@@ -116,15 +116,14 @@ END $$;
 
 -- Removal, stage 1: the user can't log in any more and is a member of nothing.
 -- The access ends with the COMMIT of this; but where `kept` says why not all of it
--- could be done (`held`, `membership`, or as `why_not_barred` says), it has to be done again. `owners` are the
--- names of the roles that were taken, and of those above them, that own something now.
+-- could be done (`held`, `membership`, or as `why_not_barred` says), it has to be done again. Looks for
+-- nothing behind that, which others could make long: `prepare_clearing` does.
 CREATE OR REPLACE FUNCTION sym.disable_user(this_run text, ended_by text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry      sym.grants;
     membership record;
     taken      oid[] := '{}';
-    planned    oid[] := '{}';
     is_there   boolean;
     is_others  boolean := false;
     kept       text;
@@ -165,16 +164,6 @@ BEGIN
                 kept := coalesce(kept, 'membership');
             END IF;
         END LOOP;
-        -- Others may have planned what the user made; its own sessions are ended. Behind what takes
-        -- the access, as others can make such a look long.
-        planned := sym.databases_of_policies(taken || entry.user_oid);
-        IF (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) = ANY (planned) THEN
-            BEGIN
-                PERFORM sym.forget_plans();
-            EXCEPTION WHEN lock_not_available OR deadlock_detected OR internal_error THEN
-                NULL; -- When the user is dropped, they do too.
-            END;
-        END IF;
     ELSIF EXISTS (SELECT FROM pg_roles WHERE oid = entry.user_oid) THEN
         -- That of another run is none of this one's: it is gone. Of anybody else we can't tell, as
         -- somebody may have taken the mark from ours.
@@ -196,7 +185,7 @@ BEGIN
                             taken_roles = ARRAY(SELECT DISTINCT role FROM unnest(g.taken_roles || taken) role)
         WHERE g.run = this_run RETURNING * INTO entry;
     RETURN to_jsonb(entry) || jsonb_build_object('has_user', is_there,
-        'user', (SELECT r.oid::regrole::text FROM pg_roles r WHERE r.oid = entry.user_oid), 'owners', sym.owners_of_run(entry), 'kept', kept);
+        'user', (SELECT r.oid::regrole::text FROM pg_roles r WHERE r.oid = entry.user_oid), 'kept', kept);
 END $$;
 
 -- What is called as what gets the belongings of a run's user. `sym_graveyard` lets nobody
@@ -311,7 +300,9 @@ END $$;
 -- Removal, stage 3, and where a setup in another database is tried again. Returns in which
 -- databases something hangs on the user, and who gets what it owns (`heir`, or null), which is
 -- made here. Where something does, the bot takes the user's privileges, without which it
--- may neither reassign nor drop what the user owns.
+-- may neither reassign nor drop what the user owns. Where there was no time to look for it
+-- (`is_cut`), it may be anything, anywhere. `owners` are the names of the roles that were taken, and
+-- of those above them, that own something now.
 CREATE OR REPLACE FUNCTION sym.prepare_clearing(this_run text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -320,8 +311,12 @@ DECLARE
     databases text[];
     is_owner  boolean;
     is_all    boolean;
+    is_cut    boolean := false;
     heir      text;
+    others    oid[] := '{}';
     other     oid;
+    owners    text[] := '{}';
+    planned   oid[] := '{}';
     done      text;
 BEGIN
     -- Locked: of two who end a run, one makes the heir.
@@ -329,18 +324,29 @@ BEGIN
     IF NOT sym.is_user_of(entry.user_oid, this_run) THEN
         RETURN '{"databases": []}';
     END IF;
-    -- Everybody may grant it any number of large objects and columns: where there are a million, it
-    -- may be every database, and anything.
-    SELECT array_agg(s.dbid), coalesce(bool_or(s.is_owner), false), coalesce(sum(s.found), 0) < 1000000
-        INTO oids, is_owner, is_all
-        FROM (SELECT s.dbid, count(*) AS found,
-                     -- These are nobody else's, and go with the user.
-                     bool_or(s.deptype = 'o' AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)) AS is_owner
-              FROM (SELECT s.dbid, s.classid, s.deptype FROM pg_shdepend s
-                    WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = entry.user_oid
-                      -- A membership is gone with the role.
-                      AND s.classid <> 'pg_auth_members'::regclass LIMIT 1000000) s
-              GROUP BY s.dbid) s;
+    BEGIN
+        -- Everybody may grant it any number of large objects and columns: where there are a million, it
+        -- may be every database, and anything.
+        SELECT array_agg(s.dbid), coalesce(bool_or(s.is_owner), false), coalesce(sum(s.found), 0) < 1000000
+            INTO oids, is_owner, is_all
+            FROM (SELECT s.dbid, count(*) AS found,
+                         -- These are nobody else's, and go with the user.
+                         bool_or(s.deptype = 'o' AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)) AS is_owner
+                  FROM (SELECT s.dbid, s.classid, s.deptype FROM pg_shdepend s
+                        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = entry.user_oid
+                          -- A membership is gone with the role.
+                          AND s.classid <> 'pg_auth_members'::regclass LIMIT 1000000) s
+                  GROUP BY s.dbid) s;
+        others := sym.owners_of_granted(entry.user_oid, 100000);
+    EXCEPTION WHEN query_canceled THEN
+        -- See `traces_of`.
+        is_cut := true;
+        is_owner := coalesce(is_owner, false);
+        is_all := coalesce(is_all, false);
+    END;
+    IF entry.state = 'ending' THEN
+        SELECT t.owners, t.planned INTO owners, planned FROM sym.traces_of(entry) t;
+    END IF;
     -- Databases have OIDs; 0 stands for what all of them share.
     databases := ARRAY(SELECT d.datname::text FROM pg_database d
                        WHERE d.oid = ANY (oids) OR NOT is_all AND d.datallowconn
@@ -358,14 +364,23 @@ BEGIN
         heir := sym.make_heir(entry);
     END IF;
     -- What others who have left had granted to it is their heirs' now.
-    FOR other IN SELECT o FROM unnest(sym.owners_of_granted(entry.user_oid, 100000)) o WHERE sym.is_heir(o) ORDER BY o LOOP
+    FOR other IN SELECT o FROM unnest(others) o WHERE sym.is_heir(o) ORDER BY o LOOP
         BEGIN
             done := sym.join_heir(other);
         EXCEPTION WHEN insufficient_privilege OR lock_not_available OR deadlock_detected THEN
             NULL; -- What is granted on what that has stays, and is said at the end.
         END;
     END LOOP;
-    RETURN jsonb_build_object('databases', databases, 'heir', heir);
+    -- Others may have planned what the user made; its own sessions are ended. At the last, as it
+    -- keeps other ends waiting.
+    IF (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) = ANY (planned) THEN
+        BEGIN
+            PERFORM sym.forget_plans();
+        EXCEPTION WHEN lock_not_available OR deadlock_detected OR internal_error THEN
+            NULL; -- When the user is dropped, they do too.
+        END;
+    END IF;
+    RETURN jsonb_build_object('databases', databases, 'heir', heir, 'is_cut', is_cut, 'owners', owners);
 END $$;
 
 -- Removal, stage 5: no role any more. The run has ended when `finish`
@@ -399,12 +414,14 @@ BEGIN
     END IF;
     heir := sym.heir_of(entry);
     -- Nothing was left to it after all.
-    IF heir IS NOT NULL AND NOT EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass
-                                         AND s.refobjid = heir AND s.classid <> 'pg_auth_members'::regclass) THEN
+    IF heir IS NOT NULL THEN
         BEGIN
-            EXECUTE format('DROP ROLE %s', heir::regrole);
-        EXCEPTION WHEN lock_not_available OR deadlock_detected OR dependent_objects_still_exist THEN
-            NULL; -- Somebody gives it something just now.
+            IF NOT EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass
+                           AND s.refobjid = heir AND s.classid <> 'pg_auth_members'::regclass) THEN
+                EXECUTE format('DROP ROLE %s', heir::regrole);
+            END IF;
+        EXCEPTION WHEN query_canceled OR lock_not_available OR deadlock_detected OR dependent_objects_still_exist THEN
+            NULL; -- Somebody gives it something just now, or has made the look for that long.
         END;
     END IF;
     RETURN to_jsonb(entry);

@@ -115,13 +115,14 @@ END $$;
 
 -- Has a new session read the catalogs that its first event would wait for, and plan
 -- its dearest statement. Not more: a server that is near has no time for it before
--- the event is there. Changes nothing, and nobody needs its success.
+-- the event is there. Changes nothing, and nobody needs its success. By the cluster's first role:
+-- of what hangs on that the server keeps no record, so nobody makes it long.
 CREATE OR REPLACE FUNCTION sym.get_ready() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     done record;
 BEGIN
-    done := sym.facts_of(sym.role_named(current_user));
+    done := sym.facts_of(10);
 END $$;
 
 -- What still leads from a user to a role: memberships of its own, and those
@@ -198,14 +199,6 @@ CREATE OR REPLACE FUNCTION sym.is_of_older_server(entry sym.grants) RETURNS bool
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN current_setting('server_version_num')::int >= 160000 AND coalesce(entry.server_version < 160000, true);
-END $$;
-
--- The names of the roles of a run, and of those above them, that own something now.
-CREATE OR REPLACE FUNCTION sym.owners_of_run(entry sym.grants) RETURNS text[]
-LANGUAGE plpgsql STABLE AS $$
-BEGIN
-    -- Sym's template, whose runs have no release, lent without looking. A user that was taken up has none either.
-    RETURN CASE WHEN entry.release IS NULL AND entry.strategy IS DISTINCT FROM 'temporary-user' THEN '{}' ELSE sym.owners_among(coalesce(entry.taken_roles, ARRAY[entry.role_oid])) END;
 END $$;
 
 -- What a session can have kept is the last run's to end, of those that lend the same.
@@ -289,14 +282,14 @@ BEGIN
 END $$;
 
 -- Ends a run of the strategy `role`, or one that never began. `ending`: by,
--- requester, target, sessions (`keep`, or not), of a run that is not in the ledger
--- `template` (user, role), or `untold`. A run of a temporary user is
+-- requester, target, sessions (`keep`, or not), looks (`false`: nobody asks what the end finds),
+-- of a run that is not in the ledger `template` (user, role), or `untold`. A run of a temporary user is
 -- only named, and made overdue: removing it needs commits in between (`disable_user`, …,
 -- `drop_user`).
 --
 -- Where a session could keep what was taken back, the run is `ending` until
 -- `finish` has looked, which is only worth something after the COMMIT
--- of this.
+-- of this; and then that one looks for all else, too (`traces_of`).
 CREATE OR REPLACE FUNCTION sym.give_back(this_run text, ending jsonb) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -309,7 +302,7 @@ DECLARE
     outcome   text;
     keeps     boolean;
     had_set   boolean := false;
-    owners    text[];
+    owners    text[] := '{}';
     gained    int := 0;
     others_grantor text;
     other_ledger text;
@@ -349,7 +342,7 @@ BEGIN
                 'others', others, 'remaining', sym.remaining_paths(
                     coalesce(entry.role_oid, sym.role_named(ending #>> '{template,role}')),
                     coalesce(entry.user_oid, sym.role_named(ending #>> '{template,user}'))),
-                'owners', sym.owners_of_run(entry));
+                'owners', (sym.traces_of(entry)).owners);
         END IF;
         IF entry.strategy = 'temporary-user' THEN
             -- Overdue from now on: where the host dies before it has ended it, the next sweep does. Who
@@ -409,7 +402,9 @@ BEGIN
     outcome := CASE WHEN NOT has_user THEN 'user-gone' WHEN NOT has_role THEN 'role-gone'
                     WHEN entry.standing THEN 'standing' WHEN others <> '[]' THEN 'shared' ELSE 'taken-back' END;
     keeps := outcome IN ('taken-back', 'user-gone') AND NOT entry.standing AND ending ->> 'sessions' IS DISTINCT FROM 'keep';
-    owners := sym.owners_of_run(entry);
+    IF NOT keeps AND ending ->> 'looks' IS DISTINCT FROM 'false' THEN
+        SELECT t.owners, t.gained INTO owners, gained FROM sym.traces_of(entry) t;
+    END IF;
     UPDATE sym.grants g SET state = CASE WHEN keeps THEN 'ending' ELSE 'ended' END,
                             ended_at = CASE WHEN keeps THEN NULL ELSE now() END, ended_by = ending ->> 'by',
                             -- Also where it was said before; and by a view that REASSIGN OWNED has made
@@ -418,13 +413,6 @@ BEGIN
         WHERE g.run = this_run RETURNING * INTO entry;
     IF others <> '[]' THEN
         done := sym.hand_on_set(entry);
-    END IF;
-    IF has_user THEN
-        BEGIN
-            gained := greatest(sym.own_privileges(entry.user_oid) - entry.privileges, 0);
-        EXCEPTION WHEN query_canceled THEN
-            gained := 100000; -- As where there are more than are counted: see `owners_among`.
-        END;
     END IF;
     RETURN to_jsonb(entry) || jsonb_build_object('outcome', outcome,
         'others', others, 'remaining', paths, 'owners', owners, 'gained', gained);

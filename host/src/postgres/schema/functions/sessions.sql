@@ -37,17 +37,39 @@ BEGIN
             WHERE a.usesysid = user_oid AND a.pid <> pg_backend_pid()) || sym.workers_of(user_oid);
 END $$;
 
--- The sessions of a user that could keep a role that was taken back. Up to 15
+-- A user, and who is a member of it: a lent role is theirs too. Up to 14 everybody may make others
+-- members of themselves, and is not to end their sessions by that. A superuser has nothing of it, and
+-- the function's user does no more with it.
+CREATE OR REPLACE FUNCTION sym.users_through(user_oid oid) RETURNS oid[]
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    reached oid[] := ARRAY[user_oid];
+    below   oid[] := reached;
+BEGIN
+    WHILE below <> '{}' AND current_setting('server_version_num')::int >= 150000 LOOP
+        -- Since 16 who has made a role is a member of it that may do nothing but grant it. By their names in
+        -- JSON: before there are no such columns.
+        below := ARRAY(SELECT DISTINCT m.member FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member
+            WHERE m.roleid = ANY (below) AND m.member <> ALL (reached) AND NOT r.rolsuper AND r.rolname <> current_user
+              AND (coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true) OR (to_jsonb(m) ->> 'set_option')::boolean));
+        reached := reached || below;
+    END LOOP;
+    RETURN reached;
+END $$;
+
+-- The sessions of a user, and of its members, that could keep a role that was taken back. Up to 15
 -- one may have done SET ROLE, which nobody else can see; since 16 only where the
 -- membership was `with_set`. Otherwise a transaction is what remains: an open cursor,
 -- or a prepared statement, which is checked anew only where something has to be locked.
 CREATE OR REPLACE FUNCTION sym.keeping_sessions(user_oid oid, with_set boolean) RETURNS int[]
 LANGUAGE plpgsql AS $$
+DECLARE
+    users oid[] := sym.users_through(user_oid);
 BEGIN
     PERFORM pg_stat_clear_snapshot();
     -- Of other people's sessions the bot sees no state and no times, but these.
     RETURN (SELECT coalesce(array_agg(a.pid), '{}') FROM pg_stat_activity a
-            WHERE a.usesysid = user_oid AND a.pid <> pg_backend_pid()
+            WHERE a.usesysid = ANY (users) AND a.pid <> pg_backend_pid()
               AND (with_set OR current_setting('server_version_num')::int < 160000
                    -- In a transaction, also between its statements.
                    OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'virtualxid'))) || sym.workers_of(user_oid);
@@ -114,17 +136,18 @@ BEGIN
     END IF;
 END $$;
 
--- Ends these sessions, as far as they are this user's, and returns how many of
+-- Ends these sessions, as far as they are this user's or its members', and returns how many of
 -- them it found.
 CREATE OR REPLACE FUNCTION sym.end_these_sessions(user_oid oid, pids int[]) RETURNS int
 LANGUAGE plpgsql AS $$
 DECLARE
+    users  oid[] := sym.users_through(user_oid);
     found  int;
     worker int;
 BEGIN
     PERFORM pg_stat_clear_snapshot();
     found := (SELECT count(pg_terminate_backend(a.pid))::int FROM pg_stat_activity a
-              WHERE a.usesysid = end_these_sessions.user_oid AND a.pid = ANY (pids));
+              WHERE a.usesysid = ANY (users) AND a.pid = ANY (pids));
     FOREACH worker IN ARRAY sym.workers_of(user_oid) LOOP
         IF worker = ANY (pids) THEN
             found := found + 1;
