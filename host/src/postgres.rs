@@ -20,6 +20,6 @@ pub mod sweep;
 mod tls;
 pub mod user;
 
-pub use connection::{Connection, LOCK_TIMEOUT, Who, rollback};
+pub use connection::{Connection, LOCK_TIMEOUT, Who, rollback, undone};
 pub use failure::{Failure, Names};
 pub use ledger::{Grant, NewGrant};

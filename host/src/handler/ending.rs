@@ -15,7 +15,7 @@ use crate::event::printable;
 use crate::postgres::remove::{Belongings, Finished};
 use crate::postgres::role::Ended;
 use crate::postgres::{
-    Connection, Failure, LOCK_TIMEOUT, Names, clear, failure, remove, role, rollback, sweep,
+    Connection, Failure, LOCK_TIMEOUT, Names, clear, failure, remove, role, sweep, undone,
 };
 use crate::request::{Ending, Run};
 use crate::sql::quote_identifier;
@@ -170,10 +170,10 @@ impl Ready {
                 }
                 None => Ok(()),
             };
-            rollback(connection).await?;
             // No failure of the database's, which would be tried again.
             Ok(deleted)
         };
+        let forget = async |connection: &mut Connection| undone(connection, forget).await;
         let deleted = self.in_ledger(Names::default(), by, forget).await?;
         deleted.map_err(late_secret_remains)
     }

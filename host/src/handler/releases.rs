@@ -20,7 +20,7 @@ use crate::aws::Aws;
 use crate::config::Mode;
 use crate::error::{Code, Error, Result};
 use crate::plugin::{Engine, Loaded, Release, Source, Version};
-use crate::postgres::{Connection, Names, release, rollback};
+use crate::postgres::{Connection, Names, release, undone};
 
 /// How long an event waits for a look at the store. Mostly it takes a tenth.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -301,13 +301,11 @@ impl Ready {
         let serial = i64::try_from(serial).map_err(|_| Error::internal("a serial is checked"))?;
         let audience = &self.config.secrets.function;
         let accept = async |connection: &mut Connection| {
-            if keeps == Keeps::Answer {
-                return release::accept(connection, audience, serial, &version.release).await;
-            }
-            connection.run("BEGIN").await?;
-            let accepted = release::accept(connection, audience, serial, &version.release).await;
-            rollback(connection).await?;
-            accepted
+            release::accept(connection, audience, serial, &version.release).await
+        };
+        let accept = async |connection: &mut Connection| match keeps {
+            Keeps::Answer => accept(connection).await,
+            Keeps::Nothing => undone(connection, accept).await,
         };
         self.database
             .with_ledger(&self.aws, Names::default(), accept)

@@ -381,6 +381,21 @@ async fn answer_in<T>(limit: Duration, answer: impl Future<Output = T>) -> Resul
     answer.map_err(|_| Failure::gone(format!("no answer within {} s", limit.as_secs())))
 }
 
+/// Works in a transaction of its own, and takes it back: nothing of it has happened. Where the
+/// work fails, the transaction is still open, and has to be ended as after every failure.
+///
+/// # Errors
+/// Those of `work`, or what the connection ran into.
+pub async fn undone<T>(
+    connection: &mut Connection,
+    work: impl AsyncFnOnce(&mut Connection) -> Result<T>,
+) -> Result<T> {
+    connection.run("BEGIN").await?;
+    let done = work(connection).await?;
+    rollback(connection).await?;
+    Ok(done)
+}
+
 /// Ends the open transaction, if there is one: nothing of it has happened.
 ///
 /// # Errors

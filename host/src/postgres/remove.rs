@@ -139,7 +139,7 @@ pub async fn finish(connection: &Connection, run: &Run, all: bool) -> Result<Fin
     })
 }
 
-/// Opens a transaction that holds a run which has ended, so that nobody begins it again
+/// Holds a run that has ended until the end of the open transaction: nobody begins it again
 /// meanwhile. Returns the name of its secret, which may have come to be there since; `None`
 /// where there is none to delete, or it is another run's.
 ///
@@ -147,7 +147,6 @@ pub async fn finish(connection: &Connection, run: &Run, all: bool) -> Result<Fin
 /// What the connection ran into.
 pub async fn hold_ended(connection: &Connection, run: &Run) -> Result<Option<String>> {
     let run = run.srn();
-    connection.run("BEGIN").await?;
     let query = Query::new("SELECT sym.hold_ended($1)").text(&run);
     let rows = connection.query(&query).await?;
     match rows.first() {

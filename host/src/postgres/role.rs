@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::connection::{Connection, Query, rollback};
+use super::connection::{Connection, Query, undone};
 use super::failure::Result;
 use super::ledger::{Grant, NewGrant, texts};
 use crate::config::Sessions;
@@ -16,15 +16,15 @@ use crate::request::{Ending, Run, Unknown};
 /// # Errors
 /// As [`lend`].
 pub async fn rehearse(
-    connection: &Connection,
+    connection: &mut Connection,
     grant: &NewGrant<'_>,
     user: &RoleName,
     role: &RoleName,
 ) -> Result<Grant> {
-    connection.run("BEGIN").await?;
-    let lent = lend(connection, grant, user, role).await?;
-    rollback(connection).await?;
-    Ok(lent)
+    undone(connection, async |connection| {
+        lend(connection, grant, user, role).await
+    })
+    .await
 }
 
 /// Lends a role.
@@ -53,11 +53,11 @@ pub async fn lend(
 ///
 /// # Errors
 /// As [`give_back`].
-pub async fn rehearse_end(connection: &Connection, ending: &Ending) -> Result<Ended> {
-    connection.run("BEGIN").await?;
-    let ended = give_back(connection, ending, "shadow", Sessions::Keep).await?;
-    rollback(connection).await?;
-    Ok(ended)
+pub async fn rehearse_end(connection: &mut Connection, ending: &Ending) -> Result<Ended> {
+    undone(connection, async |connection| {
+        give_back(connection, ending, "shadow", Sessions::Keep).await
+    })
+    .await
 }
 
 /// Whether this run was one of ours: the ledger has a row of it, in whatever state, or its

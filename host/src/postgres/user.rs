@@ -15,7 +15,7 @@ use futures_util::future;
 use serde_json::json;
 use tokio_postgres::types::Type;
 
-use super::connection::{Connection, Query, SETUP_SEARCH_PATH, rollback};
+use super::connection::{Connection, Query, SETUP_SEARCH_PATH, rollback, undone};
 use super::failure::{Failure, Result};
 use super::ledger::{Grant, NewGrant};
 use super::{clear, remove};
@@ -160,16 +160,17 @@ pub async fn rehearse(
     user: &NewUser<'_>,
     verifier: &Verifier,
 ) -> Result<Grant> {
-    connection.run("BEGIN").await?;
-    let prepared = prepare(connection, grant, user.name, secret).await?;
-    if prepared.state != "granted" {
-        create(connection, user, verifier).await?;
-        begin_setup(connection, user);
-        fill(connection, user, None).await?;
-        check_warnings(connection)?;
-    }
-    rollback(connection).await?;
-    Ok(prepared)
+    undone(connection, async |connection| {
+        let prepared = prepare(connection, grant, user.name, secret).await?;
+        if prepared.state != "granted" {
+            create(connection, user, verifier).await?;
+            begin_setup(connection, user);
+            fill(connection, user, None).await?;
+            check_warnings(connection)?;
+        }
+        Ok(prepared)
+    })
+    .await
 }
 
 /// Before the first statement of a setup.
