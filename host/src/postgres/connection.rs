@@ -8,6 +8,7 @@ use futures_util::FutureExt as _;
 use futures_util::future;
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::config::SslMode;
+use tokio_postgres::types::FromSqlOwned;
 use tokio_postgres::{AsyncMessage, Client, NoTls, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -268,10 +269,8 @@ impl Connection {
         let (rolled_back, rows) = answer_in(ANSWER_TIMEOUT, both).await?;
         crash::after(ROLLBACK);
         rolled_back?;
-        match rows?.first() {
-            Some(row) => Ok(row.try_get::<_, Option<bool>>(0)?.unwrap_or_default()),
-            None => Ok(false),
-        }
+        let is_current: Option<bool> = first_value(&rows?)?;
+        Ok(is_current.unwrap_or_default())
     }
 
     /// Whether it must not serve another event: see [`use_up`](Self::use_up).
@@ -343,9 +342,20 @@ impl Connection {
         result.map_err(|error| self.failed(query, error))
     }
 
+    /// The first value of a statement's first row, or the default where there is none.
+    pub(crate) async fn value<T: FromSqlOwned + Default>(&self, query: &Query<'_>) -> Result<T> {
+        first_value(&self.query(query).await?)
+    }
+
     /// One call of one of our functions: JSON out.
     pub(crate) async fn call(&self, query: &Query<'_>) -> Result<serde_json::Value> {
-        json(&self.query(query).await?)
+        let text: Option<String> = self.value(query).await?;
+        let value = serde_json::from_str(text.as_deref().unwrap_or("null"));
+        value.map_err(|error| {
+            Error::internal("a function of schema `sym` returned no JSON")
+                .with_source(error)
+                .into()
+        })
     }
 
     /// Runs statements one behind the other, without waiting in between. The
@@ -406,18 +416,11 @@ pub async fn rollback(connection: &Connection) -> Result<()> {
 
 const ROLLBACK: &str = "ROLLBACK";
 
-/// The one value of the one row of one of our functions.
-pub(crate) fn json(rows: &[Row]) -> Result<serde_json::Value> {
-    let text: Option<&str> = match rows.first() {
-        Some(row) => row.try_get(0)?,
-        None => None,
-    };
-    let value = serde_json::from_str(text.unwrap_or("null"));
-    value.map_err(|error| {
-        Error::internal("a function of schema `sym` returned no JSON")
-            .with_source(error)
-            .into()
-    })
+fn first_value<T: FromSqlOwned + Default>(rows: &[Row]) -> Result<T> {
+    match rows.first() {
+        Some(row) => Ok(row.try_get(0)?),
+        None => Ok(T::default()),
+    }
 }
 
 /// A GRANT without the grant option succeeds, and only warns that it granted

@@ -62,11 +62,7 @@ pub struct Disabled {
 pub async fn end_sessions(connection: &Connection, user_oid: u32) -> Result<()> {
     for _ in 0..SESSION_CHECKS {
         let query = Query::new("SELECT sym.end_sessions($1)").with(&user_oid, Type::OID);
-        let rows = connection.query(&query).await?;
-        let left: i32 = match rows.first() {
-            Some(row) => row.try_get(0)?,
-            None => 0,
-        };
+        let left: i32 = connection.value(&query).await?;
         if left == 0 {
             return Ok(());
         }
@@ -148,11 +144,7 @@ pub async fn finish(connection: &Connection, run: &Run, all: bool) -> Result<Fin
 pub async fn hold_ended(connection: &Connection, run: &Run) -> Result<Option<String>> {
     let run = run.srn();
     let query = Query::new("SELECT sym.hold_ended($1)").text(&run);
-    let rows = connection.query(&query).await?;
-    match rows.first() {
-        Some(row) => Ok(row.try_get(0)?),
-        None => Ok(None),
-    }
+    connection.value(&query).await
 }
 
 /// What [`finish`] has found.

@@ -68,11 +68,7 @@ pub async fn rehearse_end(connection: &mut Connection, ending: &Ending) -> Resul
 pub async fn is_known(connection: &Connection, run: &Run) -> Result<bool> {
     let run = run.srn();
     let query = Query::new("SELECT sym.knows_run($1)").text(&run);
-    let rows = connection.query(&query).await?;
-    match rows.first() {
-        Some(row) => Ok(row.try_get(0)?),
-        None => Ok(false),
-    }
+    connection.value(&query).await
 }
 
 /// How a run ended.

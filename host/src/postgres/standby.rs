@@ -24,11 +24,7 @@ const TRANSACTION: &str = "a.pid || ' ' || a.backend_xid";
 /// What the connection ran into.
 pub async fn waiting(connection: &Connection, owner: &str) -> Result<Vec<String>> {
     let sql = format!("SELECT coalesce(array_agg({TRANSACTION}), '{{}}') FROM {WAITING}");
-    let rows = connection.query(&Query::new(&sql).text(&owner)).await?;
-    match rows.first() {
-        Some(row) => Ok(row.try_get(0)?),
-        None => Ok(Vec::new()),
-    }
+    connection.value(&Query::new(&sql).text(&owner)).await
 }
 
 /// Cancels the waits of these transactions, as far as they wait still. Returns how many did.
@@ -46,9 +42,5 @@ pub async fn cancel_waits(
     let query = Query::new(&sql)
         .text(&owner)
         .with(&transactions, Type::TEXT_ARRAY);
-    let rows = connection.query(&query).await?;
-    match rows.first() {
-        Some(row) => Ok(row.try_get(0)?),
-        None => Ok(0),
-    }
+    connection.value(&query).await
 }

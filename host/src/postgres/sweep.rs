@@ -81,11 +81,7 @@ pub async fn make_overdue(connection: &Connection, run: &Run) -> Result<()> {
 /// What the connection ran into.
 pub async fn end_lockers(connection: &Connection, of_roles: bool) -> Result<i32> {
     let query = Query::new("SELECT sym.end_lockers($1)").with(&of_roles, Type::BOOL);
-    let rows = connection.query(&query).await?;
-    match rows.first() {
-        Some(row) => Ok(row.try_get(0)?),
-        None => Ok(0),
-    }
+    connection.value(&query).await
 }
 
 /// Ends the sessions that have locked the catalogs of this database of the cluster. Returns how
@@ -96,11 +92,7 @@ pub async fn end_lockers(connection: &Connection, of_roles: bool) -> Result<i32>
 pub async fn end_catalog_lockers(connection: &Connection, database: &str) -> Result<i32> {
     let sql =
         "SELECT sym.end_lockers_in(false, d.oid) FROM pg_database d WHERE d.datname::text = $1";
-    let rows = connection.query(&Query::new(sql).text(&database)).await?;
-    match rows.first() {
-        Some(row) => Ok(row.try_get(0)?),
-        None => Ok(0),
-    }
+    connection.value(&Query::new(sql).text(&database)).await
 }
 
 /// An open run, for people.
