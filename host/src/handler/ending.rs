@@ -260,14 +260,14 @@ impl Ready {
     }
 
     /// Takes what the user owns, and what was granted to it, in each database: one that
-    /// can't be reached, which may be anybody's, keeps no other. It `has_role` where one could not
-    /// be taken. Returns which of its roles own something now, of which it has told.
+    /// can't be reached, which may be anybody's, keeps no other. `may_act`: as of
+    /// [`clear::clear`]. Returns which of its roles own something now, of which it has told.
     async fn clear(
         &self,
         names: Names<'_>,
         run: &Run,
         user_oid: u32,
-        has_role: bool,
+        may_act: bool,
         by: Ender,
     ) -> Result<Vec<String>> {
         let look =
@@ -295,7 +295,7 @@ impl Ready {
                         &connection,
                         user_oid,
                         heir.as_deref(),
-                        has_role,
+                        may_act,
                         is_cut,
                         end_lockers,
                     );

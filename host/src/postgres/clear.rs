@@ -18,10 +18,10 @@ use tokio_postgres::types::Type;
 use super::connection::{Connection, LOCK_TIMEOUT, Query, set_lock_timeout};
 use super::failure::{Failure, Result};
 
-/// Clears the connection's database, of a user that `has_role` where one could not be taken. Where
-/// looking for what hangs on it `is_slow`, what it made is closed before anything else. Where
-/// somebody keeps us waiting there, `end_lockers` ends who has locked its catalogs, and says whether
-/// that was anybody.
+/// Clears the connection's database, of a user that `may_act` still where not all that it could act
+/// by was taken: its login, or a role. Where looking for what hangs on it `is_slow`, what it made is
+/// closed before anything else. Where somebody keeps us waiting there, `end_lockers` ends who has
+/// locked its catalogs, and says whether that was anybody.
 ///
 /// # Errors
 /// What the connection ran into, among it what we may not take or reassign, and what there was
@@ -30,7 +30,7 @@ pub async fn clear(
     connection: &Connection,
     user_oid: u32,
     heir: Option<&str>,
-    has_role: bool,
+    may_act: bool,
     is_slow: bool,
     end_lockers: impl AsyncFn() -> bool,
 ) -> Result<()> {
@@ -47,7 +47,7 @@ pub async fn clear(
     let granted = leaver.work_off(&GRANTED).await;
     if let Some(heir) = &leaver.heir {
         let look = leaver.fill(NOTHING_ELSE_GRANTED);
-        let has_no_privilege = granted.is_ok() && !has_role && connection.run(&look).await.is_ok();
+        let has_no_privilege = granted.is_ok() && !may_act && connection.run(&look).await.is_ok();
         leaver.shut_doors(has_no_privilege).await?;
         leaver.work_off(&MOVING).await?;
         let mut moved = leaver.move_the_rest(heir).await;
