@@ -163,10 +163,7 @@ impl Aws {
             .await;
         credentials
             .map(Identity::from)
-            .map_err(|error| match what_is_not_set(&error) {
-                Some(what) => what.to_owned(),
-                None => chain(&error),
-            })
+            .map_err(|error| chain(&error))
     }
 
     /// A token that Amazon RDS takes in place of a password, for 15 minutes.
@@ -265,10 +262,7 @@ where
             }
         }
         SdkError::ResponseError(context) => unreadable(context.raw().status().as_u16()),
-        other => match what_is_not_set(other) {
-            Some(what) => what.to_owned(),
-            None => chain(other),
-        },
+        other => chain(other),
     };
     if let Some(id) = error.request_id() {
         text.push_str(&format!(" (AWS's request id: {id})"));
@@ -299,8 +293,11 @@ fn what_is_not_set(error: &(dyn StdError + 'static)) -> Option<&'static str> {
 }
 
 /// An error and its causes in one line, as each of them shows itself: a chain of
-/// providers of credentials does so in several.
-pub(crate) fn chain(error: &dyn StdError) -> String {
+/// providers of credentials does so in several. Where something is not set, that alone.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    if let Some(what) = what_is_not_set(error) {
+        return what.to_owned();
+    }
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
