@@ -139,12 +139,8 @@ pub(super) async fn resolve_user(
     strategy: Strategy,
     deadline: Instant,
 ) -> Called<String> {
-    let prepared = match plugin.prepared(deadline).await {
-        Ok(prepared) => prepared,
-        Err(error) => return Called::not(Err(error)),
-    };
-    let mut call = match Call::begin(plugin, request, deadline).await {
-        Ok(call) => call,
+    let (mut call, prepared) = match Call::begin(plugin, request, deadline).await {
+        Ok(begun) => begun,
         Err(error) => return Called::not(Err(error)),
     };
     let request = wire::request(request, strategy);
@@ -165,12 +161,8 @@ pub(super) async fn setup(
     username: &str,
     deadline: Instant,
 ) -> Called<Vec<Step>> {
-    let prepared = match plugin.prepared(deadline).await {
-        Ok(prepared) => prepared,
-        Err(error) => return Called::not(Err(error)),
-    };
-    let mut call = match Call::begin(plugin, request, deadline).await {
-        Ok(call) => call,
+    let (mut call, prepared) = match Call::begin(plugin, request, deadline).await {
+        Ok(begun) => begun,
         Err(error) => return Called::not(Err(error)),
     };
     let request = wire::request(request, strategy);
@@ -224,11 +216,12 @@ struct Call {
 type Outcome<T> = Option<wasmtime::Result<Result<T, Failure>>>;
 
 impl Call {
-    async fn begin<E: Export + 'static>(
-        plugin: &Plugin<E>,
+    async fn begin<'a, E: Export + 'static>(
+        plugin: &'a Arc<Plugin<E>>,
         request: &Request,
         deadline: Instant,
-    ) -> Result<Self> {
+    ) -> Result<(Self, &'a Prepared<E>)> {
+        let prepared = plugin.prepared(deadline).await?;
         let ahead = plugin.ahead().take(request.run.srn());
         let ahead = tokio::time::timeout_at(deadline, ahead).await;
         let (mut store, instance, started) = match ahead.ok().flatten() {
@@ -247,14 +240,15 @@ impl Call {
             }
             _ => Ok(()),
         });
-        Ok(Self {
+        let call = Self {
             store,
             instance,
             begun,
             deadline,
             is_cut_short,
             started,
-        })
+        };
+        Ok((call, prepared))
     }
 
     /// The instance for the call, started now unless it was ahead.
