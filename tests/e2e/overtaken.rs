@@ -76,6 +76,40 @@ async fn an_end_does_not_close_a_run_that_has_begun_anew_since() -> anyhow::Resu
     Ok(())
 }
 
+/// The secret is that of who begins then: of the run itself, and of another with its id.
+#[tokio::test]
+async fn an_end_that_comes_again_leaves_the_secret_of_a_run_that_has_begun_since()
+-> anyhow::Result<()> {
+    let world = World::start().await?;
+    let event = Event::escalate_temporary_user();
+    world.body(&event).await?;
+    world.body(&event.end()).await?;
+    let run = event.run_srn().to_lowercase();
+    let hold = format!("SELECT sym.hold_ended('{run}')");
+    let ending = bot(&world).await?;
+    let late: Option<String> = ending.query_one(&hold, &[]).await?.get(0);
+    assert!(late.is_some());
+    let admin = world.postgres.admin_in("app").await?;
+    for begin in [
+        "UPDATE sym.grants SET state = 'pending'",
+        "UPDATE sym.grants SET created_at = created_at;
+         INSERT INTO sym.grants (run, strategy, state, secret) SELECT 'o:run:f:1:other', strategy, 'pending', secret FROM sym.grants",
+    ] {
+        admin.batch_execute(&format!("BEGIN; {begin}")).await?;
+        let held = ending.query_one(&hold, &[]);
+        let commit = async {
+            wait_for(&world, 1).await?;
+            anyhow::Ok(admin.batch_execute("COMMIT").await?)
+        };
+        let (held, committed) = tokio::join!(held, commit);
+        committed?;
+        let held: Option<String> = held?.get(0);
+        assert_eq!(held, None, "{begin}");
+        world.sql("UPDATE sym.grants SET state = 'ended'").await?;
+    }
+    Ok(())
+}
+
 /// The user is somebody else's work then, and its secret with it.
 #[tokio::test]
 async fn who_was_overtaken_deletes_no_secret() -> anyhow::Result<()> {

@@ -436,8 +436,6 @@ DECLARE
     entry sym.grants;
 BEGIN
     SELECT * INTO entry FROM sym.grants g WHERE g.run = this_run FOR UPDATE;
-    IF entry.state = 'ended' AND NOT EXISTS (SELECT FROM sym.grants g WHERE g.secret = entry.secret AND g.state <> 'ended') THEN
-        RETURN entry.secret;
-    END IF;
-    RETURN NULL;
+    -- By itself, behind the lock: so it sees who has begun meanwhile, be it this very run.
+    RETURN CASE WHEN NOT EXISTS (SELECT FROM sym.grants g WHERE g.secret = entry.secret AND g.state <> 'ended') THEN entry.secret END;
 END $$;
