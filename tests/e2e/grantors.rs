@@ -293,3 +293,40 @@ async fn what_a_colleague_has_from_the_owner_stays() -> anyhow::Result<()> {
     ensure!(left.as_deref() == Some("stranger by owner"), "{left:?}");
     Ok(())
 }
+
+/// A leaver has passed on a column by a GRANT OPTION on the table that its owner has taken since:
+/// what was passed on outlives that. `has` is what the leaver has still. Ends its run.
+async fn pass_on_what_outlives(has: &str) -> anyhow::Result<()> {
+    let world = world_with_an_owner().start().await?;
+    let leaver = world.leaver().await?;
+    let as_owner = async |sql: &str| {
+        let sql = sql.replace("{user}", &leaver.user);
+        world
+            .sql(&format!("SET ROLE owner; {sql}; RESET ROLE"))
+            .await
+    };
+    as_owner("GRANT UPDATE ON secret TO {user} WITH GRANT OPTION").await?;
+    as_owner(has).await?;
+    leaver
+        .session
+        .batch_execute("GRANT UPDATE (id) ON public.secret TO third")
+        .await?;
+    as_owner("REVOKE UPDATE ON secret FROM {user} CASCADE").await?;
+    let updates = "SELECT has_column_privilege('third', 'secret', 'id', 'UPDATE')::text";
+    ensure!(world.query(updates).await?.as_deref() == Some("true"));
+
+    world.end_removes(&leaver).await?;
+    let left = left_on_secret(&world).await?;
+    ensure!(left.is_none(), "{left:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_outlives_its_grant_option_goes_with_another_on_the_table() -> anyhow::Result<()> {
+    pass_on_what_outlives("GRANT SELECT ON secret TO {user} WITH GRANT OPTION").await
+}
+
+#[tokio::test]
+async fn what_outlives_its_grant_option_goes_with_another_on_the_column() -> anyhow::Result<()> {
+    pass_on_what_outlives("GRANT SELECT (id) ON secret TO {user} WITH GRANT OPTION").await
+}
