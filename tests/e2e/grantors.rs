@@ -330,3 +330,8 @@ async fn what_outlives_its_grant_option_goes_with_another_on_the_table() -> anyh
 async fn what_outlives_its_grant_option_goes_with_another_on_the_column() -> anyhow::Result<()> {
     pass_on_what_outlives("GRANT SELECT (id) ON secret TO {user} WITH GRANT OPTION").await
 }
+
+#[tokio::test]
+async fn what_outlives_its_grant_option_goes_where_there_is_no_other() -> anyhow::Result<()> {
+    pass_on_what_outlives("").await
+}

@@ -1,4 +1,5 @@
-    -- The same, of columns; also of those that it passed on.
+    -- The same, of columns; also of those that it passed on, be it by a GRANT OPTION that it hasn't
+    -- any more.
     FOR object IN
         SELECT s.classid, s.objid, s.objsubid
         FROM (SELECT s.dbid, s.classid, s.objid, s.objsubid, s.deptype FROM pg_shdepend s
@@ -9,7 +10,8 @@
         passed_on := CASE WHEN EXISTS (
             SELECT FROM pg_attribute a, unnest(a.attacl) one (entry), aclexplode(ARRAY[one.entry]) acl
             WHERE a.attrelid = object.objid AND a.attnum = object.objsubid
-                AND acl.grantee = leaver AND acl.is_grantable AND pg_has_role(current_user, acl.grantor, 'USAGE'))
+                AND (acl.grantor = leaver
+                     OR acl.grantee = leaver AND acl.is_grantable AND pg_has_role(current_user, acl.grantor, 'USAGE')))
             THEN {passing_on} ELSE '{}' END;
         {begin_object}
         FOR tried IN 0..{tries} LOOP BEGIN
