@@ -29,13 +29,9 @@ async fn a_locked_user_is_lent_nothing_until_it_is_released() -> anyhow::Result<
     let before = world.state().await?;
     // Another event of the same person's, in another process.
     let same_person = "SELECT FROM sym.locks WHERE user_oid = 'sym_user'::regrole FOR UPDATE";
-    let by_bot = match world.postgres.install().major {
-        16.. => "GRANTED BY sym_bot",
-        _ => "",
-    };
     // An administrator does the same, and hasn't committed yet.
     let grant = "GRANT readonly TO sym_user";
-    let revoke = format!("REVOKE readonly FROM sym_user {by_bot}");
+    let revoke = world.revoke();
     for (to_begin, to_end) in [
         (same_person, same_person),
         (grant, revoke.as_str()),
@@ -160,13 +156,9 @@ async fn an_end_that_failed_is_the_next_sweeps() -> anyhow::Result<()> {
     let event = Event::escalate();
     world.body(&event).await?;
     assert_eq!(world.sweep().await?, 0);
-    let by_bot = match world.postgres.install().major {
-        16.. => "GRANTED BY sym_bot",
-        _ => "",
-    };
     let holder = world.postgres.admin_in("app").await?;
     holder
-        .batch_execute(&format!("BEGIN; REVOKE readonly FROM sym_user {by_bot}"))
+        .batch_execute(&format!("BEGIN; {}", world.revoke()))
         .await?;
     assert_eq!(world.send(&event.end()).await?, refusal(CONFLICT));
     holder.batch_execute("ROLLBACK").await?;

@@ -321,23 +321,12 @@ async fn events_go_on_after_the_functions_session_was_ended() -> anyhow::Result<
     world.still_works().await
 }
 
-/// As an administrator takes back what was lent: since 16 each grantor has a membership of
-/// their own.
-async fn take_back(world: &World) -> anyhow::Result<()> {
-    let by = match world.postgres.install().major {
-        ..16 => "",
-        16.. => " GRANTED BY sym_bot",
-    };
-    let revoke = format!("REVOKE readonly FROM sym_user{by}");
-    world.sql(&revoke).await
-}
-
 #[tokio::test]
 async fn what_an_administrator_took_back_is_not_given_again() -> anyhow::Result<()> {
     let world = World::start().await?;
     let event = Event::escalate();
     world.body(&event).await?;
-    take_back(&world).await?;
+    world.sql(&world.revoke()).await?;
 
     let sentence = "what this run lent to `sym_user` was taken back in the database by somebody else: send a new request \
         [run-ended]";
@@ -356,7 +345,7 @@ async fn what_was_there_and_was_taken_back_is_not_said_to_be_kept() -> anyhow::R
         .sql("SET SESSION AUTHORIZATION sym_bot; GRANT readonly TO sym_user")
         .await?;
     world.body(&event).await?;
-    take_back(&world).await?;
+    world.sql(&world.revoke()).await?;
     let answer = world.send(&event).await?.to_string();
     assert!(answer.contains("[run-ended]"), "{answer}");
     assert_eq!(
@@ -373,7 +362,7 @@ async fn what_an_administrator_took_back_lives_on_in_no_other_run() -> anyhow::R
     let world = World::start().await?;
     let (first, second) = (Event::escalate(), Event::escalate());
     world.body(&first).await?;
-    take_back(&world).await?;
+    world.sql(&world.revoke()).await?;
     world.body(&second).await?;
     let answer = world.send(&first).await?.to_string();
     assert!(answer.contains("[run-ended]"), "{answer}");

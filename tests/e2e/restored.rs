@@ -335,13 +335,7 @@ async fn what_other_oids_have_lent_is_said_to_remain() -> anyhow::Result<()> {
         ))
         .await?;
     world.refuses(&event.end(), &another).await?;
-    let by = match world.postgres.install().major {
-        ..16 => "",
-        16.. => " GRANTED BY sym_bot",
-    };
-    world
-        .sql(&format!("REVOKE readonly FROM sym_user{by}"))
-        .await?;
+    world.sql(&world.revoke()).await?;
     world.sweep().await?;
     assert_eq!(world.run_state(&event).await?.as_deref(), Some("ended"));
     assert!(world.is_member("bob", "readonly").await?);
@@ -359,13 +353,7 @@ async fn who_has_the_old_name_keeps_what_is_theirs() -> anyhow::Result<()> {
         let event = Event::escalate();
         world.body(&event).await?;
         if is_taken {
-            let by = match world.postgres.install().major {
-                ..16 => "",
-                16.. => " GRANTED BY sym_bot",
-            };
-            world
-                .sql(&format!("REVOKE readonly FROM sym_user{by}"))
-                .await?;
+            world.sql(&world.revoke()).await?;
         }
         world
             .sql("ALTER ROLE sym_user RENAME TO ann; CREATE ROLE sym_user LOGIN; GRANT readonly TO sym_user")

@@ -86,14 +86,7 @@ async fn the_sweep_comes_back_to_a_user_that_was_never_finished() -> anyhow::Res
 #[tokio::test]
 async fn the_sweep_closes_runs_that_somebody_else_has_ended() -> anyhow::Result<()> {
     let world = World::start().await?;
-    let by_bot = match world.postgres.install().major {
-        16.. => "GRANTED BY sym_bot",
-        _ => "",
-    };
-    for interference in [
-        format!("REVOKE readonly FROM sym_user {by_bot}"),
-        "DROP ROLE sym_user".to_owned(),
-    ] {
+    for interference in [world.revoke(), "DROP ROLE sym_user".to_owned()] {
         let event = Event::escalate();
         world.body(&event).await?;
         world.sql(&interference).await?;

@@ -35,15 +35,8 @@ async fn a_membership_made_anew_by_somebody_else_is_theirs() -> anyhow::Result<(
     let world = World::start().await?;
     let event = Event::escalate();
     world.body(&event).await?;
-    let by_bot = if has_set_option(&world) {
-        "GRANTED BY sym_bot"
-    } else {
-        ""
-    };
     world
-        .sql(&format!(
-            "REVOKE readonly FROM sym_user {by_bot}; GRANT readonly TO sym_user"
-        ))
+        .sql(&format!("{}; GRANT readonly TO sym_user", world.revoke()))
         .await?;
     let before = world.state().await?;
     let body = world.body(&event.end()).await?;
